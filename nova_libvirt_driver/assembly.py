@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Where the parts of a driver are made and joined.
+
+The only place of the driver that reads the configuration.
+"""
+
+import dataclasses
+from typing import Protocol
+
+from oslo_config import cfg
+
+from nova_libvirt_driver import conf
+from nova_libvirt_driver.connection import auth
+from nova_libvirt_driver.connection import calls as calls_module
+from nova_libvirt_driver.connection import channels as channels_module
+from nova_libvirt_driver.connection import dispatcher as dispatcher_module
+from nova_libvirt_driver.connection import herald as herald_module
+from nova_libvirt_driver.connection import inbox as inbox_module
+from nova_libvirt_driver.connection import lifecycle as lifecycle_module
+from nova_libvirt_driver.connection import opener as opener_module
+from nova_libvirt_driver.connection import protocol
+from nova_libvirt_driver.connection import router as router_module
+from nova_libvirt_driver.connection import settings as settings_module
+from nova_libvirt_driver.connection import subscription
+from nova_libvirt_driver.connection import supervisor as supervisor_module
+from nova_libvirt_driver.guest import inventory as inventory_module
+from nova_libvirt_driver.host import facts as facts_module
+from nova_libvirt_driver.host import resources
+from nova_libvirt_driver import ports
+from nova_libvirt_driver.spec import event
+
+CONF = cfg.CONF
+
+
+class Seams(Protocol):
+    """The driver's methods that its own parts call."""
+
+    read_only: bool
+
+    def uri(self) -> str: ...
+
+    def get_host_ip_addr(self) -> str: ...
+
+    def set_host_enabled(self, host: str, enabled: bool) -> None: ...
+
+    def emit_event(self, event: event.LifecycleEvent) -> None: ...
+
+    def _connect(
+            self, uri: str, read_only: bool) -> protocol.Connection: ...
+
+    def _get_new_connection(self) -> protocol.Connection: ...
+
+    def _test_connection(self, conn: protocol.Connection) -> bool: ...
+
+    def _event_lifecycle_callback(
+            self, conn: object, dom: protocol.Domain, event: int,
+            detail: int, opaque: object) -> None: ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Parts:
+    """What a driver is made of."""
+
+    host: str
+    my_ip: str
+    uri: str
+    virtapi: ports.VirtAPI
+    calls: calls_module.Calls
+    channels: channels_module.Channels
+    dispatcher: dispatcher_module.Dispatcher
+    inbox: inbox_module.Inbox
+    lifecycle: lifecycle_module.Lifecycle
+    opener: opener_module.Opener
+    supervisor: supervisor_module.Supervisor
+    inventory: inventory_module.Inventory
+    facts: facts_module.Facts
+    audit: resources.Audit
+
+
+def build(seams: Seams, virtapi: object) -> Parts:
+    """Make the parts of one driver; opens nothing.
+
+    :param virtapi: ports of the hosting service; what has no such ports
+        counts as none
+    """
+    conf.register_opts(CONF)
+    settings = _settings()
+    if not isinstance(virtapi, ports.VirtAPI):
+        virtapi = _alone(settings.host)
+    calls = calls_module.make(
+        host=settings.host, limit=CONF.nova_libvirt_driver.native_threads)
+    # Late bound, like everything of the driver that its parts call.
+    dispatcher = dispatcher_module.Dispatcher(
+        lambda item: seams.emit_event(item))
+    router = router_module.Router(dispatcher.put)
+    inbox = inbox_module.make()
+    herald = herald_module.Herald()
+    outage = opener_module.Outage(
+        virtapi.notifier, herald, lambda: seams.get_host_ip_addr())
+    opener = opener_module.Opener(settings, calls, outage)
+    supervisor = supervisor_module.Supervisor(
+        _hooks(seams, settings.host), settings,
+        supervisor_module.Plumbing(
+            calls=calls, outage=outage, router=router, herald=herald,
+            subscriptions=subscription.Subscriptions(
+                lambda *args: seams._event_lifecycle_callback(*args),
+                inbox)))
+    channels = channels_module.Channels(
+        lambda: opener.open_raw(seams.uri(), read_only=seams.read_only),
+        calls, settings)
+    inventory = inventory_module.Inventory(supervisor, router, channels)
+    facts = facts_module.Facts(supervisor)
+    return Parts(
+        host=settings.host, my_ip=CONF.my_ip, uri=_uri(), virtapi=virtapi,
+        calls=calls, channels=channels, dispatcher=dispatcher, inbox=inbox,
+        lifecycle=lifecycle_module.Lifecycle(inbox, router), opener=opener,
+        supervisor=supervisor, inventory=inventory, facts=facts,
+        audit=resources.Audit(
+            supervisor, facts, inventory,
+            instances_path=CONF.instances_path))
+
+
+def _hooks(seams: Seams, host: str) -> supervisor_module.Hooks:
+    return supervisor_module.Hooks(
+        connect=lambda: seams._connect(seams.uri(), seams.read_only),
+        get_new_connection=lambda: seams._get_new_connection(),
+        test_connection=lambda conn: seams._test_connection(conn),
+        set_host_enabled=lambda enabled: seams.set_host_enabled(
+            host, enabled),
+        uri=lambda: seams.uri())
+
+
+def _settings() -> settings_module.Settings:
+    own = CONF.nova_libvirt_driver
+    return settings_module.Settings(
+        host=CONF.host,
+        credentials=auth.Credentials(
+            own.auth_username, own.auth_password, own.auth_realm),
+        keepalive_interval_s=own.keepalive_interval,
+        keepalive_count=own.keepalive_count,
+        connect_timeout_s=own.connect_timeout,
+        reconnect_interval_s=own.reconnect_interval,
+        reconnect_interval_max_s=own.reconnect_interval_max,
+        call_timeout_s=own.call_timeout)
+
+
+def _uri() -> str:
+    return CONF.libvirt.connection_uri or settings_module.default_uri(
+        CONF.libvirt.virt_type)
+
+
+def _alone(host: str) -> ports.VirtAPI:
+    """Return ports for a driver that no compute service hosts."""
+    from nova_libvirt_driver.compute import notifier
+    return ports.VirtAPI(
+        notifier=notifier.OsloNotifier(host),
+        service_state=ports.NullServiceState())

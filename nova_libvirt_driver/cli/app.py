@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""The program ``nova-libvirt``: from the command line to an exit code.
+
+It finds the command, runs it and turns whatever goes wrong into a few lines
+on stderr. What the commands do is in modules of their own.
+"""
+
+import argparse
+from collections.abc import Sequence
+import contextlib
+import dataclasses
+import difflib
+import os
+import sys
+import traceback
+from typing import Any
+from typing import NoReturn
+import warnings
+
+from cliff import app as cliff_app
+from cliff import command as cliff_command
+
+from nova_libvirt_driver.cli import commands
+from nova_libvirt_driver.cli import configuration
+from nova_libvirt_driver.cli import console
+from nova_libvirt_driver.cli import errors
+from nova_libvirt_driver.cli import exit_code
+from nova_libvirt_driver.cli import options
+from nova_libvirt_driver import version
+
+_DESCRIPTION = 'Look at one compute host, its libvirt and its guests.'
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Found:
+    """The command that some words name."""
+
+    name: str
+    command: cliff_command.Command
+    parser: argparse.ArgumentParser
+    arguments: list[str]
+    """What is left of the words, for the parser."""
+
+
+class Client(cliff_app.App):
+    """One run of the client."""
+
+    NAME = configuration.PROG
+
+    def __init__(self, **streams: Any) -> None:
+        super().__init__(
+            description=_DESCRIPTION, version=version.version(),
+            command_manager=commands.CommandTable(), **streams)
+        self._running = ''
+
+    def build_option_parser(
+            self, description: str | None, version: str | None,
+            argparse_kwargs: dict[str, Any] | None = None,
+            ) -> argparse.ArgumentParser:
+        parser = options.parser(
+            self.NAME, description or '', version or '')
+        return _raising(parser, f'{self.NAME} --help')
+
+    def run(self, argv: Sequence[str]) -> int:
+        """Do what the command line says and return the exit code.
+
+        Errors are printed on stderr; none is raised.
+        """
+        self.options = argparse.Namespace(debug='--debug' in argv)
+        try:
+            code = self._run(list(argv))
+            self.stdout.flush()
+        except BrokenPipeError:
+            self._discard_output()
+            return exit_code.ExitCode.PIPE_CLOSED
+        except SystemExit as done:
+            return done.code if isinstance(done.code, int) else 0
+        except (Exception, KeyboardInterrupt) as error:
+            return self.fail(error)
+        return code
+
+    def fail(self, error: BaseException) -> int:
+        """Print what is to be said about an error; return its code."""
+        if self.options.debug:
+            traceback.print_exception(error, file=self.stderr)
+        report = errors.describe(error, self._tried())
+        with contextlib.suppress(BrokenPipeError):
+            self.stderr.write('\n'.join([*report.lines(), '']))
+            self.stderr.flush()
+        if report.unexpected and self._running == 'doctor':
+            # Its 1 would say that there are warnings.
+            return exit_code.DoctorCode.INTERNAL_ERROR
+        return report.code
+
+    def find(self, words: Sequence[str]) -> Found:
+        """Return the command that *words* begin with.
+
+        :raises UsageError: there is no such command
+        """
+        try:
+            kind, name, rest = self.command_manager.find_command(list(words))
+        except ValueError:
+            raise self._unknown(list(words)) from None
+        command = kind(self, self.options, cmd_name=name)
+        prog = f'{self.NAME} {name}'
+        parser = _raising(command.get_parser(prog), f'{prog} --help')
+        return Found(name, command, parser, rest)
+
+    def print_help(self) -> None:
+        """Print the options and the commands."""
+        self.parser.print_help(self.stdout)
+        self.stdout.write('\ncommands:\n')
+        for name, place in sorted(self.command_manager):
+            first, *_ = (place.load().__doc__ or '').splitlines() or ['']
+            self.stdout.write(f'  {name:<16}  {first.rstrip(".")}\n')
+
+    def _run(self, argv: list[str]) -> int:
+        self.options, words = self.parser.parse_known_args(argv)
+        console.configure(self.options, self.stderr)
+        if self.options.help:
+            words.insert(0, 'help')
+        if not words:
+            raise errors.UsageError(
+                'no command given', f'{self.NAME} --help')
+        found = self.find(words)
+        self._running = found.name
+        arguments = found.parser.parse_args(found.arguments)
+        self._refuse_remote(found)
+        return found.command.run(arguments)
+
+    def _refuse_remote(self, found: Found) -> None:
+        if self.options.rpc and not getattr(found.command, 'remote', False):
+            raise errors.UsageError(
+                f'{found.name} cannot be asked of a compute service',
+                f'leave --rpc out, and run it on {self.options.rpc}')
+
+    def _unknown(self, words: list[str]) -> errors.UsageError:
+        if words[0].startswith('-'):
+            return errors.UsageError(
+                f'there is no option {words[0]}', f'{self.NAME} --help')
+        text = ' '.join(words)
+        close = difflib.get_close_matches(text, commands.COMMANDS)
+        advice = [f'{self.NAME} {name}' for name in ('--help', *close)]
+        return errors.UsageError(
+            f'there is no command {text!r}', ' or '.join(advice))
+
+    def _tried(self) -> str:
+        if not self._running:
+            return ''
+        return f'{self._running}{configuration.target(self.options)}'
+
+    def _discard_output(self) -> None:
+        # The interpreter flushes once more at its end, and would complain.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.stdout.fileno())
+
+
+def _raising(
+        parser: argparse.ArgumentParser,
+        advice: str) -> argparse.ArgumentParser:
+    def refuse(message: str) -> NoReturn:
+        raise errors.UsageError(message, advice)
+
+    # Not by a subclass: the parsers are made by cliff.
+    setattr(parser, 'error', refuse)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the client; the entry point of the program.
+
+    :param argv: arguments without the program's name, by default those of
+        the process
+    """
+    if not sys.warnoptions:
+        # Those of libraries say nothing to whoever uses the client.
+        warnings.simplefilter('ignore')
+    return Client().run(sys.argv[1:] if argv is None else argv)

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Where a command gets its answers: the local driver or a service.
+
+Both are imported when they are needed only: the driver brings libvirt, the
+client of the service the message bus.
+"""
+
+import argparse
+from collections.abc import Iterator
+import contextlib
+from typing import TYPE_CHECKING
+
+from nova_libvirt_driver.cli import configuration
+from nova_libvirt_driver import ports
+
+if TYPE_CHECKING:
+    from nova_libvirt_driver.compute import rpc_client
+    from nova_libvirt_driver import driver as driver_module
+
+_TIMEOUT_S = 10.0
+
+
+def driver(*, read_only: bool = True) -> 'driver_module.LibvirtDriver':
+    """Return a driver that connects when it is first asked something.
+
+    The configuration must be loaded.
+
+    :raises ImportError: the binding of libvirt is not installed
+    """
+    from nova_libvirt_driver import driver as driver_module
+
+    virtapi = ports.VirtAPI(ports.NullNotifier(), ports.NullServiceState())
+    return driver_module.LibvirtDriver(virtapi, read_only=read_only)
+
+
+@contextlib.contextmanager
+def local(
+        arguments: argparse.Namespace,
+        ) -> Iterator['driver_module.LibvirtDriver']:
+    """Lend a read-only driver for this host."""
+    conf = configuration.load(arguments)
+    made = driver()
+    try:
+        yield made
+    finally:
+        made.cleanup_host(conf.host)
+
+
+@contextlib.contextmanager
+def remote(
+        arguments: argparse.Namespace,
+        ) -> Iterator['rpc_client.ComputeClient']:
+    """Lend a client of the compute service that ``--rpc`` names.
+
+    :raises InvalidConfiguration: no message bus is configured
+    """
+    conf = configuration.load(arguments)
+    from nova_libvirt_driver.compute import rpc_client
+
+    client = rpc_client.ComputeClient(
+        conf, arguments.rpc, timeout_s=arguments.timeout or _TIMEOUT_S)
+    try:
+        yield client
+    finally:
+        client.close()

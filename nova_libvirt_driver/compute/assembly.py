@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Builds the service from the configuration, and launches it.
+
+Everything that configuration can spoil is made here, before anything is
+started.
+"""
+
+from collections.abc import Callable
+from collections.abc import Iterator
+import contextlib
+import sys
+
+from oslo_config import cfg
+from oslo_service import backend
+
+from nova_libvirt_driver.compute import audit
+from nova_libvirt_driver.compute import configuration
+from nova_libvirt_driver.compute import control
+from nova_libvirt_driver.compute import instance_lock
+from nova_libvirt_driver.compute import loading
+from nova_libvirt_driver.compute import meditation
+from nova_libvirt_driver.compute import notifier as notifier_module
+from nova_libvirt_driver.compute import record as record_module
+from nova_libvirt_driver.compute import service as service_module
+from nova_libvirt_driver.compute import show
+from nova_libvirt_driver.compute import signals
+from nova_libvirt_driver.compute import transport
+from nova_libvirt_driver import exception
+from nova_libvirt_driver import ports
+
+INTERRUPTED = 130
+
+
+@contextlib.contextmanager
+def assembled(
+        conf: cfg.ConfigOpts,
+        mode: configuration.Mode) -> Iterator[Callable[[], int]]:
+    """Give a function that runs the service and returns an exit status.
+
+    :raises InvalidConfiguration: something cannot work as configured
+    """
+    backend.init_backend(backend.BackendType.THREADING)
+    notifier = notifier_module.OsloNotifier(conf.host, conf)
+    notifier.check()
+    loading.driver_class(conf.compute_driver)
+    with _record(conf) as record:
+        driver = loading.load(conf.compute_driver, ports.VirtAPI(
+            notifier=notifier, service_state=record))
+        service = service_module.ComputeService(service_module.Parts(
+            host=conf.host, driver=driver, record=record, notifier=notifier,
+            audit=audit.PeriodicAudit(
+                driver, conf.nova_libvirt_driver.audit_interval),
+            control=control.Control(), reload=conf.mutate_config_files,
+            on_start=lambda starting: _take_over(conf, starting)))
+        _add_rpc(conf, service)
+        yield lambda: _launch(conf, mode, service)
+
+
+@contextlib.contextmanager
+def _record(
+        conf: cfg.ConfigOpts) -> Iterator[record_module.ServiceRecordFile]:
+    record = record_module.ServiceRecordFile(conf.state_path, conf.host)
+    lock = instance_lock.InstanceLock(conf.state_path, conf.host)
+    try:
+        record.make_folder()
+        lock.acquire()
+        record.prepare()
+    except OSError as error:
+        raise exception.StatePathUnusable(
+            path=conf.state_path,
+            reason=error.strerror or str(error)) from error
+    try:
+        yield record
+    finally:
+        lock.release()
+
+
+def _add_rpc(
+        conf: cfg.ConfigOpts,
+        service: service_module.ComputeService) -> None:
+    if not transport.is_set(conf):
+        return
+    from nova_libvirt_driver.compute import rpc
+    parts = service.parts
+    service.rpc = rpc.RpcServer(conf, parts.host, rpc.ComputeEndpoint(
+        parts.host, parts.driver, service.status))
+
+
+def _take_over(
+        conf: cfg.ConfigOpts,
+        service: service_module.ComputeService) -> None:
+    from oslo_service import service as oslo_service
+    signals.install(oslo_service.SignalHandler(), service.parts.control)
+    meditation.install(conf, service.status)
+
+
+def _launch(
+        conf: cfg.ConfigOpts, mode: configuration.Mode,
+        service: service_module.ComputeService) -> int:
+    # Its classes are those of the backend that was chosen above.
+    from oslo_service import service as oslo_service
+    showing = show.Show(service, mode, sys.stdout)
+    if mode.show:
+        service.watch = service.parts.control.put
+        service.foreground = showing.run
+    try:
+        oslo_service.launch(conf, service, workers=1, no_fork=True)
+    finally:
+        service.stop()
+    return INTERRUPTED if mode.once and showing.interrupted else 0

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""The periodic look at the host, and what the last one has found.
+
+What others show of the host (RPC, the report on SIGUSR2) comes from here, so
+that showing costs no call to libvirt and works while libvirt is down.
+"""
+
+from collections.abc import Callable
+import dataclasses
+import datetime
+import threading
+
+from oslo_log import log as logging
+
+from nova_libvirt_driver import base
+from nova_libvirt_driver.compute import record
+from nova_libvirt_driver.spec import host as host_spec
+from nova_libvirt_driver.spec import instance as instance_spec
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Audit:
+    """What the last audit that worked has found, and what failed since."""
+
+    at: str = ''
+    """When it was made, ISO 8601 in UTC; empty when none has worked."""
+    facts: host_spec.HostFacts | None = None
+    resources: host_spec.HostResources | None = None
+    instances: tuple[instance_spec.InstanceSummary, ...] = ()
+    error: str = ''
+    """Why the newest attempt failed; empty when it worked."""
+
+
+class PeriodicAudit:
+    """Audits the driver's host every *interval_s* seconds."""
+
+    def __init__(
+            self, driver: base.ComputeDriver, interval_s: float,
+            clock: Callable[[], datetime.datetime] = record.utc_now) -> None:
+        self._driver = driver
+        self._interval_s = interval_s
+        self._clock = clock
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.last = Audit()
+
+    def start(self) -> None:
+        """Start the thread; its first audit is made at once."""
+        self._thread = threading.Thread(
+            target=self._run, name='compute-audit', daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """End the thread; an audit that hangs in libvirt is left alone."""
+        self._stopped.set()
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+
+    def run_once(self) -> Audit:
+        """Audit now and return what was found.
+
+        Blocks as long as the driver takes.
+
+        :raises Exception: whatever the driver raises; noted as well
+        """
+        try:
+            audit = self._look()
+        except Exception as error:
+            self._note_failure(error)
+            raise
+        if self.last.error:
+            LOG.info('The audit of the host works again')
+        self.last = audit
+        return audit
+
+    def _look(self) -> Audit:
+        driver = self._driver
+        node = driver.get_available_nodes()[0]
+        return Audit(
+            at=self._clock().isoformat(timespec='seconds'),
+            facts=driver.get_host_facts(),
+            resources=driver.get_available_resource(node),
+            instances=tuple(driver.list_instance_summaries()))
+
+    def _note_failure(self, error: Exception) -> None:
+        # Once for each outage, not once for each attempt.
+        if not self.last.error:
+            LOG.warning('The audit of the host failed: %s', error)
+        text = str(error) or type(error).__name__
+        self.last = dataclasses.replace(self.last, error=text)
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                self.run_once()
+            except Exception:
+                LOG.debug('The audit failed', exc_info=True)
+            self._stopped.wait(self._interval_s)

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Command line and configuration files of the service, checked at once.
+
+A value that an option does not allow is found here, before anything is
+started, and not when somebody first reads the option.
+"""
+
+from collections.abc import Sequence
+import dataclasses
+
+from oslo_config import cfg
+from oslo_log import log as logging
+
+from nova_libvirt_driver.compute import logs
+from nova_libvirt_driver.compute import paths
+from nova_libvirt_driver import conf as package_conf
+from nova_libvirt_driver.conf import compute as compute_conf
+from nova_libvirt_driver import exception
+from nova_libvirt_driver import version
+
+PROJECT = 'nova-libvirt'
+PROGRAM = 'nova-libvirt-compute'
+DESCRIPTION = """
+Compute service for the libvirt of one machine. Without configuration it runs
+on libvirt's in-process test hypervisor, test:///default. It ends on SIGTERM
+and Ctrl-C, reads its configuration again on SIGHUP and writes a report of its
+state on SIGUSR2.
+"""
+USAGE = '%(prog)s [--uri URI] [--once] [--demo] [option ...]'
+EPILOG = """
+Exit status: 0 ended as asked; 1 bad configuration, or with --once a failure;
+2 wrong use of the command line; 130 --once was interrupted.
+"""
+
+CLI_OPTS = (
+    cfg.StrOpt(
+        'uri', metavar='URI',
+        help='URI of the hypervisor; overrides [libvirt] connection_uri.'),
+    cfg.BoolOpt(
+        'show', default=False,
+        help='Show on standard output what the service is connected to, the '
+        "host's resources, the guests, and then their events. Messages of "
+        'the log are shown from warnings on.'),
+    cfg.BoolOpt(
+        'once', default=False,
+        help='Like --show, but end after the guests have been shown.'),
+    cfg.BoolOpt(
+        'demo', default=False,
+        help='Like --show; also start one tiny transient guest, show its '
+        'events, and remove it again.'),
+    cfg.BoolOpt(
+        'verbose', short='v', default=False,
+        help='With --show, --once or --demo: show informational messages '
+        'of the log too.'),
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Mode:
+    """How the service is to behave towards whoever has started it."""
+
+    show: bool
+    once: bool
+    demo: bool
+
+
+def parse(conf: cfg.ConfigOpts, argv: Sequence[str] | None) -> Mode:
+    """Read everything into *conf* and set up the log.
+
+    :raises InvalidConfiguration: a file or a value cannot be used
+    :raises SystemExit: wrong use of the command line, or ``--help``
+    """
+    _register(conf)
+    try:
+        conf(argv, project=PROJECT, prog=PROGRAM, version=version.version(),
+             description=DESCRIPTION, epilog=EPILOG, usage=USAGE)
+        if conf.uri is not None:
+            conf.set_override('connection_uri', conf.uri, group='libvirt')
+        package_conf.check_values(conf)
+    except (cfg.Error, OSError) as error:
+        raise exception.InvalidConfiguration(
+            reason=_one_line(error)) from error
+    package_conf.use_embedded_default(conf)
+    paths.use_user_default(conf)
+    mode = Mode(show=conf.show or conf.once or conf.demo, once=conf.once,
+                demo=conf.demo)
+    logs.set_up(conf, brief=mode.show and not conf.verbose)
+    return mode
+
+
+def _register(conf: cfg.ConfigOpts) -> None:
+    logging.register_options(conf)
+    logs.set_defaults()
+    conf.register_cli_opts(CLI_OPTS)
+    conf.register_cli_opt(_state_path())
+    package_conf.register_opts(conf)
+
+
+def _state_path() -> cfg.Opt:
+    # The package's option with a name fit for the command line.
+    known, = (opt for opt in compute_conf.OPTS if opt.dest == 'state_path')
+    return cfg.StrOpt(
+        'state-path', default=known.default, metavar='DIR',
+        help=f'{known.help} For a user who is not root the default is '
+        '$XDG_STATE_HOME/nova-libvirt, or ~/.local/state/nova-libvirt.')
+
+
+def _one_line(error: Exception) -> str:
+    return ' '.join(str(error).split())

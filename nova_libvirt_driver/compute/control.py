@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""What the main thread of the service waits for.
+
+Signal handlers and listeners put their messages here and return; everything
+that takes time happens on the main thread, outside of any handler.
+"""
+
+import dataclasses
+import queue
+
+from nova_libvirt_driver.spec import event as event_spec
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StopRequest:
+    """Somebody wants the service to end."""
+
+    signal: str
+    """Name of the signal, for example ``SIGTERM``."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ReloadRequest:
+    """Somebody wants the configuration to be read again."""
+
+
+Message = StopRequest | ReloadRequest | event_spec.LifecycleEvent
+
+
+class Control:
+    """A queue with many writers and one reader."""
+
+    def __init__(self) -> None:
+        # SimpleQueue: its put may interrupt its own get, so that a signal
+        # handler can use it; Event and Queue would wait for themselves.
+        self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
+
+    def put(self, message: Message) -> None:
+        """Add a message; never blocks."""
+        self._messages.put(message)
+
+    def get(self, timeout_s: float | None = None) -> Message | None:
+        """Take the oldest message, None when there is none in time."""
+        try:
+            return self._messages.get(timeout=timeout_s)
+        except queue.Empty:
+            return None

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Options of this driver's own."""
+
+from oslo_config import cfg
+
+GROUP = 'nova_libvirt_driver'
+
+OPTS = (
+    cfg.IntOpt(
+        'keepalive_interval',
+        default=5, min=1, max=3600,
+        help="""
+Seconds of silence after which libvirt is asked whether it is there.
+
+A daemon that hangs is found after ``keepalive_interval`` times
+(``keepalive_count`` + 1) seconds at the most.
+"""),
+    cfg.IntOpt(
+        'keepalive_count',
+        default=5, min=1, max=100,
+        help="""
+Unanswered keepalive messages after which a connection counts as lost.
+"""),
+    cfg.FloatOpt(
+        'connect_timeout',
+        default=10, min=0.1, max=600,
+        help="""
+Seconds that opening a connection to libvirt may take.
+
+A stopped daemon would make it wait for ever otherwise.
+"""),
+    cfg.FloatOpt(
+        'reconnect_interval',
+        default=0.5, min=0.05, max=600,
+        help="""
+Seconds before the second attempt to get a lost connection back.
+
+The first attempt is made at once. Each further wait is about twice as long
+as the one before, up to ``reconnect_interval_max``.
+"""),
+    cfg.FloatOpt(
+        'reconnect_interval_max',
+        default=10, min=0.05, max=3600,
+        help="""
+Longest time in seconds between two attempts to reconnect.
+"""),
+    cfg.IntOpt(
+        'native_threads',
+        default=64, min=4, max=4096,
+        help="""
+Calls into libvirt that may run in threads of their own at the same time.
+
+A call that libvirt never answers keeps its thread: when this many hang,
+further ones are refused with an error that says so. In a process that runs
+on eventlet the limit is half of eventlet's thread pool if that is less.
+"""),
+    cfg.FloatOpt(
+        'call_timeout',
+        default=60, min=1, max=3600,
+        help="""
+Seconds that a call which may enter a guest's monitor may take.
+"""),
+    cfg.IntOpt(
+        'audit_interval',
+        default=60, min=1, max=86400,
+        help="""
+Seconds between two audits of the host by the stand-alone service.
+"""),
+    cfg.StrOpt(
+        'auth_username',
+        default='',
+        help="""
+User name to give when libvirt asks for one (SASL).
+"""),
+    cfg.StrOpt(
+        'auth_password',
+        default='',
+        secret=True,
+        help="""
+Password to give when libvirt asks for one (SASL).
+"""),
+    cfg.StrOpt(
+        'auth_realm',
+        default='',
+        help="""
+Realm to give when libvirt asks for one (SASL).
+"""),
+)

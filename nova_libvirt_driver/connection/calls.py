@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Calls into libvirt that have a deadline.
+
+A thread that waits inside the C library cannot be stopped. So a call that
+may block runs on a thread of its own; when its deadline passes the caller
+gives up and the thread is abandoned. The number of such threads is bounded:
+an abandoned one keeps its place until libvirt lets it go.
+"""
+
+from collections.abc import Callable
+import threading
+from typing import Any
+from typing import Protocol
+from typing import TypeVar
+
+from nova_libvirt_driver.connection import native
+from nova_libvirt_driver.connection import serial
+from nova_libvirt_driver.connection import turn as turn_module
+from nova_libvirt_driver import exception
+
+T = TypeVar('T')
+
+
+class Calls(Protocol):
+    """Runs a function on a native thread and waits for it."""
+
+    def run(
+            self, function: Callable[[], T], *, name: str, timeout_s: float,
+            late: Callable[[T | None], object] | None = None) -> T:
+        """Return what *function* returns, or raise what it raises.
+
+        Blocks the calling (green) thread for *timeout_s* at the most.
+
+        :param name: what the call is, for errors
+        :param late: called when the call ends after nobody waits for it
+            any more, with its result, or None when it failed; on the native
+            thread, where it must not log
+        :raises CallTimeout: the deadline passed
+        :raises CallBudgetExhausted: too many calls hang already
+        """
+
+    def wrap(self, value: Any, turn: turn_module.Turn) -> Any:
+        """Return objects of libvirt so that their calls take turns."""
+
+    def running(self) -> int:
+        """Return how many calls run, abandoned ones included."""
+
+    def abandoned(self) -> int:
+        """Return how many calls run whose caller has given up."""
+
+
+class Budget:
+    """Counts the threads that are inside libvirt, and bounds them.
+
+    Its lock is a native one: green and native threads both take it, and
+    nobody does anything but arithmetic while holding it.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._lock = native.original('threading').Lock()
+        self._limit = limit
+        self.running = 0
+        self.abandoned = 0
+
+    def enter(self, name: str) -> None:
+        """Take a place.
+
+        :raises CallBudgetExhausted: there is none
+        """
+        with self._lock:
+            if self.running >= self._limit:
+                raise exception.CallBudgetExhausted(
+                    call=name, limit=self._limit)
+            self.running += 1
+
+    def leave(self, *, was_abandoned: bool) -> None:
+        """Give the place back."""
+        with self._lock:
+            self.running -= 1
+            self.abandoned -= int(was_abandoned)
+
+    def abandon(self) -> None:
+        """Note that a running call has lost its caller."""
+        with self._lock:
+            self.abandoned += 1
+
+
+class Call:
+    """One call: its thread and its caller agree on whether it was in time."""
+
+    def __init__(
+            self, budget: Budget, function: Callable[[], Any],
+            late: Callable[[Any], object] | None) -> None:
+        self._budget = budget
+        self._function = function
+        self._late = late
+        self._lock = native.original('threading').Lock()
+        self._finished = False
+        self._abandoned = False
+        self._result: Any = None
+        self._failure: BaseException | None = None
+
+    def execute(self) -> None:
+        """Run the function and keep its outcome; on the native thread."""
+        try:
+            self._result = self._function()
+        except BaseException as error:
+            self._failure = error
+        with self._lock:
+            self._finished = True
+            abandoned = self._abandoned
+        if abandoned:
+            self._discard()
+        self._budget.leave(was_abandoned=abandoned)
+
+    def outcome(self) -> Any:
+        """Return the result, or raise what the function raised."""
+        if self._failure is not None:
+            raise self._failure
+        return self._result
+
+    def perform(self) -> Any:
+        """Run the function and return its result, or raise."""
+        self.execute()
+        return self.outcome()
+
+    def abandon(self) -> bool:
+        """Give up waiting; False when the call has just finished."""
+        with self._lock:
+            if self._finished:
+                return False
+            self._abandoned = True
+        self._budget.abandon()
+        return True
+
+    def _discard(self) -> None:
+        if self._late is None:
+            return
+        try:
+            self._late(self._result)
+        except Exception:
+            # Nobody is left to be told, and a native thread of an eventlet
+            # process must not log.
+            return
+
+
+class NativeCalls:
+    """Calls of a process with native threads: a daemon thread for each.
+
+    Daemon threads, so that a hung call never keeps the process from
+    ending; executors of the standard library would wait for it.
+    """
+
+    def __init__(self, *, host: str, limit: int) -> None:
+        self._host = host
+        self._budget = Budget(limit)
+
+    def run(
+            self, function: Callable[[], T], *, name: str, timeout_s: float,
+            late: Callable[[T | None], object] | None = None) -> T:
+        self._budget.enter(name)
+        call = Call(self._budget, function, late)
+        thread = threading.Thread(
+            target=call.execute, name=f'libvirt-call-{name}', daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            self._budget.leave(was_abandoned=False)
+            raise exception.HypervisorUnavailable(
+                host=self._host, reason=f'{name}: {error}') from error
+        thread.join(timeout_s)
+        if thread.is_alive() and call.abandon():
+            raise exception.CallTimeout(
+                host=self._host, call=name, timeout_s=timeout_s)
+        result: T = call.outcome()
+        return result
+
+    def wrap(self, value: Any, turn: turn_module.Turn) -> Any:
+        return serial.wrap(value, turn)
+
+    def running(self) -> int:
+        return self._budget.running
+
+    def abandoned(self) -> int:
+        return self._budget.abandoned
+
+
+class EventletCalls:
+    """Calls of an eventlet process: they run in eventlet's thread pool.
+
+    The pool is small and shared with everybody, so at most
+    half of it may be taken by calls that have a deadline.
+    """
+
+    def __init__(self, *, host: str, limit: int) -> None:
+        from nova_libvirt_driver.connection import green
+        self._green = green
+        self._host = host
+        self._budget = Budget(min(limit, max(1, green.pool_size() // 2)))
+
+    def run(
+            self, function: Callable[[], T], *, name: str, timeout_s: float,
+            late: Callable[[T | None], object] | None = None) -> T:
+        self._budget.enter(name)
+        call = Call(self._budget, function, late)
+        try:
+            result: T = self._green.run(call.perform, timeout_s)
+        except self._green.Expired:
+            if call.abandon():
+                raise exception.CallTimeout(
+                    host=self._host, call=name,
+                    timeout_s=timeout_s) from None
+            result = call.outcome()
+        except BaseException:
+            # Also when the caller itself is told to end: a call that runs
+            # on is counted, and what it brings is disposed of.
+            call.abandon()
+            raise
+        return result
+
+    def wrap(self, value: Any, turn: turn_module.Turn) -> Any:
+        return self._green.wrap(value, turn)
+
+    def running(self) -> int:
+        return self._budget.running
+
+    def abandoned(self) -> int:
+        return self._budget.abandoned
+
+
+def make(*, host: str, limit: int) -> Calls:
+    """Return the calls that fit this process."""
+    if native.in_eventlet_process():
+        return EventletCalls(host=host, limit=limit)
+    return NativeCalls(host=host, limit=limit)

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Connections of their own for calls that may take long.
+
+Callers take turns on the connection of the session, so a call that enters
+a guest's monitor, and may hang there, must not be made on it. It gets a
+connection nobody else is inside; that is kept for the next such call.
+"""
+
+from collections.abc import Callable
+import functools
+import threading
+from typing import TypeVar
+
+import libvirt
+
+from nova_libvirt_driver.connection import calls as calls_module
+from nova_libvirt_driver.connection import errors
+from nova_libvirt_driver.connection import protocol
+from nova_libvirt_driver.connection import session as session_module
+from nova_libvirt_driver.connection import settings as settings_module
+from nova_libvirt_driver import exception
+
+T = TypeVar('T')
+
+_IDLE_MAX = 4
+
+
+class Channels:
+    """Lends such connections.
+
+    :param open_raw: opens one; raises HypervisorUnavailable
+    """
+
+    def __init__(
+            self, open_raw: Callable[[], protocol.Connection],
+            calls: calls_module.Calls,
+            settings: settings_module.Settings) -> None:
+        self._open_raw = open_raw
+        self._calls = calls
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._idle: list[protocol.Connection] = []
+        self._generation = 0
+
+    def run(
+            self, session: session_module.Session,
+            function: Callable[[protocol.Connection], T], *,
+            name: str) -> T:
+        """Return what *function* makes of a connection nobody else is in.
+
+        Blocks for ``call_timeout`` at the most. A connection whose call
+        takes longer is closed when the call ends.
+
+        :param function: runs on a native thread, and must not log
+        :raises CallTimeout: the deadline passed
+        :raises libvirt.libvirtError: as it comes
+        """
+        timeout_s = self._settings.call_timeout_s
+        if not session.turn.needed:
+            # In this process; another connection may see other guests.
+            return self._calls.run(
+                lambda: function(session.raw), name=name,
+                timeout_s=timeout_s)
+        channel = self._take(session.generation) or self._open()
+        try:
+            result = self._calls.run(
+                lambda: function(channel), name=name, timeout_s=timeout_s,
+                late=lambda nothing: _close(channel))
+        except libvirt.libvirtError as error:
+            if errors.is_broken_link(error):
+                self._discard([channel])
+            else:
+                self._give_back(channel, session.generation)
+            raise
+        self._give_back(channel, session.generation)
+        return result
+
+    def close(self) -> None:
+        """Close the connections that are not in use."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        self._discard(idle)
+
+    def _open(self) -> protocol.Connection:
+        channel = self._open_raw()
+
+        def keep_alive() -> None:
+            channel.setKeepAlive(self._settings.keepalive_interval_s,
+                                 self._settings.keepalive_count)
+
+        self._calls.run(keep_alive, name='setting keepalive',
+                        timeout_s=self._settings.connect_timeout_s)
+        return channel
+
+    def _take(self, generation: int) -> protocol.Connection | None:
+        outdated: list[protocol.Connection] = []
+        channel = None
+        with self._lock:
+            if self._generation != generation:
+                # The daemon they lead to has gone since.
+                self._generation = generation
+                outdated, self._idle = self._idle, []
+            elif self._idle:
+                channel = self._idle.pop()
+        self._discard(outdated)
+        return channel
+
+    def _give_back(
+            self, channel: protocol.Connection, generation: int) -> None:
+        with self._lock:
+            if generation == self._generation and (
+                    len(self._idle) < _IDLE_MAX):
+                self._idle.append(channel)
+                return
+        self._discard([channel])
+
+    def _discard(self, channels: list[protocol.Connection]) -> None:
+        for channel in channels:
+            try:
+                self._calls.run(
+                    functools.partial(_close, channel),
+                    name='closing a connection',
+                    timeout_s=self._settings.connect_timeout_s)
+            except exception.DriverError:
+                # The binding closes it when nobody refers to it.
+                continue
+
+
+def _close(channel: protocol.Connection) -> None:
+    try:
+        channel.close()
+    except libvirt.libvirtError:
+        # It was broken already.
+        return

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Delivery of events to the listener, in order for each guest.
+
+Every guest has a lane of its own. A few workers empty the lanes; they come
+when there is something to deliver and go when there is not. A listener that
+blocks holds up its own guest's lane and one worker; one that raises costs
+the event it was called for.
+"""
+
+import collections
+from collections.abc import Callable
+import threading
+
+from oslo_log import log as logging
+
+from nova_libvirt_driver.spec import event
+
+LOG = logging.getLogger(__name__)
+
+Deliver = Callable[[event.LifecycleEvent], None]
+
+
+class Dispatcher:
+    """The lanes and their workers.
+
+    :param deliver: called with each event, on a worker's (green) thread
+    :param max_workers: how many listeners may block at the same time
+        before all other guests wait too
+    """
+
+    def __init__(self, deliver: Deliver, *, max_workers: int = 64) -> None:
+        self._deliver = deliver
+        self._max_workers = max_workers
+        # Held for a few instructions only, never while delivering.
+        self._lock = threading.Lock()
+        self._lanes: dict[str, collections.deque[event.LifecycleEvent]] = {}
+        self._ready: collections.deque[str] = collections.deque()
+        self._workers = 0
+        self._stopped = False
+
+    def put(self, item: event.LifecycleEvent) -> None:
+        """Queue one event behind the others of its guest; never blocks."""
+        with self._lock:
+            if self._stopped:
+                return
+            lane = self._lanes.get(item.uuid)
+            if lane is not None:
+                # A worker has the lane, or will have it.
+                lane.append(item)
+                return
+            self._lanes[item.uuid] = collections.deque((item,))
+            self._ready.append(item.uuid)
+            if self._workers >= self._max_workers:
+                return
+            self._workers += 1
+        try:
+            threading.Thread(target=self._work, name='libvirt-dispatch',
+                             daemon=True).start()
+        except RuntimeError:
+            # The process has no thread left; the next event tries again.
+            with self._lock:
+                self._workers -= 1
+
+    def size(self) -> int:
+        """Return how many events wait or are being delivered."""
+        with self._lock:
+            return sum(len(lane) for lane in self._lanes.values())
+
+    def start(self) -> None:
+        """Take events again after :meth:`stop`."""
+        with self._lock:
+            self._stopped = False
+
+    def stop(self) -> None:
+        """Drop what waits and take nothing more; does not wait."""
+        with self._lock:
+            self._stopped = True
+            self._lanes.clear()
+            self._ready.clear()
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                if not self._ready:
+                    self._workers -= 1
+                    return
+                uuid = self._ready.popleft()
+            self._empty(uuid)
+
+    def _empty(self, uuid: str) -> None:
+        """Deliver one lane's events until there are none."""
+        while True:
+            with self._lock:
+                lane = self._lanes.get(uuid)
+                if lane is None:
+                    return
+                item = lane[0]
+            self._deliver_one(item)
+            with self._lock:
+                if lane is not self._lanes.get(uuid):
+                    return
+                lane.popleft()
+                if not lane:
+                    del self._lanes[uuid]
+                    return
+
+    def _deliver_one(self, item: event.LifecycleEvent) -> None:
+        try:
+            self._deliver(item)
+        except Exception:
+            LOG.exception('The listener failed on the event "%s" of guest '
+                          '%s (%s); it will not get that event again.',
+                          item.transition, item.name, item.uuid)

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""The one place where an error of libvirt becomes one of ours."""
+
+import libvirt
+
+from nova_libvirt_driver import exception
+
+_BROKEN_CODES = (libvirt.VIR_ERR_SYSTEM_ERROR, libvirt.VIR_ERR_INTERNAL_ERROR)
+_LINK_DOMAINS = (libvirt.VIR_FROM_REMOTE, libvirt.VIR_FROM_RPC)
+
+_REFUSED = (
+    libvirt.VIR_ERR_OPERATION_DENIED,
+    libvirt.VIR_ERR_ACCESS_DENIED,
+    libvirt.VIR_ERR_AUTH_FAILED,
+    libvirt.VIR_ERR_AUTH_UNAVAILABLE,
+    libvirt.VIR_ERR_AUTH_CANCELLED,
+)
+
+_OPEN_ADVICE = (
+    ('Permission denied',
+     'this user may not use the socket: run as root or as a member of the '
+     'libvirt group'),
+    ('No such file or directory',
+     'there is no such socket: start the libvirt daemon, or correct '
+     '[libvirt] connection_uri'),
+    ('Connection refused',
+     'nobody listens there: start the libvirt daemon'),
+    ('authentication',
+     'set [nova_libvirt_driver] auth_username and auth_password, or let '
+     'this user in without them'),
+    ('no connection driver available',
+     'correct [libvirt] connection_uri, or install that driver of libvirt'),
+    ('URI',
+     'correct [libvirt] connection_uri'),
+)
+
+
+def text(error: libvirt.libvirtError) -> str:
+    """Return libvirt's own words, without a trailing newline."""
+    return (error.get_error_message() or str(error)).strip()
+
+
+def is_broken_link(error: libvirt.libvirtError) -> bool:
+    """Say whether the error means that the connection itself is gone."""
+    return (error.get_error_code() in _BROKEN_CODES
+            and error.get_error_domain() in _LINK_DOMAINS)
+
+
+def is_unsupported(error: libvirt.libvirtError) -> bool:
+    """Say whether the connection's driver lacks the function."""
+    return bool(error.get_error_code() == libvirt.VIR_ERR_NO_SUPPORT)
+
+
+def is_failure(error: libvirt.libvirtError) -> bool:
+    """Say whether a function failed that the connection's driver has."""
+    return (error.get_error_code() is not None
+            and not is_unsupported(error))
+
+
+def is_not_found(error: libvirt.libvirtError) -> bool:
+    """Say whether there is no such domain."""
+    return bool(error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN)
+
+
+def translate(
+        error: libvirt.libvirtError, *, host: str, tried: str,
+        instance: str = '') -> exception.DriverError:
+    """Return our error for one of libvirt's.
+
+    :param tried: what was asked of libvirt, as in "list the guests"
+    :param instance: uuid or name of the guest it was about, if any
+    """
+    reason = text(error)
+    code = error.get_error_code()
+    if is_broken_link(error) or code == libvirt.VIR_ERR_INVALID_CONN:
+        return exception.HypervisorUnavailable(host=host, reason=reason)
+    if is_not_found(error) and instance:
+        return exception.InstanceNotFound(instance=instance, host=host)
+    if code in _REFUSED:
+        return exception.OperationRefused(tried=tried, reason=reason)
+    if is_unsupported(error):
+        return exception.UnsupportedOperation(tried=tried, reason=reason)
+    return exception.LibvirtFailure(
+        tried=tried, reason=reason, code=code if code is not None else -1,
+        domain=error.get_error_domain() or 0)
+
+
+def cannot_open(
+        error: Exception, *, host: str, uri: str,
+        refusal: str = '') -> exception.HypervisorUnavailable:
+    """Return our error for a connection that could not be opened.
+
+    :param refusal: why our own credentials callback said no, or empty
+    """
+    reason = (text(error) if isinstance(error, libvirt.libvirtError)
+              else str(error))
+    if refusal:
+        reason = f'{reason} ({refusal})'
+    return exception.HypervisorUnavailable(
+        host=host, uri=uri, reason=f'cannot open {uri}: {reason}',
+        hint=_advice(reason))
+
+
+def _advice(reason: str) -> str:
+    for words, advice in _OPEN_ADVICE:
+        if words in reason:
+            return advice
+    return str(exception.HypervisorUnavailable.defaults['hint'])

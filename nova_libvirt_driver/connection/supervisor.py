@@ -1,0 +1,481 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Who has a session, how one is made, and what happens when it breaks.
+
+There is one session at a time, and one thread that makes it: whoever needs
+a connection and finds none asks that thread and waits, so attempts never
+overlap and a caller that is told to end disturbs none. Libvirt is never
+called while a lock is held.
+"""
+
+from collections.abc import Callable
+from collections.abc import Iterator
+from concurrent import futures
+import contextlib
+import dataclasses
+import random
+import threading
+from typing import TypeAlias
+
+import libvirt
+from oslo_log import log as logging
+
+from nova_libvirt_driver.connection import calls as calls_module
+from nova_libvirt_driver.connection import errors
+from nova_libvirt_driver.connection import herald as herald_module
+from nova_libvirt_driver.connection import opener
+from nova_libvirt_driver.connection import protocol
+from nova_libvirt_driver.connection import pump
+from nova_libvirt_driver.connection import retired
+from nova_libvirt_driver.connection import router
+from nova_libvirt_driver.connection import serial
+from nova_libvirt_driver.connection import session as session_module
+from nova_libvirt_driver.connection import settings as settings_module
+from nova_libvirt_driver.connection import state
+from nova_libvirt_driver.connection import subscription
+from nova_libvirt_driver.connection import turn as turn_module
+from nova_libvirt_driver.connection import worker
+from nova_libvirt_driver import exception
+
+LOG = logging.getLogger(__name__)
+
+# What a thread of ours may take to end when the service stops.
+_STOP_S = 0.5
+
+# How long a caller waits for the first attempt after a loss: long enough
+# that nobody notices a daemon that is restarted.
+_BLIP_S = 1.0
+
+Flight: TypeAlias = 'futures.Future[protocol.Connection]'
+State = state.State
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Hooks:
+    """The driver's own methods that take part.
+
+    They are called through the driver, so that a subclass or a test that
+    replaces one of them is obeyed.
+    """
+
+    connect: Callable[[], protocol.Connection]
+    """Open a connection; raises HypervisorUnavailable."""
+    get_new_connection: Callable[[], protocol.Connection]
+    """Open a connection and make it the session."""
+    test_connection: Callable[[protocol.Connection], bool]
+    """Say whether a connection works; raises for any other error."""
+    set_host_enabled: Callable[[bool], None]
+    """Make the record of the compute service agree."""
+    uri: Callable[[], str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plumbing:
+    """What the supervisor works with."""
+
+    calls: calls_module.Calls
+    subscriptions: subscription.Subscriptions
+    router: router.Router
+    outage: opener.Outage
+    herald: herald_module.Herald
+
+
+class Supervisor:
+    """Keeps the session."""
+
+    def __init__(
+            self, hooks: Hooks, settings: settings_module.Settings,
+            plumbing: Plumbing) -> None:
+        self.lock = threading.Lock()
+        self._hooks = hooks
+        self._settings = settings
+        self._plumbing = plumbing
+        self._worker = worker.Worker('libvirt-keeper')
+        self._closer = worker.Worker('libvirt-closer')
+        self._retired = retired.Retired(
+            plumbing.calls, timeout_s=settings.connect_timeout_s)
+        self._pump = pump.Pump(
+            plumbing.subscriptions.inbox, closed=self.lost,
+            listed=lambda listed: plumbing.router.synchronize(
+                listed.reports, listed.generation),
+            changed=plumbing.router.handle)
+        self._state = State.DISCONNECTED
+        self._session: session_module.Session | None = None
+        self._generation = 0
+        self._flight: Flight | None = None
+        self._supervised = False
+        self._stopped = False
+        self._failures = 0
+        self._last_error: exception.DriverError | None = None
+
+    # What callers use.
+
+    def connection(self) -> protocol.Connection:
+        """Return a usable connection.
+
+        Blocks while one is opened and set up, each for ``connect_timeout``
+        at the most. Once it is got back in the background, callers wait a
+        second for the first attempt, and not at all after it has failed.
+
+        :raises HypervisorUnavailable: there is none
+        :raises DriverError: the test of the connection failed in a way
+            that says nothing about it; it was dropped
+        """
+        session = self._session
+        if session is not None and self._works(session):
+            return session.connection
+        return self._await_connection()
+
+    @contextlib.contextmanager
+    def using(
+            self, tried: str, *,
+            instance: str = '') -> Iterator[protocol.Connection]:
+        """Lend the connection for calls, whose errors become ours.
+
+        :param tried: what the calls are for, as in "list the guests"
+        :param instance: uuid or name of the guest they are about, if any
+        """
+        connection = self.connection()
+        with self._translated(tried, connection, instance):
+            yield connection
+
+    @contextlib.contextmanager
+    def using_session(
+            self, tried: str) -> Iterator[session_module.Session]:
+        """Lend the session, for calls that need a connection of their own.
+
+        :param tried: what the calls are for, as in "list the guests"
+        """
+        connection = self.connection()
+        session = self._session
+        if session is None:
+            raise self._unavailable('the connection was lost just now')
+        with self._translated(tried, connection, ''):
+            yield session
+
+    @contextlib.contextmanager
+    def _translated(
+            self, tried: str, connection: protocol.Connection,
+            instance: str) -> Iterator[None]:
+        try:
+            yield
+        except libvirt.libvirtError as error:
+            if errors.is_broken_link(error):
+                session = self._session
+                if session is not None and (
+                        session.connection is connection):
+                    self._lose(session, errors.text(error))
+            raise errors.translate(
+                error, host=self._settings.host, tried=tried,
+                instance=instance) from error
+
+    @property
+    def session(self) -> session_module.Session | None:
+        """The session, if there is one; it may be broken already."""
+        return self._session
+
+    @property
+    def state(self) -> State:
+        """The state of the connection."""
+        return self._state
+
+    @property
+    def generation(self) -> int:
+        """How many sessions there have been."""
+        return self._generation
+
+    @property
+    def last_error(self) -> str:
+        """Why there is no connection, or an empty text."""
+        error = self._last_error
+        return '' if error is None else str(error)
+
+    # What the service uses.
+
+    def start(self) -> None:
+        """Connect, and from now on stay connected.
+
+        Waits for the first attempt and returns also when it fails: further
+        ones are made in the background.
+        """
+        with self.lock:
+            if self._stopped:
+                self._stopped = False
+                self._worker = worker.Worker('libvirt-keeper')
+                self._closer = worker.Worker('libvirt-closer')
+                self._plumbing.herald.start()
+            self._supervised = True
+            self._failures = 0
+        with contextlib.suppress(exception.DriverError):
+            self.connection()
+        if self._session is None:
+            LOG.warning('There is no connection to libvirt yet; it is tried '
+                        'again until there is one')
+
+    def listen(self) -> None:
+        """Be ready for events; the first session does that too."""
+        self._pump.ensure_running()
+
+    def stop(self) -> None:
+        """Close the session and stop the threads; takes two seconds at most.
+
+        Until :meth:`start` there is no connection any more. The record of
+        the compute service stays as it is.
+        """
+        with self.lock:
+            self._stopped = True
+            self._supervised = False
+        self._drop(self._session, 'the driver was stopped')
+        with self.lock:
+            self._advance(State.DISCONNECTED)
+        self._worker.stop(_STOP_S)
+        self._closer.stop(_STOP_S)
+        self._pump.stop(_STOP_S)
+        self._plumbing.herald.stop()
+
+    # What the driver's own methods are made of.
+
+    def renew(self) -> protocol.Connection:
+        """Open a connection and make it the session, whatever there was.
+
+        The compute service is told of the outcome either way.
+
+        :raises HypervisorUnavailable: it failed
+        """
+        if self._worker.inside():
+            return self._attempt()
+        return self._wait(self._worker.submit(self._attempt))
+
+    def install(self, connection: protocol.Connection | None) -> None:
+        """Take a connection that was opened elsewhere, or none."""
+        self._drop(self._session, 'another one was installed')
+        if connection is not None:
+            session = self._session_of(connection)
+            with self.lock:
+                self._advance(State.CONNECTING)
+                self._session = session
+                self._advance(State.CONNECTED)
+
+    def lost(self, closed: session_module.Closed) -> None:
+        """Take note that libvirt closed a session; old news are nothing."""
+        with self.lock:
+            session = self._session
+        if session is not None and session.generation == closed.generation:
+            self._lose(session, closed.words)
+
+    # How it is done.
+
+    def _works(self, session: session_module.Session) -> bool:
+        if session.vouched_for:
+            return True
+        try:
+            works = not session.closed and self._hooks.test_connection(
+                session.connection)
+        except Exception as error:
+            self._lose(session, str(error))
+            if isinstance(error, libvirt.libvirtError):
+                raise errors.translate(
+                    error, host=self._settings.host,
+                    tried='test the connection') from error
+            raise
+        if not works:
+            # The caller has another one made at once.
+            self._drop(session, 'a test of it failed')
+        return works
+
+    def _await_connection(self) -> protocol.Connection:
+        """Share the attempt under way, or have one made."""
+        if self._worker.inside() or self._plumbing.herald.inside():
+            # A hook of the attempt itself, or a port that is told of it.
+            raise self._unavailable('it is being connected')
+        with self.lock:
+            if self._session is not None:
+                return self._session.connection
+            if self._stopped:
+                raise self._unavailable('the driver was stopped')
+            if self._supervised and self._failures:
+                raise _again(self._last_error) or self._unavailable('')
+            flight = self._take_off()
+            is_blip = self._supervised and self._generation > 0
+        return self._wait(flight, _BLIP_S if is_blip else None)
+
+    def _take_off(self) -> Flight:
+        """Return the attempt under way; begin one unless there is."""
+        if self._flight is None:
+            self._flight = self._worker.submit(self._fly)
+        return self._flight
+
+    def _fly(self) -> protocol.Connection:
+        try:
+            session = self._session
+            if session is not None and not session.closed:
+                # Somebody was faster.
+                return session.connection
+            return self._hooks.get_new_connection()
+        finally:
+            with self.lock:
+                self._flight = None
+
+    def _wait(
+            self, flight: Flight,
+            patience_s: float | None = None) -> protocol.Connection:
+        # Twice the deadline, to open and to set up, and a margin.
+        timeout_s = patience_s or 2 * self._settings.connect_timeout_s + 2
+        try:
+            failure = flight.exception(timeout_s)
+        except TimeoutError:
+            raise self._unavailable(
+                f'no connection within {timeout_s:g} s') from None
+        except futures.CancelledError:
+            raise self._unavailable('the driver was stopped') from None
+        if failure is None:
+            return flight.result()
+        # Not the object itself: others raise it at the same time.
+        raise (_again(failure) or self._unavailable(str(failure))
+               ) from failure
+
+    def _attempt(self) -> protocol.Connection:
+        """Open a connection and set up its session; on the worker only."""
+        self._drop(self._session, 'it is being replaced')
+        with self.lock:
+            if self._stopped:
+                raise self._unavailable('the driver was stopped')
+            self._advance(State.CONNECTING)
+        try:
+            connection = self._hooks.connect()
+            self._adopt(connection)
+        except Exception as error:
+            self._failed(error)
+            raise
+        finally:
+            self._announce()
+        return connection
+
+    def _adopt(self, connection: protocol.Connection) -> None:
+        self._pump.ensure_running()
+        session = self._session_of(connection)
+        uri = self._hooks.uri()
+        try:
+            self._plumbing.calls.run(
+                lambda: session.set_up(
+                    self._settings, self._plumbing.subscriptions),
+                name=f'setting up the connection to {uri}',
+                timeout_s=self._settings.connect_timeout_s,
+                late=lambda nothing: session.close())
+        except exception.CallTimeout:
+            raise
+        except Exception as error:
+            self._retire(session)
+            raise errors.cannot_open(
+                error, host=self._settings.host, uri=uri) from error
+        subscription.log_problems(session.problems, uri)
+        self._publish(session)
+
+    def _session_of(
+            self, connection: protocol.Connection) -> session_module.Session:
+        with self.lock:
+            self._generation += 1
+            generation = self._generation
+        turn = serial.turn_of(connection) or turn_module.Turn(
+            host=self._settings.host,
+            timeout_s=self._settings.call_timeout_s)
+        return session_module.Session(
+            connection, serial.raw(connection), turn, generation)
+
+    def _publish(self, session: session_module.Session) -> None:
+        with self.lock:
+            wanted = not self._stopped and not session.closed
+            doomed: session_module.Session | None = session
+            if wanted:
+                self._advance(State.CONNECTED)
+                doomed, self._session = self._session, session
+                self._failures = 0
+                self._last_error = None
+        if doomed is not None:
+            self._retire(doomed)
+        if not wanted:
+            raise self._unavailable('it was closed while being set up')
+        self._plumbing.outage.over()
+        LOG.info('Connected to libvirt at %s (connection %d)',
+                 self._hooks.uri(), session.generation)
+
+    def _failed(self, error: Exception) -> None:
+        if self._stopped:
+            return
+        failure = _again(error) or self._unavailable(str(error))
+        self._plumbing.outage.report(failure)
+        with self.lock:
+            self._failures += 1
+            if self._session is None and not self._stopped:
+                self._last_error = failure
+                self._advance(State.BROKEN)
+            if self._supervised:
+                self._worker.later(self._pause_s(), self._recover)
+
+    def _pause_s(self) -> float:
+        """Return how long to wait before the next attempt."""
+        first_s = self._settings.reconnect_interval_s
+        pause_s = min(first_s * 2.0 ** min(self._failures - 1, 30),
+                      self._settings.reconnect_interval_max_s)
+        # Jitter: many hosts lose the same daemon or network at once.
+        return pause_s + random.uniform(0, first_s)
+
+    def _recover(self) -> None:
+        with self.lock:
+            if self._supervised and self._session is None:
+                self._take_off()
+
+    def _lose(self, session: session_module.Session, reason: str) -> None:
+        """Drop a session that broke, and see to it that it is replaced."""
+        if not self._drop(session, reason):
+            return
+        LOG.warning('The connection to libvirt is lost: %s', reason)
+        if self._supervised:
+            self._recover()
+        else:
+            # Nobody makes another one before it is asked for.
+            self._worker.submit(self._announce)
+
+    def _drop(
+            self, session: session_module.Session | None,
+            reason: str) -> bool:
+        failure = self._unavailable(reason)
+        with self.lock:
+            if session is None or self._session is not session:
+                return False
+            self._session = None
+            self._last_error = failure
+            self._advance(State.BROKEN)
+        self._retire(session)
+        return True
+
+    def _retire(self, session: session_module.Session) -> None:
+        self._retired.add(session)
+        self._closer.submit(self._close_retired)
+
+    def _close_retired(self) -> None:
+        if not self._retired.close():
+            self._closer.later(self._settings.connect_timeout_s,
+                               self._close_retired)
+
+    def _announce(self) -> None:
+        if not self._stopped:
+            self._plumbing.herald.tell(
+                'the compute service',
+                lambda: self._hooks.set_host_enabled(
+                    self._session is not None))
+
+    def _advance(self, following: State) -> None:
+        if self._state != following:
+            self._state = state.advance(self._state, following)
+
+    def _unavailable(self, reason: str) -> exception.HypervisorUnavailable:
+        return exception.HypervisorUnavailable(
+            host=self._settings.host, uri=self._hooks.uri(), reason=reason)
+
+
+def _again(error: BaseException | None) -> exception.DriverError | None:
+    """Return a copy of an error that several callers raise at once."""
+    if isinstance(error, exception.DriverError):
+        return type(error)(**error.fields)
+    return None

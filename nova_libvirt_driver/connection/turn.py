@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""One caller at a time inside a connection to a daemon.
+
+Libvirt's client lets several threads wait for answers on one connection.
+When keepalive then closes it, only one of them is woken, the others hang for
+ever, and the process crashes when the daemon goes on (seen with libvirt 9.0;
+CVE-2024-4418 is of the same place). So callers take turns. No callback of
+libvirt takes a turn, every wait for one has a deadline, and what may take
+long has a connection of its own.
+"""
+
+from collections.abc import Iterator
+import contextlib
+import threading
+
+from nova_libvirt_driver import exception
+
+LOCAL_METHODS = frozenset(('ID', 'UUID', 'UUIDString', 'connect', 'name'))
+"""Methods of libvirt's objects that ask nobody, and need no turn."""
+
+
+class Turn:
+    """Who may be inside one connection.
+
+    Taken by callers' (green) threads, never by a native thread of an
+    eventlet process.
+
+    :param timeout_s: longest wait for a turn
+    """
+
+    def __init__(self, *, host: str, timeout_s: float) -> None:
+        self._host = host
+        self._timeout_s = timeout_s
+        self._semaphore = threading.Semaphore(1)
+        self.needed = True
+        """False for a hypervisor inside this process: no link to share."""
+        self.closed = False
+        """The link is gone; set on libvirt's thread, so a plain value."""
+
+    @contextlib.contextmanager
+    def taken(self, call: str) -> Iterator[None]:
+        """Hold the turn.
+
+        :param call: what it is for, for the error
+        :raises CallTimeout: somebody else's call takes too long
+        """
+        if not self.acquire(self._timeout_s):
+            raise exception.CallTimeout(
+                host=self._host, call=f'waiting for {call}',
+                timeout_s=self._timeout_s)
+        try:
+            yield
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                # The (green) thread is told to end while its call may go
+                # on inside libvirt: nobody else may come in.
+                self.closed = True
+                raise
+            self.release()
+            raise
+        self.release()
+
+    def acquire(self, timeout_s: float) -> bool:
+        """Take the turn; False when it is not free in time."""
+        return not self.needed or self._semaphore.acquire(timeout=timeout_s)
+
+    def release(self) -> None:
+        """Give the turn back."""
+        if self.needed:
+            self._semaphore.release()
+
+    def check(self) -> None:
+        """Refuse a call on a link that is gone.
+
+        :raises HypervisorUnavailable: it is
+        """
+        if self.closed:
+            raise exception.HypervisorUnavailable(host=self._host)

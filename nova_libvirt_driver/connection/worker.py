@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""A thread that does one thing after the other, now or later."""
+
+from collections.abc import Callable
+from concurrent import futures
+import heapq
+import itertools
+import queue
+import threading
+import time
+from typing import Any
+from typing import TypeVar
+
+T = TypeVar('T')
+
+Job = Callable[[], Any]
+
+_STOP = object()
+
+
+class Worker:
+    """Does what nobody should wait for, or what must not happen twice.
+
+    Its thread starts with the first job. A worker that was stopped stays
+    so, and what is submitted to it afterwards is cancelled.
+
+    :param name: of the thread
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._jobs: queue.Queue[Any] = queue.Queue()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._stopped = False
+        # Of the worker's own thread; nobody else touches it.
+        self._timers: list[tuple[float, int, Job]] = []
+        self._order = itertools.count()
+
+    def submit(self, job: Callable[[], T]) -> 'futures.Future[T]':
+        """Queue a job; never blocks."""
+        future: futures.Future[T] = futures.Future()
+        with self._lock:
+            if self._stopped:
+                future.cancel()
+                return future
+            self._jobs.put((future, job))
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name=self._name, daemon=True)
+                self._thread.start()
+        return future
+
+    def later(self, delay_s: float, job: Job) -> None:
+        """Do a job *delay_s* seconds from now; for jobs of this worker."""
+        heapq.heappush(self._timers, (
+            time.monotonic() + delay_s, next(self._order), job))
+
+    def inside(self) -> bool:
+        """Say whether the calling thread is the worker's own."""
+        return threading.current_thread() is self._thread
+
+    def stop(self, timeout_s: float) -> None:
+        """Finish what is queued, drop what is for later, and end.
+
+        Waits for *timeout_s* at the most; the thread ends in any case once
+        its present job does.
+        """
+        with self._lock:
+            self._stopped = True
+            if self._thread is None:
+                return
+            self._jobs.put(_STOP)
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while True:
+            try:
+                item = self._jobs.get(timeout=self._pause_s())
+            except queue.Empty:
+                _, _, job = heapq.heappop(self._timers)
+                item = futures.Future(), job
+            if item is _STOP:
+                return
+            _perform(*item)
+
+    def _pause_s(self) -> float | None:
+        if not self._timers:
+            return None
+        return max(0.0, self._timers[0][0] - time.monotonic())
+
+
+def _perform(future: 'futures.Future[Any]', job: Job) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        result = job()
+    except BaseException as error:
+        future.set_exception(error)
+    else:
+        future.set_result(result)

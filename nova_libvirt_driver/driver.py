@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""The driver: a switchboard between the contract and its parts.
+
+Every method hands over to the part that does the work. The methods with an
+underscore are the vocabulary of the connection; its parts call them through
+the driver, so that replacing one of them here changes what happens.
+"""
+
+import threading
+from typing import Any
+
+from nova_libvirt_driver import assembly
+from nova_libvirt_driver import base
+from nova_libvirt_driver.connection import probe
+from nova_libvirt_driver.connection import protocol
+from nova_libvirt_driver.host import uptime
+from nova_libvirt_driver import ports
+from nova_libvirt_driver.spec import connection as connection_spec
+from nova_libvirt_driver.spec import host as host_spec
+from nova_libvirt_driver.spec import instance as instance_spec
+
+
+class LibvirtDriver(base.ComputeDriver):
+    """Makes guests with libvirt and looks after them.
+
+    Making one opens nothing: the first access to the connection does, or
+    :meth:`init_host`.
+
+    :param virtapi: a :class:`~nova_libvirt_driver.ports.VirtAPI`; with
+        anything else the driver notifies by itself and keeps no service
+        record
+    :param read_only: ask libvirt for a connection that only looks
+    """
+
+    def __init__(self, virtapi: Any = None, read_only: bool = False) -> None:
+        super().__init__(virtapi)
+        self.read_only = read_only
+        self._parts = assembly.build(self, virtapi)
+
+    # The connection.
+
+    def uri(self) -> str:
+        """Return the URI to connect to."""
+        return self._parts.uri
+
+    def _connect(self, uri: str, read_only: bool) -> protocol.Connection:
+        """Open a connection on a native thread, within a deadline.
+
+        :raises HypervisorUnavailable: it failed, which was logged; the
+            first failure of an outage was notified
+        """
+        return self._parts.opener.open(uri, read_only=read_only)
+
+    def _get_new_connection(self) -> protocol.Connection:
+        """Replace the connection, and set the host enabled or disabled."""
+        return self._parts.supervisor.renew()
+
+    def _get_connection(self) -> protocol.Connection:
+        """Return a usable connection, or raise HypervisorUnavailable."""
+        return self._parts.supervisor.connection()
+
+    @property
+    def _conn(self) -> protocol.Connection:
+        return self._get_connection()
+
+    def _test_connection(self, conn: protocol.Connection) -> bool:
+        """Say whether a connection works; raises for any other error."""
+        return probe.works(conn, host=self._parts.host)
+
+    @property
+    def _wrapped_conn(self) -> protocol.Connection | None:
+        session = self._parts.supervisor.session
+        return None if session is None else session.connection
+
+    @_wrapped_conn.setter
+    def _wrapped_conn(self, conn: protocol.Connection | None) -> None:
+        self._parts.supervisor.install(conn)
+
+    @property
+    def _wrapped_conn_lock(self) -> threading.Lock:
+        return self._parts.supervisor.lock
+
+    def _event_lifecycle_callback(
+            self, conn: object, dom: protocol.Domain, event: int,
+            detail: int, opaque: object) -> None:
+        """Take a lifecycle event; on libvirt's thread, never blocks."""
+        self._parts.lifecycle.receive(dom, event, detail, opaque)
+
+    def connection_status(self) -> connection_spec.ConnectionStatus:
+        """Say how the connection is, without asking libvirt."""
+        parts = self._parts
+        session = parts.supervisor.session
+        return connection_spec.ConnectionStatus(
+            state=parts.supervisor.state, uri=self.uri(),
+            read_only=self.read_only,
+            generation=parts.supervisor.generation,
+            events=session is not None and session.events,
+            keepalive=session is not None and session.keepalive,
+            last_error=parts.supervisor.last_error,
+            queued_events=parts.inbox.size() + parts.dispatcher.size(),
+            running_calls=parts.calls.running(),
+            abandoned_calls=parts.calls.abandoned())
+
+    # The host.
+
+    def init_host(self, host: str) -> None:
+        """Connect and stay connected; see Supervisor.start."""
+        self._parts.dispatcher.start()
+        self._parts.supervisor.start()
+
+    def cleanup_host(self, host: str) -> None:
+        """Close the connection and stop every thread, in two seconds."""
+        self._parts.supervisor.stop()
+        self._parts.channels.close()
+        self._parts.dispatcher.stop()
+
+    def set_host_enabled(self, host: str, enabled: bool) -> None:
+        """Make the compute service's record agree with the connection."""
+        self._parts.virtapi.service_state.set_host_enabled(
+            host, enabled=enabled, reason=self._parts.supervisor.last_error)
+
+    def get_host_ip_addr(self) -> str:
+        return self._parts.my_ip
+
+    def get_host_uptime(self) -> str:
+        return uptime.text()
+
+    def get_host_facts(self) -> host_spec.HostFacts:
+        return self._parts.facts.get()
+
+    def get_available_nodes(self, refresh: bool = False) -> list[str]:
+        return [self._parts.facts.get().hostname]
+
+    def get_available_resource(
+            self, nodename: str) -> host_spec.HostResources:
+        return self._parts.audit.run()
+
+    # Guests.
+
+    def get_info(
+            self, instance: instance_spec.Instance,
+            use_cache: bool = True) -> instance_spec.InstanceInfo:
+        return self._parts.inventory.info(instance, use_cache=use_cache)
+
+    def list_instances(self) -> list[str]:
+        return [item.name for item in self._parts.inventory.reports()]
+
+    def list_instance_uuids(self) -> list[str]:
+        return [item.uuid for item in self._parts.inventory.reports()]
+
+    def list_instance_summaries(self) -> list[instance_spec.InstanceSummary]:
+        return self._parts.inventory.summaries()
+
+    def register_event_listener(
+            self, callback: ports.LifecycleListener | None) -> None:
+        super().register_event_listener(callback)
+        self._parts.supervisor.listen()

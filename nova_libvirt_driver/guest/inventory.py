@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Which guests there are and how each is; it only looks."""
+
+from typing import Any
+
+import libvirt
+
+from nova_libvirt_driver.connection import channels as channels_module
+from nova_libvirt_driver.connection import decode
+from nova_libvirt_driver.connection import errors
+from nova_libvirt_driver.connection import listing
+from nova_libvirt_driver.connection import protocol
+from nova_libvirt_driver.connection import router
+from nova_libvirt_driver.connection import supervisor as supervisor_module
+from nova_libvirt_driver.spec import instance as instance_spec
+
+_State = instance_spec.PowerState
+
+_INFO_MEMORY_KIB, _INFO_VCPUS = 2, 3
+
+_UP = (_State.RUNNING, _State.PAUSED, _State.SUSPENDED)
+
+
+class Inventory:
+    """Answers questions about guests in as few calls as possible."""
+
+    def __init__(
+            self, supervisor: supervisor_module.Supervisor,
+            events: router.Router,
+            channels: channels_module.Channels) -> None:
+        self._supervisor = supervisor
+        self._events = events
+        self._channels = channels
+
+    def reports(self) -> list[decode.Report]:
+        """Return how each guest is; one call."""
+        with self._supervisor.using('list the guests') as connection:
+            return listing.reports(connection)
+
+    def summaries(self) -> list[instance_spec.InstanceSummary]:
+        """Return one row for each guest, sorted by name.
+
+        One call; it enters guests' monitors, which may hang, so it has a
+        connection of its own and ``call_timeout`` to return.
+        """
+        with self._supervisor.using_session('list the guests') as session:
+            rows = self._channels.run(
+                session, _summaries, name='listing the guests')
+        return sorted(rows, key=lambda row: row.name)
+
+    def info(
+            self, instance: instance_spec.Instance, *,
+            use_cache: bool) -> instance_spec.InstanceInfo:
+        """Say how one guest is.
+
+        While events arrive and say that it is up, no call is made. What
+        they say of a guest that is down does not tell whether it still
+        exists.
+
+        :raises InstanceNotFound: there is no such guest
+        """
+        session = self._supervisor.session
+        if (use_cache and session is not None and session.vouched_for
+                and self._events.generation == session.generation):
+            known = self._events.known(instance.uuid)
+            if known is not None and known.state in _UP:
+                return instance_spec.InstanceInfo(known.state)
+        return self._ask(instance)
+
+    def _ask(
+            self, instance: instance_spec.Instance
+    ) -> instance_spec.InstanceInfo:
+        with self._supervisor.using(
+                'find the guest', instance=instance.uuid) as connection:
+            domain = connection.lookupByUUIDString(instance.uuid)
+            number = domain.state(0)[0]
+        return instance_spec.InstanceInfo(decode.power_state(number))
+
+
+def _summaries(
+        connection: protocol.Connection
+) -> list[instance_spec.InstanceSummary]:
+    return [_summary(domain, record)
+            for domain, record in _records(connection)]
+
+
+def _records(
+        connection: protocol.Connection
+) -> list[tuple[protocol.Domain, dict[str, Any]]]:
+    # Without NOWAIT one busy guest would hold up the answer for all.
+    return connection.getAllDomainStats(
+        libvirt.VIR_DOMAIN_STATS_STATE | libvirt.VIR_DOMAIN_STATS_VCPU
+        | libvirt.VIR_DOMAIN_STATS_BALLOON,
+        libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT)
+
+
+def _summary(
+        domain: protocol.Domain,
+        record: dict[str, Any]) -> instance_spec.InstanceSummary:
+    memory_kib = record.get('balloon.current')
+    vcpus = record.get('vcpu.current')
+    if memory_kib is None or vcpus is None:
+        memory_kib, vcpus = _size(domain)
+    return instance_spec.InstanceSummary(
+        uuid=domain.UUIDString(), name=domain.name(),
+        state=decode.power_state(record.get('state.state', 0)),
+        vcpus=vcpus,
+        memory_mib=None if memory_kib is None else memory_kib // 1024)
+
+
+def _size(domain: protocol.Domain) -> tuple[int | None, int | None]:
+    """Return memory in KiB and vCPUs of one guest.
+
+    For a guest whose monitor is busy, and for libvirt's test hypervisor:
+    the bulk answer has neither. This call enters no monitor.
+    """
+    try:
+        info = domain.info()
+    except libvirt.libvirtError as error:
+        if errors.is_not_found(error):
+            return None, None
+        raise
+    return info[_INFO_MEMORY_KIB], info[_INFO_VCPUS]

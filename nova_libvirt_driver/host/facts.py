@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""What stays the same about the host while a connection lives."""
+
+import threading
+
+from lxml import etree
+
+from nova_libvirt_driver.connection import protocol
+from nova_libvirt_driver.connection import supervisor as supervisor_module
+from nova_libvirt_driver.spec import host
+
+_SOCKETS, _CORES, _THREADS = 5, 6, 7
+
+
+class Facts:
+    """Reads the facts once for each connection and keeps them."""
+
+    def __init__(self, supervisor: supervisor_module.Supervisor) -> None:
+        self._supervisor = supervisor
+        # Held to swap the pair below, never while libvirt is asked.
+        self._lock = threading.Lock()
+        self._generation = 0
+        self._facts: host.HostFacts | None = None
+
+    def get(self) -> host.HostFacts:
+        """Return the facts.
+
+        :raises HypervisorUnavailable: there is no connection
+        """
+        # Read first: facts of a later connection then count as outdated.
+        generation = self._supervisor.generation
+        with self._supervisor.using('read the facts of the host') as conn:
+            with self._lock:
+                if self._facts is not None and (
+                        self._generation == generation):
+                    return self._facts
+            facts = _read(conn)
+        with self._lock:
+            self._generation, self._facts = generation, facts
+        return facts
+
+
+def _read(connection: protocol.Connection) -> host.HostFacts:
+    info = connection.getInfo()
+    capabilities = _parse(connection.getCapabilities())
+    return host.HostFacts(
+        hostname=connection.getHostname(),
+        hypervisor_type=connection.getType(),
+        hypervisor_version=connection.getVersion(),
+        libvirt_version=connection.getLibVersion(),
+        uri=connection.getURI(),
+        arch=capabilities.findtext('host/cpu/arch', default=str(info[0])),
+        cpu_model=capabilities.findtext('host/cpu/model', default=''),
+        cpu_sockets=info[_SOCKETS], cpu_cores=info[_CORES],
+        cpu_threads=info[_THREADS])
+
+
+def _parse(xml: str) -> etree._Element:
+    parser = etree.XMLParser(resolve_entities=False, no_network=True)
+    return etree.fromstring(xml.encode(), parser)

@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Frozen values that describe guests and hosts; no input, no output."""

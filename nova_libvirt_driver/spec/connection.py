@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""How the connection to libvirt is, as a value to show."""
+
+import dataclasses
+import enum
+
+
+class ConnectionState(enum.StrEnum):
+    """Life of the connection; ``connection.state`` has the transitions."""
+
+    DISCONNECTED = 'disconnected'
+    """Nothing was opened yet, or everything was closed on purpose."""
+    CONNECTING = 'connecting'
+    """One caller is opening a connection; the others wait for it."""
+    CONNECTED = 'connected'
+    """There is a session, and nothing speaks against it."""
+    BROKEN = 'broken'
+    """The session was lost, or the last attempt to open one failed."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ConnectionStatus:
+    """A snapshot of the connection; made without asking libvirt."""
+
+    state: ConnectionState
+    uri: str
+    read_only: bool
+    generation: int
+    """How many sessions were opened so far; 0 when none was."""
+    events: bool
+    """Lifecycle events arrive over the session."""
+    keepalive: bool
+    """Libvirt tests the session by itself."""
+    last_error: str
+    """Why the last attempt failed or the session was lost, or empty."""
+    queued_events: int
+    """Events that wait for their listener."""
+    running_calls: int
+    """Calls that run in threads of their own, hung ones included."""
+    abandoned_calls: int
+    """Calls of these whose caller has given up waiting."""

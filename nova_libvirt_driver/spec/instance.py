@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""What is said about one instance: who it is and how it is."""
+
+import dataclasses
+import enum
+import typing
+
+
+class PowerState(enum.IntEnum):
+    """Power state of a guest; the numbers are those of Nova's contract."""
+
+    NOSTATE = 0
+    """Not known, for example because libvirt cannot be asked."""
+    RUNNING = 1
+    """Running, or blocked on a resource while running."""
+    PAUSED = 3
+    """Its CPUs are stopped, its memory is kept."""
+    SHUTDOWN = 4
+    """Not running."""
+    CRASHED = 6
+    """Stopped because the guest or its emulator failed."""
+    SUSPENDED = 7
+    """Suspended by its own power management."""
+
+
+class Instance(typing.Protocol):
+    """What every verb needs to find a guest; Nova's Instance fits too."""
+
+    @property
+    def uuid(self) -> str:
+        """Canonical text form of the domain's uuid."""
+
+    @property
+    def name(self) -> str:
+        """Name of the domain."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class InstanceRef:
+    """The smallest :class:`Instance`."""
+
+    uuid: str
+    name: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class InstanceInfo:
+    """Answer of ``get_info``."""
+
+    state: PowerState
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class InstanceSummary:
+    """One row of a listing of guests."""
+
+    uuid: str
+    name: str
+    state: PowerState
+    vcpus: int | None = None
+    """Virtual CPUs, None when libvirt did not say."""
+    memory_mib: int | None = None
+    """Memory in MiB, None when libvirt did not say."""

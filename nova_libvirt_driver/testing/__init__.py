@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Shipped rigs and fakes for everything that is tested against libvirt.
+
+Owns private libvirt hosts, tiny bootable guests and a fake connection. It
+refuses to be part of the driver: no module of the driver imports it.
+"""

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""The program as a whole, on commands that need no libvirt."""
+
+import os
+
+import fixtures
+
+from nova_libvirt_driver.cli import commands
+from tests.unit.cli import base
+
+
+class UsageTest(base.ClientTestCase):
+
+    def test_help_lists_every_command_and_exit_code(self) -> None:
+        result = self.run_client('--help')
+
+        self.assertEqual(0, result.code)
+        for name in commands.COMMANDS:
+            self.assertIn(f'\n  {name} ', result.stdout)
+        self.assertIn('  6    timed out\n', result.stdout)
+        self.assertEqual('', result.stderr)
+
+    def test_help_of_a_command_can_be_asked_in_two_ways(self) -> None:
+        asked = self.run_client('help', 'events')
+        optional = self.run_client('events', '--help')
+
+        self.assertEqual(0, asked.code)
+        self.assertEqual(asked, optional)
+        self.assertTrue(
+            asked.stdout.startswith('usage: nova-libvirt events '))
+
+    def test_no_command_is_wrong_usage(self) -> None:
+        result = self.run_client()
+
+        self.assertEqual(2, result.code)
+        self.assertEqual(
+            'Error: no command given\n  Next:  nova-libvirt --help\n',
+            result.stderr)
+
+    def test_an_unknown_command_gets_the_closest_one(self) -> None:
+        result = self.run_client('servr', 'list')
+
+        self.assertEqual(2, result.code)
+        self.assertEqual(
+            "Error: there is no command 'servr list'\n"
+            '  Next:  nova-libvirt --help or nova-libvirt server list\n',
+            result.stderr)
+
+    def test_an_unknown_option_is_named(self) -> None:
+        for words in (('--nope', 'version'), ('version', '--nope')):
+            with self.subTest(words=words):
+                result = self.run_client(*words)
+
+                self.assertEqual(2, result.code)
+                self.assertIn('--nope', result.stderr.splitlines()[0])
+
+    def test_a_bad_value_of_an_option_is_named(self) -> None:
+        result = self.run_client('--timeout', 'soon', 'version')
+
+        self.assertEqual(2, result.code)
+        self.assertIn("'soon' is no number of seconds", result.stderr)
+
+    def test_a_command_about_this_machine_refuses_rpc(self) -> None:
+        result = self.run_client('--rpc', 'h2', 'doctor')
+
+        self.assertEqual(2, result.code)
+        self.assertEqual(
+            'Error: doctor cannot be asked of a compute service\n'
+            '  Next:  leave --rpc out, and run it on h2\n', result.stderr)
+
+    def test_a_wrong_column_is_wrong_usage(self) -> None:
+        result = self.run_client('version', '-c', 'nope')
+
+        self.assertEqual(2, result.code)
+        self.assertIn('python', result.stderr)
+        self.assertNotIn('Traceback', result.stderr)
+
+    def test_a_traceback_comes_with_debug_only(self) -> None:
+        arguments = ('--config-file', '/nonexistent', 'host', 'show')
+
+        quiet = self.run_client(*arguments)
+        loud = self.run_client('--debug', *arguments)
+
+        self.assertNotIn('Traceback', quiet.stderr)
+        self.assertIn('Traceback', loud.stderr)
+        self.assertTrue(loud.stderr.endswith(quiet.stderr))
+
+    def test_doctor_tells_its_own_failure_from_a_warning(self) -> None:
+        self.useFixture(fixtures.MonkeyPatch(
+            'nova_libvirt_driver.host.check_library.versions', lambda: None))
+
+        result = self.run_client('--config-file', os.devnull, 'doctor')
+
+        self.assertEqual(255, result.code)
+        self.assertIn('Error: unexpected AttributeError', result.stderr)
+        self.assertNotIn('Traceback', result.stderr)
+
+    def test_completion_knows_commands_and_their_options(self) -> None:
+        result = self.run_client('complete')
+
+        self.assertEqual(0, result.code)
+        self.assertIn('complete -F _nova_libvirt nova-libvirt',
+                      result.stdout)
+        self.assertIn("cmds_server='list'", result.stdout)
+        self.assertIn('--follow', result.stdout)

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+
+import itertools
+
+from nova_libvirt_driver.connection import state
+from tests import base
+
+STATES = list(state.State)
+
+FORBIDDEN = {
+    # Nothing is connected without an attempt.
+    ('disconnected', 'connected'),
+    ('broken', 'connected'),
+    # Nothing breaks that was never there.
+    ('disconnected', 'broken'),
+    # What works is not replaced before it is given up.
+    ('connected', 'connecting'),
+}
+
+
+class AdvanceTest(base.TestCase):
+
+    def test_only_what_makes_sense_is_allowed(self) -> None:
+        refused = set()
+        for pair in itertools.permutations(STATES, 2):
+            try:
+                self.assertEqual(pair[1], state.advance(*pair))
+            except ValueError:
+                refused.add(pair)
+
+        self.assertEqual(FORBIDDEN, {(str(a), str(b)) for a, b in refused})
+
+    def test_refusal_names_both_states(self) -> None:
+        error = self.assertRaises(
+            ValueError, state.advance, state.State.DISCONNECTED,
+            state.State.CONNECTED)
+
+        self.assertIn('disconnected', str(error))
+        self.assertIn('connected', str(error))
+
+    def test_no_state_is_a_dead_end(self) -> None:
+        for one in STATES:
+            self.assertTrue(
+                [pair for pair in state.ALLOWED if pair[0] == one],
+                f'{one} leads nowhere')
+            self.assertTrue(
+                [pair for pair in state.ALLOWED if pair[1] == one],
+                f'nothing leads to {one}')

@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: Apache-2.0
+
+from typing import Any
+
+import libvirt
+
+from nova_libvirt_driver import driver as driver_module
+from nova_libvirt_driver import exception
+from nova_libvirt_driver.spec import instance
+from nova_libvirt_driver.testing import fake_libvirt
+from nova_libvirt_driver.testing import fake_ports
+from tests.unit.guest import base
+
+wait_until = fake_ports.wait_until
+
+State = instance.PowerState
+
+STATES = (
+    (libvirt.VIR_DOMAIN_RUNNING, State.RUNNING),
+    (libvirt.VIR_DOMAIN_BLOCKED, State.RUNNING),
+    (libvirt.VIR_DOMAIN_PAUSED, State.PAUSED),
+    (libvirt.VIR_DOMAIN_SHUTDOWN, State.SHUTDOWN),
+    (libvirt.VIR_DOMAIN_SHUTOFF, State.SHUTDOWN),
+    (libvirt.VIR_DOMAIN_CRASHED, State.CRASHED),
+    (libvirt.VIR_DOMAIN_PMSUSPENDED, State.SUSPENDED),
+    (libvirt.VIR_DOMAIN_NOSTATE, State.NOSTATE),
+)
+
+
+def reference(guest: fake_libvirt.Guest) -> instance.InstanceRef:
+    """Return what a compute service knows of a guest."""
+    return instance.InstanceRef(guest.uuid, guest.name)
+
+
+class InventoryTestCase(base.FakeHostTestCase):
+
+    def calls_of(self, function: Any) -> dict[str, int]:
+        """Return which calls a function makes, and how often."""
+        before = self.hypervisor.calls
+        function()
+        return {name: number - before.get(name, 0)
+                for name, number in self.hypervisor.calls.items()
+                if number > before.get(name, 0)}
+
+    def domain(self, guest: fake_libvirt.Guest) -> fake_libvirt.FakeDomain:
+        """Return a handle of somebody else's on a guest."""
+        other = self.hypervisor.open_auth(
+            'other:///', [[], lambda asked, opaque: -1, None])
+        return other.lookupByUUIDString(guest.uuid)
+
+    def state(self, driver: driver_module.LibvirtDriver,
+              guest: fake_libvirt.Guest, use_cache: bool = True) -> State:
+        return driver.get_info(reference(guest), use_cache).state
+
+
+class CacheTest(InventoryTestCase):
+
+    def test_state_costs_no_call_while_events_arrive(self) -> None:
+        for number, wanted in STATES:
+            if wanted in (State.RUNNING, State.PAUSED, State.SUSPENDED):
+                self.hypervisor.add_guest(f'guest{number}', state=number)
+        driver = self.make_driver()
+
+        def ask() -> None:
+            for guest in self.hypervisor.guests:
+                self.state(driver, guest)
+
+        self.assertEqual({}, self.calls_of(ask))
+        self.assertEqual(4, len(self.hypervisor.guests))
+
+    def test_state_follows_the_events(self) -> None:
+        guest, = self.add_guests(1)
+        driver = self.make_driver()
+        domain = self.domain(guest)
+
+        for change, wanted in ((domain.suspend, State.PAUSED),
+                               (domain.resume, State.RUNNING),
+                               (domain.destroy, State.SHUTDOWN),
+                               (domain.create, State.RUNNING)):
+            change()
+            wait_until(lambda: self.state(driver, guest) == wanted,
+                       f'{wanted}')
+
+    def test_asking_without_the_cache_asks(self) -> None:
+        guest, = self.add_guests(1)
+        driver = self.make_driver()
+        # Changed behind everybody's back.
+        guest.state = libvirt.VIR_DOMAIN_PAUSED
+
+        self.assertEqual(State.RUNNING, self.state(driver, guest))
+        self.assertEqual(State.PAUSED, self.state(driver, guest, False))
+
+    def test_each_state_is_told_when_asked(self) -> None:
+        guest, = self.add_guests(1)
+        driver = self.make_driver()
+        for number, wanted in STATES:
+            guest.state = number
+
+            self.assertEqual(wanted, self.state(driver, guest, False))
+
+    def test_nothing_is_cached_without_events(self) -> None:
+        guest, = self.add_guests(1)
+        self.hypervisor.events = False
+        driver = self.make_driver()
+        guest.state = libvirt.VIR_DOMAIN_PAUSED
+
+        self.assertEqual(State.PAUSED, self.state(driver, guest))
+
+    def test_nothing_is_cached_while_nobody_watches_the_link(self) -> None:
+        guest, = self.add_guests(1)
+        self.hypervisor.keepalive = False
+        driver = self.make_driver()
+        guest.state = libvirt.VIR_DOMAIN_PAUSED
+
+        self.assertEqual(State.PAUSED, self.state(driver, guest))
+
+    def test_nobody_knows_a_state_while_there_is_no_connection(self) -> None:
+        guest, = self.add_guests(1)
+        driver = self.make_driver()
+
+        self.hypervisor.refuse_connections()
+        self.hypervisor.break_connections()
+
+        self.assertRaises(exception.HypervisorUnavailable,
+                          self.state, driver, guest)
+
+    def test_state_is_right_after_an_outage(self) -> None:
+        guest, = self.add_guests(1)
+        driver = self.make_driver()
+        self.hypervisor.refuse_connections()
+        self.hypervisor.break_connections()
+        guest.state = libvirt.VIR_DOMAIN_PAUSED
+
+        self.hypervisor.accept_connections()
+        wait_until(lambda: self.listener.transitions(guest.name),
+                   'the missed event')
+
+        self.assertEqual({}, self.calls_of(
+            lambda: self.assertEqual(
+                State.PAUSED, self.state(driver, guest))))
+
+
+class NotFoundTest(InventoryTestCase):
+
+    def test_missing_guest_is_named_by_its_uuid(self) -> None:
+        driver = self.make_driver()
+        missing = instance.InstanceRef('no such uuid', 'web1')
+        for use_cache in (True, False):
+            error = self.assertRaises(
+                exception.InstanceNotFound, driver.get_info, missing,
+                use_cache)
+
+            self.assertEqual(
+                ('no such uuid', 'here'),
+                (error.fields['instance'], error.fields['host']))
+            self.assertIn('no such uuid', str(error))
+
+    def test_guest_that_is_gone_is_not_found(self) -> None:
+        guest, = self.add_guests(1)
+        driver = self.make_driver()
+        self.domain(guest).destroy()
+        self.hypervisor.remove_guest(guest)
+
+        wait_until(lambda: self._is_gone(driver, guest), 'not found')
+
+    def _is_gone(self, driver: driver_module.LibvirtDriver,
+                 guest: fake_libvirt.Guest) -> bool:
+        try:
+            self.state(driver, guest)
+        except exception.InstanceNotFound:
+            return True
+        return False
+
+    def test_guest_that_goes_away_meanwhile_is_not_found(self) -> None:
+        guest, = self.add_guests(1)
+        driver = self.make_driver()
+        self.hypervisor.fail_next('state', fake_libvirt.libvirt_error(
+            libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_FROM_QEMU, 'gone'))
+
+        error = self.assertRaises(
+            exception.InstanceNotFound, driver.get_info, reference(guest),
+            False)
+
+        self.assertEqual(guest.uuid, error.fields['instance'])
+
+
+class ListTest(InventoryTestCase):
+
+    def test_names_uuids_and_number_agree(self) -> None:
+        guests = self.add_guests(3)
+        guests[1].state = libvirt.VIR_DOMAIN_SHUTOFF
+        driver = self.make_driver()
+
+        self.assertEqual([guest.name for guest in guests],
+                         driver.list_instances())
+        self.assertEqual([guest.uuid for guest in guests],
+                         driver.list_instance_uuids())
+        self.assertEqual(3, driver.get_num_instances())
+        for guest in guests:
+            self.assertTrue(driver.instance_exists(reference(guest)))
+        self.assertFalse(driver.instance_exists(
+            instance.InstanceRef('no such uuid', guests[0].name)))
+
+    def test_each_question_is_one_call_for_any_number(self) -> None:
+        driver = self.make_driver()
+        # What may take long has a connection of its own, made by now.
+        driver.list_instance_summaries()
+        for number in (3, 297):
+            self.add_guests(number)
+            for question in (driver.list_instances,
+                             driver.list_instance_uuids,
+                             driver.get_num_instances,
+                             driver.list_instance_summaries):
+                self.assertEqual({'getAllDomainStats': 1},
+                                 self.calls_of(question))
+        self.assertEqual(300, driver.get_num_instances())
+
+    def test_summaries_are_sorted_by_name(self) -> None:
+        for name in ('b', 'c', 'a'):
+            self.hypervisor.add_guest(name)
+
+        rows = self.make_driver().list_instance_summaries()
+
+        self.assertEqual(['a', 'b', 'c'], [row.name for row in rows])
+
+    def test_summary_says_what_there_is_to_say(self) -> None:
+        guest = self.hypervisor.add_guest(
+            'web1', state=libvirt.VIR_DOMAIN_PAUSED)
+        guest.memory_kib = 64 * 1024
+
+        row, = self.make_driver().list_instance_summaries()
+
+        self.assertEqual(instance.InstanceSummary(
+            uuid=guest.uuid, name='web1', state=State.PAUSED, vcpus=1,
+            memory_mib=64), row)
+
+    def test_guest_without_sizes_in_the_record_is_asked(self) -> None:
+        # The fake knows the memory of a running guest only.
+        self.hypervisor.add_guest('down', state=libvirt.VIR_DOMAIN_SHUTOFF)
+        self.hypervisor.add_guest('up')
+        driver = self.make_driver()
+        driver.list_instance_summaries()
+        rows: list[instance.InstanceSummary] = []
+
+        calls = self.calls_of(
+            lambda: rows.extend(driver.list_instance_summaries()))
+
+        self.assertEqual([('down', 1, 32), ('up', 1, 32)],
+                         [(row.name, row.vcpus, row.memory_mib)
+                          for row in rows])
+        self.assertEqual({'getAllDomainStats': 1, 'info': 1}, calls)
+
+    def test_guest_that_goes_away_meanwhile_has_no_sizes(self) -> None:
+        self.hypervisor.add_guest('down', state=libvirt.VIR_DOMAIN_SHUTOFF)
+        driver = self.make_driver()
+        self.hypervisor.fail_next('info', fake_libvirt.libvirt_error(
+            libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_FROM_QEMU, 'gone'))
+
+        row, = driver.list_instance_summaries()
+
+        self.assertEqual((None, None), (row.vcpus, row.memory_mib))
+
+    def test_other_errors_are_translated(self) -> None:
+        self.add_guests(1, state=libvirt.VIR_DOMAIN_SHUTOFF)
+        driver = self.make_driver()
+        for method in ('getAllDomainStats', 'info'):
+            self.hypervisor.fail_next(method, fake_libvirt.libvirt_error(
+                libvirt.VIR_ERR_NO_MEMORY, libvirt.VIR_FROM_QEMU,
+                'no memory'))
+
+            error = self.assertRaises(exception.LibvirtFailure,
+                                      driver.list_instance_summaries)
+            self.assertIn('list the guests', str(error))
+
+    def test_monitor_that_hangs_costs_a_deadline_only(self) -> None:
+        self.add_guests(1)
+        driver = self.make_driver(call_timeout=1)
+
+        with self.hypervisor.block('getAllDomainStats'):
+            error = self.assertRaises(
+                exception.CallTimeout, driver.list_instance_summaries)
+
+        self.assertIn('listing the guests', str(error))
+        wait_until(lambda: not driver.connection_status().running_calls,
+                   'the abandoned call to end')
+        self.assertEqual(1, len(driver.list_instance_summaries()))

@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Who may import whom, and how large a part may become.
+
+The rules are those of the architecture page; a part that is not in the
+table below has to be put there.
+"""
+
+import ast
+from collections.abc import Iterable
+from collections.abc import Iterator
+import dataclasses
+import functools
+import graphlib
+import pathlib
+
+from tests import base
+
+ROOT = pathlib.Path(__file__).parents[2]
+PACKAGE = 'nova_libvirt_driver'
+
+SPDX = '# SPDX-License-Identifier: Apache-2.0'
+
+MAX_FILE_LINES = 600
+MAX_BODY_LINES = 50
+
+CORE = frozenset({'connection', 'exception', 'ports', 'spec'})
+FRONT_DOORS = frozenset({'cli', 'compute'})
+
+# Each part of the package, and what of it the part may import.
+ARROWS: dict[str, frozenset[str]] = {
+    '__init__': frozenset({'driver'}),
+    'assembly': CORE | {'compute', 'conf', 'guest', 'host'},
+    'base': frozenset({'ports', 'spec'}),
+    'cli': CORE | {'base', 'cli', 'compute', 'conf', 'driver', 'guest',
+                   'host', 'version'},
+    'compute': CORE | {'base', 'compute', 'conf', 'driver', 'testing',
+                       'version'},
+    'conf': frozenset({'conf', 'exception'}),
+    'connection': CORE,
+    'driver': CORE | {'assembly', 'base', 'host'},
+    'exception': frozenset(),
+    'guest': frozenset({'connection', 'exception', 'guest', 'spec'}),
+    'host': frozenset({'connection', 'exception', 'guest', 'host', 'spec'}),
+    'ports': frozenset({'spec'}),
+    'spec': frozenset({'spec'}),
+    'testing': CORE | {'base', 'driver', 'testing'},
+    'version': frozenset(),
+}
+
+# What has an effect, or an idea of time, is no place for plain values.
+IMPURE = frozenset({
+    'asyncio', 'datetime', 'io', 'libvirt', 'logging', 'oslo_config',
+    'oslo_log', 'os', 'pathlib', 'psutil', 'random', 'shutil', 'socket',
+    'subprocess', 'sys', 'tempfile', 'threading', 'time'})
+
+LIBVIRT_PARTS = frozenset({'connection', 'guest', 'host', 'testing'})
+CONF_PARTS = FRONT_DOORS | {'assembly', 'conf'}
+
+# Files that may import eventlet; in the second one inside a function.
+EVENTLET_FILES = ('connection/green.py', 'connection/inbox.py')
+
+# The one file of the product that needs a rig: it makes a guest to show.
+RIG_FILES = ('compute/demo.py',)
+
+
+@dataclasses.dataclass(frozen=True)
+class Import:
+    """One imported module, or name of a module."""
+
+    name: str
+    lineno: int
+    in_function: bool
+
+    @property
+    def top(self) -> str:
+        return self.name.partition('.')[0]
+
+    @property
+    def part(self) -> str | None:
+        """The part of the package, None for another package."""
+        words = self.name.split('.')
+        if words[0] != PACKAGE:
+            return None
+        return words[1] if len(words) > 1 else '__init__'
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """One file of the package."""
+
+    path: pathlib.Path
+
+    @property
+    def relative(self) -> str:
+        return self.path.relative_to(ROOT / PACKAGE).as_posix()
+
+    @property
+    def part(self) -> str:
+        return self.relative.partition('/')[0].removesuffix('.py')
+
+    @property
+    def module(self) -> str:
+        name = self.path.relative_to(ROOT).with_suffix('').as_posix()
+        return name.replace('/', '.').removesuffix('.__init__')
+
+    @functools.cached_property
+    def tree(self) -> ast.Module:
+        return ast.parse(self.path.read_text(encoding='utf-8'))
+
+    @functools.cached_property
+    def imports(self) -> tuple[Import, ...]:
+        return tuple(_imports(self.tree, in_function=False))
+
+
+def _imports(node: ast.AST, *, in_function: bool) -> Iterator[Import]:
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            yield Import(alias.name, node.lineno, in_function)
+    elif isinstance(node, ast.ImportFrom):
+        for alias in node.names:
+            # A relative import would show as a name without a package.
+            yield Import(f'{node.module or "."}.{alias.name}', node.lineno,
+                         in_function)
+    inside = in_function or isinstance(node, ast.FunctionDef)
+    for child in ast.iter_child_nodes(node):
+        yield from _imports(child, in_function=inside)
+
+
+@functools.cache
+def sources() -> tuple[Source, ...]:
+    """Return all files of the package."""
+    return tuple(Source(path)
+                 for path in sorted((ROOT / PACKAGE).rglob('*.py')))
+
+
+def offences(allowed: Iterable[str], wanted: str) -> list[str]:
+    """Return where files of other parts import a package."""
+    parts = set(allowed)
+    return [f'{source.relative}:{found.lineno}'
+            for source in sources() if source.part not in parts
+            for found in source.imports if found.top == wanted]
+
+
+class ArrowTest(base.TestCase):
+
+    def test_there_is_something_to_look_at(self) -> None:
+        self.assertGreater(len(sources()), 50)
+        self.assertGreater(sum(len(one.imports) for one in sources()), 300)
+
+    def test_every_part_has_its_arrows(self) -> None:
+        self.assertEqual(
+            set(), {source.part for source in sources()} - set(ARROWS))
+
+    def test_no_arrow_points_the_wrong_way(self) -> None:
+        wrong = [
+            f'{source.relative}:{found.lineno} imports {found.name}'
+            for source in sources() for found in source.imports
+            if found.part is not None
+            and found.part not in ARROWS.get(source.part, ())]
+
+        self.assertEqual([], wrong)
+
+    def test_all_imports_are_absolute(self) -> None:
+        self.assertEqual([], [
+            f'{source.relative}:{node.lineno}' for source in sources()
+            for node in ast.walk(source.tree)
+            if isinstance(node, ast.ImportFrom) and node.level])
+
+    def test_no_modules_import_each_other_in_a_circle(self) -> None:
+        known = {source.module for source in sources()}
+        graph = {source.module: {
+            module for found in source.imports
+            if (module := _module_of(found, known)) is not None}
+            for source in sources()}
+
+        try:
+            graphlib.TopologicalSorter(graph).prepare()
+        except graphlib.CycleError as error:
+            self.fail(' -> '.join(error.args[1]))
+
+    def test_only_the_front_doors_name_the_driver(self) -> None:
+        self.assertEqual([], [
+            source.relative for source in sources()
+            if source.part not in FRONT_DOORS | {'__init__', 'testing'}
+            for found in source.imports if found.part == 'driver'])
+
+    def test_only_the_demonstration_needs_a_rig(self) -> None:
+        self.assertEqual([], [
+            source.relative for source in sources()
+            if source.part != 'testing' and source.relative not in RIG_FILES
+            for found in source.imports if found.part == 'testing'])
+
+    def test_plain_values_have_no_effects(self) -> None:
+        self.assertEqual([], [
+            f'{source.relative}: {found.name}' for source in sources()
+            if source.part == 'spec'
+            for found in source.imports if found.top in IMPURE])
+
+
+def _module_of(found: Import, known: set[str]) -> str | None:
+    """Return the module that an import loads, of those known.
+
+    ``from package import module`` needs the module; that the package is
+    loaded too makes no circle, it imports nothing by itself.
+    """
+    for name in (found.name, found.name.rpartition('.')[0]):
+        if name in known and name != PACKAGE:
+            return name
+    return None
+
+
+class LibraryTest(base.TestCase):
+
+    def test_libvirt_is_imported_where_it_is_spoken_to(self) -> None:
+        self.assertEqual([], offences(LIBVIRT_PARTS, 'libvirt'))
+
+    def test_nova_is_imported_nowhere(self) -> None:
+        self.assertEqual([], offences((), 'nova'))
+
+    def test_eventlet_is_imported_by_its_own_files_only(self) -> None:
+        found = {(source.relative, one.in_function)
+                 for source in sources() for one in source.imports
+                 if one.top == 'eventlet'}
+
+        self.assertEqual({(EVENTLET_FILES[0], False),
+                          (EVENTLET_FILES[1], True)}, found)
+
+    def test_whoever_imports_eventlet_is_imported_in_functions(self) -> None:
+        name = f'{PACKAGE}.connection.green'
+
+        self.assertEqual([], [
+            f'{source.relative}:{found.lineno}' for source in sources()
+            for found in source.imports
+            if found.name == name and not found.in_function])
+
+    def test_process_wide_options_are_read_by_few(self) -> None:
+        self.assertEqual([], [
+            source.relative for source in sources()
+            if source.part not in CONF_PARTS
+            for node in ast.walk(source.tree) if _is_conf(node)])
+
+
+def _is_conf(node: ast.AST) -> bool:
+    return (isinstance(node, ast.Attribute) and node.attr == 'CONF'
+            or isinstance(node, ast.ImportFrom)
+            and any(alias.name == 'CONF' for alias in node.names))
+
+
+class SizeTest(base.TestCase):
+
+    def test_no_file_is_too_long(self) -> None:
+        self.assertEqual([], [
+            source.relative for source in sources()
+            if len(source.path.read_text().splitlines()) > MAX_FILE_LINES])
+
+    def test_no_function_is_too_long(self) -> None:
+        self.assertEqual([], [
+            f'{source.relative}: {node.name}' for source in sources()
+            for node in ast.walk(source.tree)
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+            and _body_lines(node) > MAX_BODY_LINES])
+
+    def test_every_file_names_its_licence_first(self) -> None:
+        self.assertEqual([], [
+            source.relative for source in sources()
+            if not source.path.read_text().startswith(f'{SPDX}\n')])
+
+    def test_every_file_says_what_it_is_for(self) -> None:
+        self.assertEqual([], [
+            source.relative for source in sources()
+            if not ast.get_docstring(source.tree)])
+
+
+def _body_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Return the length of a function's body without its docstring."""
+    body = node.body[ast.get_docstring(node) is not None:]
+    if not body:
+        return 0
+    return (body[-1].end_lineno or 0) - body[0].lineno + 1

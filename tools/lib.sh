@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+#
+# Shared by tools/run and tools/test: system packages and a virtual
+# environment, both left alone when they are already as they should be.
+
+TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+VENV=${NOVA_LIBVIRT_VENV:-$TOP/.venv}
+export PIP_DISABLE_PIP_VERSION_CHECK=1
+
+say() {
+    printf '\n== %s\n' "$*" >&2
+}
+
+die() {
+    printf '%s: %s\n' "$(basename "$0")" "$*" >&2
+    exit 1
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        die "needs root or sudo for: $*"
+    fi
+}
+
+# Installs system packages, and starts no service by doing so: without a
+# policy, Debian's maintainer scripts start the daemons of what they install.
+# A policy of the machine's own is left as it is; ours goes even when this is
+# interrupted, by the trap of the subshell that is the function's body.
+apt_install() (
+    policy=/usr/sbin/policy-rc.d
+    say "installing system packages: $*"
+    if [ ! -e "$policy" ]; then
+        trap 'as_root rm -f "$policy"' EXIT
+        trap 'exit 130' INT TERM
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+        as_root chmod 755 "$policy"
+    fi
+    as_root apt-get update -qq >&2
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install \
+        -y -qq --no-install-recommends "$@" >&2
+)
+
+# Prints the first Python that is new enough.
+find_python() {
+    local candidate
+    for candidate in python3 python3.13 python3.12 python3.11; do
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+                2>/dev/null; then
+            command -v "$candidate"
+            return
+        fi
+    done
+    return 1
+}
+
+# Makes the virtual environment, with nothing but pip in it.
+make_venv() {
+    local python version
+    [ ! -x "$VENV/bin/pip" ] || return 0
+    if ! python=$(find_python); then
+        command -v apt-get >/dev/null || die "needs Python 3.11 or newer"
+        apt_install python3 python3-venv
+        python=$(find_python) || die "needs Python 3.11 or newer"
+    fi
+    if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+        command -v apt-get >/dev/null || die "$python has no venv module"
+        version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+        apt_install "python$version-venv"
+    fi
+    say "making a virtual environment in $VENV"
+    "$python" -m venv "$VENV"
+}
+
+pip_install() {
+    "$VENV/bin/python" -m pip install -qq -c "$TOP/constraints.txt" "$@"
+}
+
+# Installs the system packages of a bindep profile that are missing.
+# bindep itself comes from the virtual environment.
+system_packages() {
+    local profile=$1 missing status=0
+    make_venv
+    [ -x "$VENV/bin/bindep" ] || pip_install bindep
+    missing=$("$VENV/bin/bindep" -b -f "$TOP/bindep.txt" "$profile") ||
+        status=$?
+    if [ -z "$missing" ]; then
+        [ "$status" -eq 0 ] || die "bindep failed on profile $profile"
+        return
+    fi
+    if ! command -v apt-get >/dev/null; then
+        die "please install first: ${missing//$'\n'/ }"
+    fi
+    # shellcheck disable=SC2086
+    apt_install $missing
+}
+
+# python_packages run|test: installs the package (editable), for test also
+# what the tests need; again only when a file that says what has changed.
+python_packages() {
+    local purpose=$1 sum requirements=()
+    make_venv
+    sum=$(cd "$TOP" && cat pyproject.toml setup.cfg constraints.txt \
+        ./*requirements.txt doc/requirements.txt | cksum; echo "$TOP")
+    if [ "$(cat "$VENV/.installed-$purpose" 2>/dev/null)" = "$sum" ]; then
+        return
+    fi
+    if [ "$purpose" = test ]; then
+        requirements=(-r "$TOP/test-requirements.txt"
+            -r "$TOP/doc/requirements.txt")
+    fi
+    say "installing Python packages"
+    pip_install ${requirements[@]+"${requirements[@]}"} -e "$TOP"
+    # The tests' environment is good for running, too.
+    printf '%s\n' "$sum" | tee "$VENV/.installed-$purpose" \
+        >"$VENV/.installed-run"
+}

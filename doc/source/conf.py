@@ -18,16 +18,14 @@ version = release
 
 extensions = [
     'cliff.sphinxext',
+    'openstackdocstheme',
     'oslo_config.sphinxext',
 ]
 
-# It comes with Sphinx and needs no git, so an unpacked archive builds too.
-html_theme = 'alabaster'
-html_theme_options = {
-    'description': 'A compute virt driver for libvirt',
-    'fixed_sidebar': True,
-    'page_width': '1100px',
-}
+html_theme = 'openstackdocs'
+# It would ask git for them.
+openstackdocs_auto_name = False
+openstackdocs_auto_version = False
 
 # Options that every command has, described once.
 autoprogram_cliff_application = 'nova-libvirt'

@@ -8,6 +8,7 @@ gives up and the thread is abandoned. The number of such threads is bounded:
 an abandoned one keeps its place until libvirt lets it go.
 """
 
+import atexit
 from collections.abc import Callable
 import threading
 from typing import Any
@@ -198,6 +199,12 @@ class EventletCalls:
         self._green = green
         self._host = host
         self._budget = Budget(min(limit, max(1, green.pool_size() // 2)))
+        # After eventlet's own, hence before it at the end.
+        atexit.register(self._at_exit)
+
+    def _at_exit(self) -> None:
+        if self._budget.abandoned:
+            self._green.forget_threads()
 
     def run(
             self, function: Callable[[], T], *, name: str, timeout_s: float,

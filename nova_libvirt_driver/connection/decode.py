@@ -90,6 +90,7 @@ _BLOCK_JOB_STATUSES = {
     libvirt.VIR_DOMAIN_BLOCK_JOB_CANCELED: 'canceled',
     libvirt.VIR_DOMAIN_BLOCK_JOB_READY: 'ready',
 }
+_SHUTOFF_DETAILS = _words('VIR_DOMAIN_SHUTOFF_')
 _IO_ERROR_ACTIONS = _words('VIR_DOMAIN_EVENT_IO_ERROR_')
 
 
@@ -127,6 +128,11 @@ class Report:
             return event.Transition.CRASHED
         return _SHUTOFF_REASONS.get(
             self.shutoff_reason, event.Transition.STOPPED)
+
+    @property
+    def stop_detail(self) -> str:
+        """Libvirt's word for how the guest came to its end."""
+        return _SHUTOFF_DETAILS.get(self.shutoff_reason, '')
 
 
 def power_state(number: int) -> instance.PowerState:

@@ -76,6 +76,15 @@ def _unwrapped(value: Any) -> Any:
     return value._obj if isinstance(value, tpool.Proxy) else value
 
 
+def forget_threads() -> None:
+    """Let the process end although a call hangs in the pool.
+
+    At its end eventlet waits for every thread of the pool, also for one
+    that libvirt never lets go.
+    """
+    tpool._threads.clear()
+
+
 def pool_size() -> int:
     """Return how many threads eventlet's pool has."""
     return int(tpool._nthreads)

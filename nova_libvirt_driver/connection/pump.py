@@ -11,7 +11,7 @@ import threading
 from oslo_log import log as logging
 
 from nova_libvirt_driver.connection import inbox as inbox_module
-from nova_libvirt_driver.connection import router
+from nova_libvirt_driver.connection import registry
 from nova_libvirt_driver.connection import session
 
 LOG = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ class Pump:
             self, inbox: inbox_module.Inbox, *,
             closed: Callable[[session.Closed], None],
             listed: Callable[[session.Listed], None],
-            changed: Callable[[router.Change], None]) -> None:
+            changed: Callable[[registry.Change], None]) -> None:
         self._inbox = inbox
         self._closed = closed
         self._listed = listed
@@ -65,5 +65,5 @@ class Pump:
             self._closed(item)
         elif isinstance(item, session.Listed):
             self._listed(item)
-        elif isinstance(item, router.Change):
+        elif isinstance(item, registry.Change):
             self._changed(item)

@@ -28,7 +28,13 @@ _AFTER = {
     _Transition.CRASHED: _State.SHUTDOWN,
 }
 
+Change = event.GuestEvent | decode.Gone | decode.Defined
+"""What libvirt may say of a guest."""
+
 _UP = (_State.RUNNING, _State.PAUSED, _State.SUSPENDED)
+
+_WHILE_UP = (_Transition.RESUMED, _Transition.PAUSED,
+             _Transition.SUSPENDED, _Transition.POSTCOPY_STARTED)
 
 _ARRIVAL = {
     _State.RUNNING: (_Transition.STARTED,),
@@ -72,7 +78,7 @@ class Registry:
         return len(self._guests)
 
     def apply(
-            self, change: object) -> event.LifecycleEvent | None:
+            self, change: Change) -> event.LifecycleEvent | None:
         """Take note of an event; return it when a listener should know."""
         match change:
             case decode.Gone(uuid=uuid):
@@ -99,17 +105,47 @@ class Registry:
     ) -> event.LifecycleEvent | None:
         before = self._guests.get(change.uuid)
         after = _state_after(change)
-        if self._filled and change.transition == _Transition.RESUMED and (
+        if before is not None and self._is_repeated(before, change, after):
+            return None
+        if self._filled and change.transition in _WHILE_UP and (
                 before is None or before.state not in _UP):
             # A guest that starts is resumed first and started then.
-            return None
-        if (before is not None and before.state == after
-                and before.synthesized_in == change.generation):
-            # The comparison after the reconnect was faster.
             return None
         self._guests[change.uuid] = Known(
             change.name, after, change.domain_id)
         return change
+
+    def _is_repeated(
+            self, before: Known, change: event.LifecycleEvent,
+            after: instance.PowerState) -> bool:
+        """Say whether a listener has heard of it already."""
+        if (before.state == after
+                and before.synthesized_in == change.generation):
+            # The comparison after the reconnect was faster.
+            return True
+        if after not in _UP:
+            # As when a guest panics first, and is stopped for it then.
+            return before.state not in _UP
+        return (change.transition == _Transition.STARTED
+                and before.state in _UP
+                and not _differ(before.domain_id, change.domain_id))
+
+    def unseen(self, held: list[Change]) -> list[Change]:
+        """Return those events that came after the listing of their guest.
+
+        A start with the very id that was listed came before it, and so did
+        what precedes that start.
+        """
+        seen: dict[str, int] = {}
+        for number, change in enumerate(held):
+            known = self._guests.get(change.uuid)
+            if (isinstance(change, event.LifecycleEvent)
+                    and change.transition == _Transition.STARTED
+                    and known is not None and known.domain_id > 0
+                    and known.domain_id == change.domain_id):
+                seen[change.uuid] = number
+        return [change for number, change in enumerate(held)
+                if number > seen.get(change.uuid, -1)]
 
     def compare(
             self, reports: Iterable[decode.Report],
@@ -118,7 +154,7 @@ class Registry:
 
         The first listing of all only fills the registry.
         """
-        now = {report.uuid: report for report in reports}
+        now = {report.uuid: self._certain(report) for report in reports}
         missed: list[event.LifecycleEvent] = []
         if self._filled:
             for report in now.values():
@@ -135,6 +171,14 @@ class Registry:
             for uuid, report in now.items()}
         self._filled = True
         return missed
+
+    def _certain(self, report: decode.Report) -> decode.Report:
+        """Take the last known state where libvirt cannot tell."""
+        before = self._guests.get(report.uuid)
+        if report.state != _State.NOSTATE or before is None:
+            return report
+        return dataclasses.replace(
+            report, state=before.state, domain_id=before.domain_id)
 
     def _missed(
             self, report: decode.Report,
@@ -156,8 +200,9 @@ class Registry:
             transitions = _CHANGE[report.state]
         else:
             transitions = _ARRIVAL[report.state]
-        return [_synthesized(report.uuid, report.name, item, generation)
-                for item in transitions]
+        detail = '' if report.state in _UP else report.stop_detail
+        return [_synthesized(report.uuid, report.name, item, generation,
+                             detail) for item in transitions]
 
     def _vanished(
             self, now: dict[str, decode.Report],
@@ -182,8 +227,8 @@ def _state_after(change: event.LifecycleEvent) -> instance.PowerState:
 
 def _synthesized(
         uuid: str, name: str, transition: event.Transition,
-        generation: int) -> event.LifecycleEvent:
+        generation: int, detail: str = '') -> event.LifecycleEvent:
     return event.LifecycleEvent(
         uuid=uuid, name=name, generation=generation,
         timestamp=time.time(), transition=transition,
-        detail='seen after reconnecting', synthesized=True)
+        detail=detail, synthesized=True)

@@ -19,8 +19,6 @@ from nova_libvirt_driver.spec import event
 
 LOG = logging.getLogger(__name__)
 
-Change = event.GuestEvent | decode.Gone | decode.Defined
-
 
 class Router:
     """Keeps the registry and passes transitions on, in order.
@@ -37,7 +35,7 @@ class Router:
         self._registry = registry.Registry()
         self._generation = 0
         self._is_current = False
-        self._held: list[Change] = []
+        self._held: list[registry.Change] = []
 
     @property
     def generation(self) -> int:
@@ -49,7 +47,7 @@ class Router:
         with self._lock:
             return self._registry.get(uuid) if self._is_current else None
 
-    def handle(self, change: Change) -> None:
+    def handle(self, change: registry.Change) -> None:
         """Take one event in the order in which libvirt sent it."""
         with self._lock:
             if change.generation > self._generation:
@@ -76,11 +74,11 @@ class Router:
                              missed.name, missed.uuid, missed.transition)
                     self._forward(missed)
             held, self._held = self._held, []
-            for change in held:
+            for change in self._registry.unseen(held):
                 if change.generation == generation:
                     self._apply(change)
 
-    def _apply(self, change: Change) -> None:
+    def _apply(self, change: registry.Change) -> None:
         transition = self._registry.apply(change)
         if transition is not None:
             self._forward(transition)

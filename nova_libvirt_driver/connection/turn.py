@@ -16,7 +16,7 @@ import threading
 
 from nova_libvirt_driver import exception
 
-LOCAL_METHODS = frozenset(('ID', 'UUID', 'UUIDString', 'connect', 'name'))
+LOCAL_METHODS = frozenset(('ID', 'UUID', 'UUIDString', 'name'))
 """Methods of libvirt's objects that ask nobody, and need no turn."""
 
 

@@ -20,5 +20,6 @@ def text() -> str:
     users = len(psutil.users())
     load = ', '.join(f'{value:.2f}' for value in os.getloadavg())
     days = f'{up.days} day{"s" * (up.days != 1)}, ' if up.days else ''
-    return (f' {now:%H:%M:%S} up {days}{hours:2}:{minutes:02},  '
+    clock = f'{hours:2}:{minutes:02}' if hours else f'{minutes} min'
+    return (f' {now:%H:%M:%S} up {days}{clock},  '
             f'{users} user{"s" * (users != 1)},  load average: {load}')

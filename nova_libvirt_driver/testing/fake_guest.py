@@ -160,8 +160,7 @@ def stats(guest: Guest, groups: int) -> dict[str, Any]:
     values = {'state.state': guest.state, 'state.reason': guest.reason}
     if everything or groups & libvirt.VIR_DOMAIN_STATS_BALLOON:
         values['balloon.maximum'] = guest.memory_kib
-        if guest.active:
-            values['balloon.current'] = guest.memory_kib
+        values['balloon.current'] = guest.memory_kib
     if everything or groups & libvirt.VIR_DOMAIN_STATS_VCPU:
         values['vcpu.current'] = values['vcpu.maximum'] = 1
     return values

@@ -97,7 +97,6 @@ class WrapTest(base.TestCase):
         self.assert_wrapped(volume, *pool.listAllVolumes(0))
         self.assertEqual(['one'], pool.listVolumes())
 
-    @unittest.expectedFailure
     def test_connection_of_a_wrapped_domain_is_wrapped(self) -> None:
         domain, = self.connection.listAllDomains(0)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 import dataclasses
-import unittest
 
 import hypothesis
 from hypothesis import strategies
@@ -53,7 +52,7 @@ class RegistryTestCase(base.TestCase):
         super().setUp()
         self.registry = registry.Registry()
 
-    def apply(self, *changes: object) -> list[str]:
+    def apply(self, *changes: registry.Change) -> list[str]:
         heard = [self.registry.apply(change) for change in changes]
         return transitions(item for item in heard if item is not None)
 
@@ -77,6 +76,7 @@ class EventTest(RegistryTestCase):
                 (Transition.SUSPENDED, 'saved', State.SHUTDOWN),
                 (Transition.STARTED, 'booted', State.RUNNING),
                 (Transition.CRASHED, 'panicked', State.SHUTDOWN),
+                (Transition.STARTED, 'booted', State.RUNNING),
                 (Transition.STOPPED, 'destroyed', State.SHUTDOWN)):
             heard = self.apply(happened(transition, detail=detail))
 
@@ -102,7 +102,6 @@ class EventTest(RegistryTestCase):
         self.assertEqual(['resumed'],
                          self.apply(happened(Transition.RESUMED)))
 
-    @unittest.expectedFailure
     def test_panic_of_a_guest_is_told_once(self) -> None:
         # QEMU tells of the panic first, and of its own end then.
         heard = self.apply(
@@ -264,7 +263,6 @@ class CompareTest(RegistryTestCase):
         self.assertEqual((9, 'renamed'), (missed.generation, missed.name))
         self.assertGreater(missed.timestamp, 0)
 
-    @unittest.expectedFailure
     def test_missed_save_is_no_sleep_of_the_guest(self) -> None:
         # Both are told as "suspended", but after one the guest is down.
         self.compare(report(State.RUNNING))
@@ -282,7 +280,6 @@ class CompareTest(RegistryTestCase):
 
         self.assertEqual([], self.compare(report(State.NOSTATE)))
 
-    @unittest.expectedFailure
     def test_guest_whose_state_nobody_knew_meanwhile_is_not_new(
             self) -> None:
         for after, wanted in ((State.RUNNING, []),
@@ -323,10 +320,11 @@ class SlowEventTest(RegistryTestCase):
             self.assertEqual([str(back), str(transition)],
                              self.arrive(back, transition))
 
-    def test_event_of_another_session_is_not_the_inferred_one(self) -> None:
+    def test_stop_in_another_session_is_not_the_inferred_one(self) -> None:
         self.reconnect(State.SHUTDOWN, State.RUNNING)
 
-        self.assertEqual(['started'], self.apply(
+        self.assertEqual(['stopped', 'started'], self.apply(
+            happened(Transition.STOPPED, generation=3),
             happened(Transition.STARTED, generation=3)))
 
     def test_different_event_is_not_the_inferred_one(self) -> None:
@@ -348,7 +346,6 @@ class SlowEventTest(RegistryTestCase):
             decode.Defined(UUID, 'web1', 2),
             happened(Transition.STARTED, generation=2)))
 
-    @unittest.expectedFailure
     def test_start_in_two_steps_is_dropped(self) -> None:
         self.assertEqual(['started', 'paused'],
                          self.reconnect(State.SHUTDOWN, State.PAUSED))
@@ -371,13 +368,13 @@ class Truth:
         """Libvirt's id, another one for each start."""
         return self.starts if self.state in UP else -1
 
-    def step(self, action: str, generation: int) -> list[object]:
+    def step(self, action: str, generation: int) -> list[registry.Change]:
         """Do what is possible now; return what libvirt would send."""
         method = getattr(self, action)
-        sent: list[object] = method(generation)
+        sent: list[registry.Change] = method(generation)
         return sent
 
-    def start(self, generation: int) -> list[object]:
+    def start(self, generation: int) -> list[registry.Change]:
         if self.state in UP:
             return []
         self.state = State.RUNNING
@@ -385,7 +382,7 @@ class Truth:
         return self._send(generation, Transition.RESUMED,
                           Transition.STARTED)
 
-    def start_paused(self, generation: int) -> list[object]:
+    def start_paused(self, generation: int) -> list[registry.Change]:
         if self.state in UP:
             return []
         self.state = State.PAUSED
@@ -393,57 +390,60 @@ class Truth:
         return self._send(generation, Transition.STARTED,
                           Transition.PAUSED)
 
-    def pause(self, generation: int) -> list[object]:
+    def pause(self, generation: int) -> list[registry.Change]:
         return self._change((State.RUNNING,), State.PAUSED,
                             Transition.PAUSED, generation)
 
-    def resume(self, generation: int) -> list[object]:
+    def resume(self, generation: int) -> list[registry.Change]:
         return self._change((State.PAUSED,), State.RUNNING,
                             Transition.RESUMED, generation)
 
-    def sleep(self, generation: int) -> list[object]:
+    def sleep(self, generation: int) -> list[registry.Change]:
         return self._change((State.RUNNING,), State.SUSPENDED,
                             Transition.SUSPENDED, generation)
 
-    def wake(self, generation: int) -> list[object]:
+    def wake(self, generation: int) -> list[registry.Change]:
         return self._change((State.SUSPENDED,), State.RUNNING,
                             Transition.RESUMED, generation)
 
-    def stop(self, generation: int) -> list[object]:
+    def stop(self, generation: int) -> list[registry.Change]:
         return self._end(0, Transition.STOPPED, generation)
 
-    def crash(self, generation: int) -> list[object]:
+    def crash(self, generation: int) -> list[registry.Change]:
         return self._end(libvirt.VIR_DOMAIN_SHUTOFF_CRASHED,
                          Transition.CRASHED, generation)
 
-    def vanish(self, generation: int) -> list[object]:
+    def vanish(self, generation: int) -> list[registry.Change]:
         sent = self.stop(generation)
         if self.state is not None:
             self.state = None
             sent.append(decode.Gone(self.uuid, generation))
         return sent
 
-    def define(self, generation: int) -> list[object]:
+    def define(self, generation: int) -> list[registry.Change]:
         if self.state is None:
             self.state = State.SHUTDOWN
         return [decode.Defined(self.uuid, 'web1', generation)]
 
-    def _change(self, before: tuple[State, ...], after: State,
-                transition: Transition, generation: int) -> list[object]:
+    def _change(
+            self, before: tuple[State, ...], after: State,
+            transition: Transition,
+            generation: int) -> list[registry.Change]:
         if self.state not in before:
             return []
         self.state = after
         return self._send(generation, transition)
 
     def _end(self, reason: int, transition: Transition,
-             generation: int) -> list[object]:
+             generation: int) -> list[registry.Change]:
         if self.state not in UP:
             return []
         self.state, self.reason = State.SHUTDOWN, reason
         return self._send(generation, transition)
 
     def _send(
-            self, generation: int, *items: Transition) -> list[object]:
+            self, generation: int,
+            *items: Transition) -> list[registry.Change]:
         return [happened(item, uuid=self.uuid, generation=generation,
                          domain_id=self.domain_id) for item in items]
 
@@ -477,7 +477,7 @@ class World:
         self.heard: list[event.LifecycleEvent] = []
         self.generation = 0
         self.link = LOSE
-        self.held: list[object] = []
+        self.held: list[registry.Change] = []
         self.do(COMPARE)
 
     def live(self, steps: list[tuple[str, str]]) -> None:
@@ -504,7 +504,7 @@ class World:
         if action == COMPARE and self.link != COMPARE:
             self.heard.extend(
                 self.registry.compare(self._reports(), self.generation))
-            self._tell(self.held)
+            self._tell(self.registry.unseen(self.held))
         self.link = action
 
     def _reports(self) -> list[decode.Report]:
@@ -513,7 +513,7 @@ class World:
                 for guest in self.guests.values()
                 if guest.state is not None]
 
-    def _tell(self, changes: list[object]) -> None:
+    def _tell(self, changes: list[registry.Change]) -> None:
         for change in changes:
             heard = self.registry.apply(change)
             if heard is not None:
@@ -560,7 +560,6 @@ class ListenerViewTest(base.TestCase):
 
         self._check_alternation(world)
 
-    @unittest.expectedFailure
     @hypothesis.given(steps=RACING)
     @SETTINGS
     def test_nor_when_events_overtake_the_listing(

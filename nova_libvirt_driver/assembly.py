@@ -5,6 +5,7 @@
 The only place of the driver that reads the configuration.
 """
 
+from collections.abc import Callable
 import dataclasses
 from typing import Protocol
 
@@ -63,8 +64,8 @@ class Parts:
     """What a driver is made of."""
 
     host: str
-    my_ip: str
-    uri: str
+    my_ip: Callable[[], str]
+    uri: Callable[[], str]
     virtapi: ports.VirtAPI
     calls: calls_module.Calls
     channels: channels_module.Channels
@@ -112,7 +113,8 @@ def build(seams: Seams, virtapi: object) -> Parts:
     inventory = inventory_module.Inventory(supervisor, router, channels)
     facts = facts_module.Facts(supervisor)
     return Parts(
-        host=settings.host, my_ip=CONF.my_ip, uri=_uri(), virtapi=virtapi,
+        host=settings.host, my_ip=lambda: str(CONF.my_ip), uri=_uri,
+        virtapi=virtapi,
         calls=calls, channels=channels, dispatcher=dispatcher, inbox=inbox,
         lifecycle=lifecycle_module.Lifecycle(inbox, router), opener=opener,
         supervisor=supervisor, inventory=inventory, facts=facts,
@@ -146,8 +148,8 @@ def _settings() -> settings_module.Settings:
 
 
 def _uri() -> str:
-    return CONF.libvirt.connection_uri or settings_module.default_uri(
-        CONF.libvirt.virt_type)
+    return str(CONF.libvirt.connection_uri or settings_module.default_uri(
+        CONF.libvirt.virt_type))
 
 
 def _alone(host: str) -> ports.VirtAPI:

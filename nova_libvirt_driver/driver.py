@@ -42,7 +42,7 @@ class LibvirtDriver(base.ComputeDriver):
 
     def uri(self) -> str:
         """Return the URI to connect to."""
-        return self._parts.uri
+        return self._parts.uri()
 
     def _connect(self, uri: str, read_only: bool) -> protocol.Connection:
         """Open a connection on a native thread, within a deadline.
@@ -121,7 +121,7 @@ class LibvirtDriver(base.ComputeDriver):
             host, enabled=enabled, reason=self._parts.supervisor.last_error)
 
     def get_host_ip_addr(self) -> str:
-        return self._parts.my_ip
+        return self._parts.my_ip()
 
     def get_host_uptime(self) -> str:
         return uptime.text()

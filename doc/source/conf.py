@@ -22,6 +22,11 @@ extensions = [
     'oslo_config.sphinxext',
 ]
 
+# Most literal blocks are pictures and output, not Python.
+highlight_language = 'text'
+# It would make a dash of the two hyphens of an option.
+smartquotes = False
+
 html_theme = 'openstackdocs'
 # It would ask git for them.
 openstackdocs_auto_name = False

@@ -141,8 +141,8 @@ class Registry:
             known = self._guests.get(change.uuid)
             if (isinstance(change, event.LifecycleEvent)
                     and change.transition == _Transition.STARTED
-                    and known is not None and known.domain_id > 0
-                    and known.domain_id == change.domain_id):
+                    and known is not None and known.state in _UP
+                    and known.domain_id == change.domain_id > 0):
                 seen[change.uuid] = number
         return [change for number, change in enumerate(held)
                 if number > seen.get(change.uuid, -1)]

@@ -31,6 +31,8 @@ class Guest:
     reason: int = 0
     id: int = -1
     memory_kib: int = 32 * 1024
+    busy: bool = False
+    """Its monitor is busy: bulk statistics have its state only."""
 
     @property
     def active(self) -> bool:
@@ -158,6 +160,8 @@ def stats(guest: Guest, groups: int) -> dict[str, Any]:
     """Return the statistics of one guest; 0 means all groups."""
     everything = not groups
     values = {'state.state': guest.state, 'state.reason': guest.reason}
+    if guest.busy:
+        return values
     if everything or groups & libvirt.VIR_DOMAIN_STATS_BALLOON:
         values['balloon.maximum'] = guest.memory_kib
         values['balloon.current'] = guest.memory_kib

@@ -44,6 +44,7 @@ _QEMU_SETTINGS: Mapping[str, Setting] = {
     # Else libvirt needs virtlogd, and two of those clash.
     'stdio_handler': 'file',
     'namespaces': (),
+    'remember_owner': 0,
     'cgroup_controllers': (),
 }
 _PROGRAMS = {

@@ -62,7 +62,9 @@ class QemuTestCase(process.ServiceTestCase):
     QEMU_CONF = '\n'.join((
         'user = "root"', 'group = "root"', 'security_driver = "none"',
         'stdio_handler = "file"', 'namespaces = []',
-        'cgroup_controllers = []'))
+        'cgroup_controllers = []',
+        # Else libvirt warns on stderr whenever the clock was set.
+        'remember_owner = 0'))
 
     def test_a_demonstration_boots_a_real_guest_without_a_daemon(
             self) -> None:

@@ -139,7 +139,7 @@ class ConnectTest(DriverTestCase):
         for (uri, virt_type), expected in cases.items():
             self.config.config(group='libvirt', connection_uri=uri,
                                virt_type=virt_type)
-            self.assertEqual(expected, self.make_driver().uri())
+            self.assertEqual(expected, self.driver.uri())
 
     def test_credentials_come_from_the_options(self) -> None:
         self.hypervisor.require_credentials('operator', 'sesame')

@@ -235,9 +235,8 @@ class ListTest(InventoryTestCase):
             memory_mib=64), row)
 
     def test_guest_without_sizes_in_the_record_is_asked(self) -> None:
-        # The fake knows the memory of a running guest only.
-        self.hypervisor.add_guest('down', state=libvirt.VIR_DOMAIN_SHUTOFF)
-        self.hypervisor.add_guest('up')
+        self.hypervisor.add_guest('busy').busy = True
+        self.hypervisor.add_guest('idle')
         driver = self.make_driver()
         driver.list_instance_summaries()
         rows: list[instance.InstanceSummary] = []
@@ -245,13 +244,13 @@ class ListTest(InventoryTestCase):
         calls = self.calls_of(
             lambda: rows.extend(driver.list_instance_summaries()))
 
-        self.assertEqual([('down', 1, 32), ('up', 1, 32)],
+        self.assertEqual([('busy', 1, 32), ('idle', 1, 32)],
                          [(row.name, row.vcpus, row.memory_mib)
                           for row in rows])
         self.assertEqual({'getAllDomainStats': 1, 'info': 1}, calls)
 
     def test_guest_that_goes_away_meanwhile_has_no_sizes(self) -> None:
-        self.hypervisor.add_guest('down', state=libvirt.VIR_DOMAIN_SHUTOFF)
+        self.hypervisor.add_guest('busy').busy = True
         driver = self.make_driver()
         self.hypervisor.fail_next('info', fake_libvirt.libvirt_error(
             libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_FROM_QEMU, 'gone'))
@@ -261,7 +260,7 @@ class ListTest(InventoryTestCase):
         self.assertEqual((None, None), (row.vcpus, row.memory_mib))
 
     def test_other_errors_are_translated(self) -> None:
-        self.add_guests(1, state=libvirt.VIR_DOMAIN_SHUTOFF)
+        self.hypervisor.add_guest('busy').busy = True
         driver = self.make_driver()
         for method in ('getAllDomainStats', 'info'):
             self.hypervisor.fail_next(method, fake_libvirt.libvirt_error(

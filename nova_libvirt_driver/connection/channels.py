@@ -25,6 +25,9 @@ T = TypeVar('T')
 
 _IDLE_MAX = 4
 
+# Nobody waits for longer than this; the thread that closes goes on.
+_CLOSE_S = 0.2
+
 
 class Channels:
     """Lends such connections.
@@ -67,18 +70,22 @@ class Channels:
             result = self._calls.run(
                 lambda: function(channel), name=name, timeout_s=timeout_s,
                 late=lambda nothing: _close(channel))
-        except libvirt.libvirtError as error:
-            if errors.is_broken_link(error):
-                self._discard([channel])
-            else:
+        except exception.CallTimeout:
+            # Closed when the call ends, and not before.
+            raise
+        except Exception as error:
+            if _is_unharmed(error):
                 self._give_back(channel, session.generation)
+            else:
+                self._discard([channel])
             raise
         self._give_back(channel, session.generation)
         return result
 
     def close(self) -> None:
-        """Close the connections that are not in use."""
+        """Close the connections; those in use when they are given back."""
         with self._lock:
+            self._generation = 0
             idle, self._idle = self._idle, []
         self._discard(idle)
 
@@ -89,19 +96,27 @@ class Channels:
             channel.setKeepAlive(self._settings.keepalive_interval_s,
                                  self._settings.keepalive_count)
 
-        self._calls.run(keep_alive, name='setting keepalive',
-                        timeout_s=self._settings.connect_timeout_s)
+        try:
+            self._calls.run(
+                keep_alive, name='setting keepalive',
+                timeout_s=self._settings.connect_timeout_s,
+                late=lambda nothing: _close(channel))
+        except exception.CallTimeout:
+            raise
+        except Exception:
+            self._discard([channel])
+            raise
         return channel
 
     def _take(self, generation: int) -> protocol.Connection | None:
         outdated: list[protocol.Connection] = []
         channel = None
         with self._lock:
-            if self._generation != generation:
+            if generation > self._generation:
                 # The daemon they lead to has gone since.
                 self._generation = generation
                 outdated, self._idle = self._idle, []
-            elif self._idle:
+            elif generation == self._generation and self._idle:
                 channel = self._idle.pop()
         self._discard(outdated)
         return channel
@@ -120,11 +135,17 @@ class Channels:
             try:
                 self._calls.run(
                     functools.partial(_close, channel),
-                    name='closing a connection',
-                    timeout_s=self._settings.connect_timeout_s)
+                    name='closing a connection', timeout_s=_CLOSE_S)
             except exception.DriverError:
                 # The binding closes it when nobody refers to it.
                 continue
+
+
+def _is_unharmed(error: Exception) -> bool:
+    """Say whether the connection can be used again after an error."""
+    if isinstance(error, libvirt.libvirtError):
+        return not errors.is_broken_link(error)
+    return isinstance(error, exception.CallBudgetExhausted)
 
 
 def _close(channel: protocol.Connection) -> None:

@@ -42,10 +42,16 @@ class LibvirtProxy(serial.Wrapped, tpool.Proxy):  # type: ignore[misc]
     def __getattr__(self, name: str) -> Any:
         if name in turn_module.LOCAL_METHODS:
             return getattr(self._obj, name)
-        attribute = super().__getattr__(name)
+        attribute = getattr(self._obj, name)
         if not callable(attribute):
             return wrap(attribute, self._turn)
-        return serial.taking_turns(attribute, name, self._turn, wrap)
+
+        def in_pool(*args: Any, **kwargs: Any) -> Any:
+            return tpool.proxy_call(
+                serial.VIR_CLASSES, self._turn.tracked(attribute),
+                *args, **kwargs)
+
+        return serial.taking_turns(in_pool, name, self._turn, wrap)
 
 
 def wrap(value: Any, turn: turn_module.Turn) -> Any:

@@ -10,7 +10,6 @@ receiver is well, and goes on.
 
 from collections.abc import Callable
 from concurrent import futures
-import contextlib
 
 from oslo_log import log as logging
 
@@ -44,8 +43,13 @@ class Herald:
         if future is None or future.running() or future.done():
             future = self._worker.submit(lambda: _guarded(what, tell))
             self._waiting[what] = future
-        with contextlib.suppress(TimeoutError, futures.CancelledError):
+        try:
             future.result(_PATIENCE_S)
+        except (TimeoutError, futures.CancelledError):
+            return
+        except RuntimeError as error:
+            LOG.error('%s could not be told of the connection: %s',
+                      what, error)
 
     def inside(self) -> bool:
         """Say whether the caller was called by a port."""
@@ -54,9 +58,13 @@ class Herald:
     def start(self) -> None:
         """Work again after :meth:`stop`."""
         self._worker = worker_module.Worker('libvirt-herald')
+        self._waiting = {}
 
     def stop(self) -> None:
-        """End, without waiting for a receiver that hangs."""
+        """End, without waiting for a receiver that hangs.
+
+        What waits behind it is not told any more.
+        """
         self._worker.stop(_STOP_S)
 
 

@@ -35,12 +35,19 @@ class Pump:
         self._thread: threading.Thread | None = None
 
     def ensure_running(self) -> None:
-        """Start the thread unless it runs."""
+        """Start the thread unless it runs.
+
+        :raises RuntimeError: the process has no thread left
+        """
         with self._lock:
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._run, name='libvirt-pump', daemon=True)
-                self._thread.start()
+                try:
+                    self._thread.start()
+                except RuntimeError:
+                    self._thread = None
+                    raise
 
     def stop(self, timeout_s: float) -> None:
         """Stop the thread; waits for it for *timeout_s* at the most."""

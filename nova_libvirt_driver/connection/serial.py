@@ -37,7 +37,8 @@ class SerialProxy(Wrapped):
         attribute = getattr(self._obj, name)
         if not callable(attribute) or name in turn_module.LOCAL_METHODS:
             return attribute
-        return taking_turns(attribute, name, self._turn, wrap)
+        return taking_turns(
+            self._turn.tracked(attribute), name, self._turn, wrap)
 
     def __eq__(self, other: object) -> bool:
         return bool(self._obj == getattr(other, '_obj', other))
@@ -58,6 +59,7 @@ def taking_turns(
     def call(*args: Any, **kwargs: Any) -> Any:
         with turn.taken(name):
             turn.check()
+            turn.begin()
             return wrapper(function(*args, **kwargs), turn)
 
     return call

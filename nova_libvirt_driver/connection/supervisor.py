@@ -42,6 +42,9 @@ LOG = logging.getLogger(__name__)
 # What a thread of ours may take to end when the service stops.
 _STOP_S = 0.5
 
+# How often to look whether a call has left a session that is to be closed.
+_INSIDE_S = 0.5
+
 # How long a caller waits for the first attempt after a loss: long enough
 # that nobody notices a daemon that is restarted.
 _BLIP_S = 1.0
@@ -105,6 +108,8 @@ class Supervisor:
         self._flight: Flight | None = None
         self._supervised = False
         self._stopped = False
+        # Of which period between start and stop a job is.
+        self._epoch = 0
         self._failures = 0
         self._last_error: exception.DriverError | None = None
 
@@ -225,11 +230,13 @@ class Supervisor:
         with self.lock:
             self._stopped = True
             self._supervised = False
+            self._epoch += 1
+            self._flight = None
         self._drop(self._session, 'the driver was stopped')
         with self.lock:
             self._advance(State.DISCONNECTED)
         self._worker.stop(_STOP_S)
-        self._closer.stop(_STOP_S)
+        self._closer.finish(_STOP_S)
         self._pump.stop(_STOP_S)
         self._plumbing.herald.stop()
 
@@ -242,9 +249,10 @@ class Supervisor:
 
         :raises HypervisorUnavailable: it failed
         """
+        epoch = self._epoch
         if self._worker.inside():
-            return self._attempt()
-        return self._wait(self._worker.submit(self._attempt))
+            return self._attempt(epoch)
+        return self._wait(self._worker.submit(lambda: self._attempt(epoch)))
 
     def install(self, connection: protocol.Connection | None) -> None:
         """Take a connection that was opened elsewhere, or none."""
@@ -252,9 +260,8 @@ class Supervisor:
         if connection is not None:
             session = self._session_of(connection)
             with self.lock:
-                self._advance(State.CONNECTING)
                 self._session = session
-                self._advance(State.CONNECTED)
+                self._set_connected()
 
     def lost(self, closed: session_module.Closed) -> None:
         """Take note that libvirt closed a session; old news are nothing."""
@@ -278,9 +285,9 @@ class Supervisor:
                     error, host=self._settings.host,
                     tried='test the connection') from error
             raise
-        if not works:
-            # The caller has another one made at once.
-            self._drop(session, 'a test of it failed')
+        # The caller has another one made at once, unless it is a port.
+        if not works and self._drop(session, 'a test of it failed'):
+            self._recover()
         return works
 
     def _await_connection(self) -> protocol.Connection:
@@ -301,20 +308,22 @@ class Supervisor:
 
     def _take_off(self) -> Flight:
         """Return the attempt under way; begin one unless there is."""
-        if self._flight is None:
-            self._flight = self._worker.submit(self._fly)
+        if self._flight is None or self._flight.done():
+            epoch = self._epoch
+            self._flight = self._worker.submit(lambda: self._fly(epoch))
         return self._flight
 
-    def _fly(self) -> protocol.Connection:
-        try:
-            session = self._session
-            if session is not None and not session.closed:
-                # Somebody was faster.
-                return session.connection
-            return self._hooks.get_new_connection()
-        finally:
-            with self.lock:
-                self._flight = None
+    def _fly(self, epoch: int) -> protocol.Connection:
+        session = self._session
+        if session is not None and not session.closed:
+            # Somebody was faster.
+            return session.connection
+        self._check(epoch)
+        return self._hooks.get_new_connection()
+
+    def _check(self, epoch: int) -> None:
+        if epoch != self._epoch:
+            raise self._unavailable('the driver was stopped')
 
     def _wait(
             self, flight: Flight,
@@ -334,28 +343,29 @@ class Supervisor:
         raise (_again(failure) or self._unavailable(str(failure))
                ) from failure
 
-    def _attempt(self) -> protocol.Connection:
+    def _attempt(self, epoch: int) -> protocol.Connection:
         """Open a connection and set up its session; on the worker only."""
+        self._check(epoch)
         self._drop(self._session, 'it is being replaced')
         with self.lock:
-            if self._stopped:
-                raise self._unavailable('the driver was stopped')
             self._advance(State.CONNECTING)
         try:
             connection = self._hooks.connect()
-            self._adopt(connection)
+            self._adopt(connection, epoch)
         except Exception as error:
-            self._failed(error)
+            self._failed(error, epoch)
             raise
         finally:
-            self._announce()
+            if epoch == self._epoch:
+                self._announce()
         return connection
 
-    def _adopt(self, connection: protocol.Connection) -> None:
-        self._pump.ensure_running()
+    def _adopt(self, connection: protocol.Connection, epoch: int) -> None:
         session = self._session_of(connection)
         uri = self._hooks.uri()
         try:
+            self._check(epoch)
+            self._pump.ensure_running()
             self._plumbing.calls.run(
                 lambda: session.set_up(
                     self._settings, self._plumbing.subscriptions),
@@ -369,7 +379,7 @@ class Supervisor:
             raise errors.cannot_open(
                 error, host=self._settings.host, uri=uri) from error
         subscription.log_problems(session.problems, uri)
-        self._publish(session)
+        self._publish(session, epoch)
 
     def _session_of(
             self, connection: protocol.Connection) -> session_module.Session:
@@ -382,13 +392,16 @@ class Supervisor:
         return session_module.Session(
             connection, serial.raw(connection), turn, generation)
 
-    def _publish(self, session: session_module.Session) -> None:
+    def _publish(
+            self, session: session_module.Session, epoch: int) -> None:
         with self.lock:
-            wanted = not self._stopped and not session.closed
+            wanted = epoch == self._epoch and not session.closed
             doomed: session_module.Session | None = session
             if wanted:
-                self._advance(State.CONNECTED)
                 doomed, self._session = self._session, session
+                # Who comes from now on and finds it broken wants another.
+                self._flight = None
+                self._set_connected()
                 self._failures = 0
                 self._last_error = None
         if doomed is not None:
@@ -399,14 +412,17 @@ class Supervisor:
         LOG.info('Connected to libvirt at %s (connection %d)',
                  self._hooks.uri(), session.generation)
 
-    def _failed(self, error: Exception) -> None:
-        if self._stopped:
+    def _failed(self, error: Exception, epoch: int) -> None:
+        if epoch != self._epoch:
             return
         failure = _again(error) or self._unavailable(str(error))
         self._plumbing.outage.report(failure)
         with self.lock:
+            if epoch != self._epoch:
+                return
+            self._flight = None
             self._failures += 1
-            if self._session is None and not self._stopped:
+            if self._session is None:
                 self._last_error = failure
                 self._advance(State.BROKEN)
             if self._supervised:
@@ -451,19 +467,23 @@ class Supervisor:
 
     def _retire(self, session: session_module.Session) -> None:
         self._retired.add(session)
-        self._closer.submit(self._close_retired)
+        if self._closer.submit(self._close_retired).cancelled():
+            # The driver was stopped meanwhile.
+            self._retired.close()
 
     def _close_retired(self) -> None:
         if not self._retired.close():
-            self._closer.later(self._settings.connect_timeout_s,
-                               self._close_retired)
+            self._closer.later(_INSIDE_S, self._close_retired)
 
     def _announce(self) -> None:
-        if not self._stopped:
-            self._plumbing.herald.tell(
-                'the compute service',
-                lambda: self._hooks.set_host_enabled(
-                    self._session is not None))
+        self._plumbing.herald.tell(
+            'the compute service',
+            lambda: self._hooks.set_host_enabled(self._session is not None))
+
+    def _set_connected(self) -> None:
+        if self._state != State.CONNECTED:
+            self._advance(State.CONNECTING)
+            self._advance(State.CONNECTED)
 
     def _advance(self, following: State) -> None:
         if self._state != following:

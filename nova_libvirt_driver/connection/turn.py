@@ -10,9 +10,11 @@ libvirt takes a turn, every wait for one has a deadline, and what may take
 long has a connection of its own.
 """
 
+from collections.abc import Callable
 from collections.abc import Iterator
 import contextlib
 import threading
+from typing import Any
 
 from nova_libvirt_driver import exception
 
@@ -37,6 +39,8 @@ class Turn:
         """False for a hypervisor inside this process: no link to share."""
         self.closed = False
         """The link is gone; set on libvirt's thread, so a plain value."""
+        self._is_inside = False
+        self._is_orphaned = False
 
     @contextlib.contextmanager
     def taken(self, call: str) -> Iterator[None]:
@@ -52,18 +56,45 @@ class Turn:
         try:
             yield
         except BaseException as error:
-            if not isinstance(error, Exception):
-                # The (green) thread is told to end while its call may go
-                # on inside libvirt: nobody else may come in.
+            if isinstance(error, Exception) or not self._is_inside:
+                self.release()
+            else:
+                # The (green) thread is told to end while its call goes on
+                # inside libvirt: nobody else may come in until it ends.
                 self.closed = True
-                raise
-            self.release()
+                self._is_orphaned = True
             raise
         self.release()
 
+    def begin(self) -> None:
+        """Say that a tracked call is made now; whoever has the turn does.
+
+        Before it is handed to a native thread, which may take its time.
+        """
+        self._is_inside = True
+
+    def tracked(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return *function* so that it is known when it ends.
+
+        It may run on a native thread of an eventlet process.
+        """
+        def call(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self._is_inside = False
+
+        return call
+
     def acquire(self, timeout_s: float) -> bool:
         """Take the turn; False when it is not free in time."""
-        return not self.needed or self._semaphore.acquire(timeout=timeout_s)
+        if not self.needed:
+            return True
+        if self._is_orphaned and not self._is_inside:
+            # Whoever had it is gone, and so is the call: it is ours.
+            self._is_orphaned = False
+            return True
+        return self._semaphore.acquire(timeout=timeout_s)
 
     def release(self) -> None:
         """Give the turn back."""

@@ -17,13 +17,14 @@ T = TypeVar('T')
 Job = Callable[[], Any]
 
 _STOP = object()
+_FINISH = object()
 
 
 class Worker:
     """Does what nobody should wait for, or what must not happen twice.
 
-    Its thread starts with the first job. A worker that was stopped stays
-    so, and what is submitted to it afterwards is cancelled.
+    Its thread starts with the first job. What is submitted to a worker that
+    was stopped, or has finished, is cancelled.
 
     :param name: of the thread
     """
@@ -34,22 +35,27 @@ class Worker:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stopped = False
-        # Of the worker's own thread; nobody else touches it.
+        # Of the worker's own thread; nobody else touches them.
         self._timers: list[tuple[float, int, Job]] = []
         self._order = itertools.count()
+        self._finishing = False
 
     def submit(self, job: Callable[[], T]) -> 'futures.Future[T]':
-        """Queue a job; never blocks."""
+        """Queue a job; never blocks.
+
+        The job fails when the process has no thread left for it.
+        """
         future: futures.Future[T] = futures.Future()
         with self._lock:
             if self._stopped:
                 future.cancel()
                 return future
+            try:
+                self._ensure_thread()
+            except RuntimeError as error:
+                future.set_exception(error)
+                return future
             self._jobs.put((future, job))
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._run, name=self._name, daemon=True)
-                self._thread.start()
         return future
 
     def later(self, delay_s: float, job: Job) -> None:
@@ -62,20 +68,54 @@ class Worker:
         return threading.current_thread() is self._thread
 
     def stop(self, timeout_s: float) -> None:
-        """Finish what is queued, drop what is for later, and end.
+        """Cancel what is queued, drop what is for later, and end.
 
         Waits for *timeout_s* at the most; the thread ends in any case once
         its present job does.
         """
         with self._lock:
             self._stopped = True
-            if self._thread is None:
-                return
+            self._cancel_queued()
             self._jobs.put(_STOP)
-        self._thread.join(timeout_s)
+        self._join(timeout_s)
+
+    def finish(self, timeout_s: float) -> None:
+        """End when there is nothing left to do, now or later.
+
+        Waits for *timeout_s* at the most.
+        """
+        with self._lock:
+            self._stopped = self._stopped or self._thread is None
+            self._jobs.put(_FINISH)
+        self._join(timeout_s)
+
+    def _ensure_thread(self) -> None:
+        if self._thread is None:
+            # Known before it starts: a green thread that is told to end
+            # while it starts another one has started it all the same.
+            self._thread = threading.Thread(
+                target=self._run, name=self._name, daemon=True)
+            try:
+                self._thread.start()
+            except RuntimeError:
+                self._thread = None
+                raise
+
+    def _join(self, timeout_s: float) -> None:
+        if self._thread is not None and not self.inside():
+            self._thread.join(timeout_s)
+
+    def _cancel_queued(self) -> None:
+        while True:
+            try:
+                item = self._jobs.get_nowait()
+            except queue.Empty:
+                return
+            if isinstance(item, tuple):
+                item[0].cancel()
 
     def _run(self) -> None:
-        while True:
+        while not self._has_finished():
             try:
                 item = self._jobs.get(timeout=self._pause_s())
             except queue.Empty:
@@ -83,7 +123,18 @@ class Worker:
                 item = futures.Future(), job
             if item is _STOP:
                 return
-            _perform(*item)
+            if item is _FINISH:
+                self._finishing = True
+            else:
+                _perform(*item)
+
+    def _has_finished(self) -> bool:
+        with self._lock:
+            if not self._finishing or self._timers or (
+                    not self._jobs.empty()):
+                return False
+            self._stopped = True
+            return True
 
     def _pause_s(self) -> float | None:
         if not self._timers:

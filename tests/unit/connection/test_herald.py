@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+
+from collections.abc import Callable
+import threading
+import time
+from typing import Any
+
+import fixtures
+
+from nova_libvirt_driver.connection import herald as herald_module
+from nova_libvirt_driver.testing import fake_fault
+from nova_libvirt_driver.testing import fake_ports
+from tests import base
+
+wait_until = fake_ports.wait_until
+
+PATIENCE_S = 1.0
+
+
+class HeraldTest(base.TestCase):
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.log = self.useFixture(fixtures.FakeLogger())
+        self.herald = herald_module.Herald()
+        self.addCleanup(self.stop)
+        self.hang = fake_fault.Hang()
+        self.addCleanup(self.hang.release)
+        self.told: list[Any] = []
+
+    def stop(self) -> None:
+        self.herald.stop()
+
+    def start(self, what: str, tell: Callable[[], object]) -> None:
+        """Have a receiver told, and do not wait for it."""
+        thread = threading.Thread(target=self.herald.tell, args=(what, tell))
+        thread.start()
+        self.addCleanup(thread.join, 5)
+        self.addCleanup(self.hang.release)
+
+    def hanging(self) -> None:
+        self.hang.hang()
+        self.told.append('hung')
+
+    def tell_hanging(self) -> None:
+        """Have a receiver told that hangs."""
+        self.start('the hanging one', self.hanging)
+        self.assertTrue(self.hang.wait_entered())
+
+    def test_well_receiver_was_told_when_the_call_returns(self) -> None:
+        for number in range(3):
+            self.herald.tell('it', lambda: self.told.append(number))
+
+            self.assertEqual(number + 1, len(self.told))
+
+    def test_receiver_that_fails_is_logged_and_costs_nothing(self) -> None:
+        def fail() -> None:
+            raise OSError('no space left on device')
+
+        self.herald.tell('the record', fail)
+        self.herald.tell('the record', lambda: self.told.append(1))
+
+        self.assertIn('the record could not be told', self.log.output)
+        self.assertEqual([1], self.told)
+
+    def test_patience_ends(self) -> None:
+        started = time.monotonic()
+
+        self.herald.tell('the hanging one', self.hanging)
+
+        self.assertTrue(
+            PATIENCE_S * 0.9 <= time.monotonic() - started < PATIENCE_S + 1)
+        self.hang.release()
+        wait_until(lambda: self.told, 'the word', timeout_s=5)
+
+    def test_word_that_waits_serves_for_another(self) -> None:
+        state = ['old']
+        words = [lambda: self.told.append((state[0], 'first')),
+                 lambda: self.told.append((state[0], 'second')),
+                 lambda: self.told.append((state[0], 'other'))]
+        self.tell_hanging()
+
+        self.herald.tell('it', words[0])
+        state[0] = 'new'
+        self.start('it', words[1])
+        self.start('another', words[2])
+        self.hang.release()
+
+        wait_until(lambda: len(self.told) == 3, 'the words', timeout_s=5)
+        self.assertEqual('hung', self.told[0])
+        self.assertEqual({('new', 'first'), ('new', 'other')},
+                         set(self.told[1:]))
+
+    def test_word_being_told_serves_for_none(self) -> None:
+        """Its receiver may have read the state already."""
+        self.tell_hanging()
+        self.herald.tell('the hanging one', lambda: self.told.append('new'))
+        self.hang.release()
+
+        wait_until(lambda: len(self.told) == 2, 'the words', timeout_s=5)
+        self.assertEqual(['hung', 'new'], self.told)
+
+    def test_receiver_with_news_does_not_wait_for_itself(self) -> None:
+        inside: list[bool] = []
+
+        def receiver() -> None:
+            inside.append(self.herald.inside())
+            self.herald.tell('it', lambda: self.told.append(1))
+
+        started = time.monotonic()
+        self.herald.tell('it', receiver)
+
+        self.assertLess(time.monotonic() - started, PATIENCE_S / 2)
+        self.assertEqual([True], inside)
+        self.assertFalse(self.herald.inside())
+
+    def test_stop_waits_for_no_receiver(self) -> None:
+        self.tell_hanging()
+        started = time.monotonic()
+
+        self.herald.stop()
+
+        self.assertLess(time.monotonic() - started, 0.5)
+
+    def test_after_stop_nobody_is_told_and_nobody_waits(self) -> None:
+        self.herald.stop()
+        started = time.monotonic()
+
+        self.herald.tell('it', lambda: self.told.append(1))
+
+        self.assertLess(time.monotonic() - started, PATIENCE_S / 2)
+        self.assertEqual([], self.told)
+
+    def test_what_waited_at_the_stop_is_not_told(self) -> None:
+        self.tell_hanging()
+        self.herald.tell('it', lambda: self.told.append('stale'))
+
+        self.herald.stop()
+        self.hang.release()
+
+        wait_until(lambda: 'libvirt-herald' not in {
+            thread.name for thread in threading.enumerate()}, 'its end',
+            timeout_s=5)
+        self.assertEqual(['hung'], self.told)
+
+    def test_after_start_it_tells_again_even_while_one_hangs(self) -> None:
+        self.tell_hanging()
+        self.herald.tell('it', lambda: self.told.append('stale'))
+        self.herald.stop()
+
+        self.herald.start()
+        self.herald.tell('it', lambda: self.told.append('new'))
+
+        self.assertEqual(['new'], self.told)

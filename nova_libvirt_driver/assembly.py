@@ -105,8 +105,7 @@ def build(seams: Seams, virtapi: object) -> Parts:
         supervisor_module.Plumbing(
             calls=calls, outage=outage, router=router, herald=herald,
             subscriptions=subscription.Subscriptions(
-                lambda *args: seams._event_lifecycle_callback(*args),
-                inbox)))
+                lambda: seams._event_lifecycle_callback, inbox)))
     channels = channels_module.Channels(
         lambda: opener.open_raw(seams.uri(), read_only=seams.read_only),
         calls, settings)

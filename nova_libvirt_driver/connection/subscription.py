@@ -117,8 +117,8 @@ class Missing(Exception):
 class Subscriptions:
     """What a session subscribes to, and where its events go."""
 
-    lifecycle: LifecycleCallback
-    """Called as libvirt calls it, with the generation as last argument."""
+    lifecycle: Callable[[], LifecycleCallback]
+    """Returns what libvirt is to call for a lifecycle event."""
     inbox: inbox_module.Inbox
 
     def all(self) -> Iterator[Wanted]:
@@ -127,7 +127,7 @@ class Subscriptions:
         Lifecycle events come first.
         """
         yield Wanted(_LIFECYCLE, getattr(libvirt, _LIFECYCLE),
-                     self.lifecycle)
+                     self.lifecycle())
         for name, decoder in _DECODERS:
             event_id = getattr(libvirt, name, None)
             if event_id is not None:

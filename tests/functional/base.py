@@ -84,15 +84,19 @@ class PrivateHostTestCase(DriverTestCase):
         self.host.wait_ready()
 
     def start_guest(self, name: str) -> pathlib.Path:
-        """Start a transient guest behind the driver's back.
+        """Start a transient guest behind the driver's back."""
+        return start_guest(self.host, name)
 
-        :returns: the file its serial console is written to
-        """
-        folder = self.host.directory
-        disk = folder / f'{name}.img'
-        serial = folder / f'{name}.log'
-        disk.write_bytes(guests.boot_sector(f'{name} is up'))
-        xml = folder / f'{name}.xml'
-        xml.write_text(guests.boot_guest_xml(name, str(disk), str(serial)))
-        self.host.virsh('create', str(xml))
-        return serial
+
+def start_guest(host: libvirtd.PrivateHost, name: str) -> pathlib.Path:
+    """Start a transient guest with virsh.
+
+    :returns: the file its serial console is written to
+    """
+    disk = host.directory / f'{name}.img'
+    serial = host.directory / f'{name}.log'
+    disk.write_bytes(guests.boot_sector(f'{name} is up'))
+    xml = host.directory / f'{name}.xml'
+    xml.write_text(guests.boot_guest_xml(name, str(disk), str(serial)))
+    host.virsh('create', str(xml))
+    return serial

@@ -8,7 +8,7 @@ import time
 
 from nova_libvirt_driver.testing import fake_ports
 from nova_libvirt_driver.testing import fixtures
-from nova_libvirt_driver.testing import guests
+from tests.functional import base
 from tests.functional import process
 
 wait_until = fake_ports.wait_until
@@ -33,14 +33,6 @@ class OutageTest(process.ServiceTestCase):
         self.addCleanup(process.kill)
         return process
 
-    def start_guest(self, name: str) -> None:
-        disk = self.host.directory / f'{name}.img'
-        disk.write_bytes(guests.boot_sector('up'))
-        xml = self.host.directory / f'{name}.xml'
-        xml.write_text(guests.boot_guest_xml(
-            name, str(disk), str(self.host.directory / f'{name}.log')))
-        self.host.virsh('create', str(xml))
-
     def test_daemon_killed_and_started_again(self) -> None:
         service = self.run_service('--config-file', self.config_file)
         service.wait_for('connected to qemu+unix')
@@ -48,7 +40,7 @@ class OutageTest(process.ServiceTestCase):
         assert events.stderr is not None and events.stdout is not None
         self.assertIn('note: connected', events.stderr.readline())
 
-        self.start_guest('guest')
+        base.start_guest(self.host, 'guest')
         event = json.loads(events.stdout.readline())
         self.assertEqual(('guest', 'started'),
                          (event['server'], event['event']))

@@ -32,7 +32,7 @@ class SessionTest(base.TestCase):
         self.guest = self.hypervisor.add_guest('guest')
         self.inbox = inbox_module.make()
         self.subscriptions = subscription.Subscriptions(
-            self.lifecycle, self.inbox)
+            lambda: self.lifecycle, self.inbox)
         self.renew()
 
     def renew(self) -> None:

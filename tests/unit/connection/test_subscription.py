@@ -80,7 +80,7 @@ class SubscriptionTestCase(base.TestCase):
         self.lifecycle: list[tuple[Any, ...]] = []
         self.inbox = inbox.make()
         self.subscriptions = subscription.Subscriptions(
-            lambda *args: self.lifecycle.append(args), self.inbox)
+            lambda: lambda *args: self.lifecycle.append(args), self.inbox)
         self.log = self.useFixture(fixtures.FakeLogger(
             level=logging.INFO, format='%(levelname)s %(message)s'))
 

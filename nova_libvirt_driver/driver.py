@@ -100,7 +100,8 @@ class LibvirtDriver(base.ComputeDriver):
             last_error=parts.supervisor.last_error,
             queued_events=parts.inbox.size() + parts.dispatcher.size(),
             running_calls=parts.calls.running(),
-            abandoned_calls=parts.calls.abandoned())
+            abandoned_calls=parts.calls.abandoned(),
+            in_process=session is not None and not session.turn.needed)
 
     # The host.
 

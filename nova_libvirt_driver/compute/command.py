@@ -17,6 +17,7 @@ from nova_libvirt_driver import exception
 PROG = configuration.PROGRAM
 FAILED = 1
 INTERRUPTED = 130
+PIPE_CLOSED = 141
 EXIT_GRACE_S = 0.5
 
 
@@ -31,6 +32,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = _fail(_error_text(error))
     except KeyboardInterrupt:
         status = INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read what is shown has seen enough. The interpreter would
+        # complain when it flushes once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = PIPE_CLOSED
     except Exception as error:
         status = _fail(_unexpected_text(error))
     _leave_when_stuck(status)

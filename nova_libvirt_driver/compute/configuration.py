@@ -30,7 +30,8 @@ state on SIGUSR2.
 USAGE = '%(prog)s [--uri URI] [--once] [--demo] [option ...]'
 EPILOG = """
 Exit status: 0 ended as asked; 1 bad configuration, or with --once a failure;
-2 wrong use of the command line; 130 --once was interrupted.
+2 wrong use of the command line; 130 --once was interrupted; 141 nobody reads
+what is shown.
 """
 
 CLI_OPTS = (

@@ -32,8 +32,10 @@ def connection(
                 f'libvirt {plain.version_text(facts.libvirt_version)}')
     yield _pair('events', _yes(status.events, 'delivered',
                                'not supported by this connection'))
-    yield _pair('keepalive', _yes(status.keepalive, 'on',
-                                  'not supported by this connection'))
+    yield _pair('keepalive', _yes(
+        status.keepalive, 'on',
+        'not needed, the hypervisor is in this process'
+        if status.in_process else 'not supported by this connection'))
 
 
 def host(

@@ -59,8 +59,6 @@ class Known:
     """Libvirt's id of the running domain; a restart changes it."""
     synthesized_in: int = 0
     """Generation whose comparison found this state; 0 for an event."""
-    vanished: bool = False
-    """It was in no listing any more; kept for events that still come."""
 
 
 class Registry:
@@ -87,8 +85,8 @@ class Registry:
             case decode.Defined(uuid=uuid, name=name):
                 known = self._guests.get(uuid)
                 self._guests[uuid] = (
-                    dataclasses.replace(known, name=name, vanished=False)
-                    if known else Known(name, _State.SHUTDOWN))
+                    dataclasses.replace(known, name=name) if known
+                    else Known(name, _State.SHUTDOWN))
                 return None
             case event.LifecycleEvent():
                 return self._apply_lifecycle(change)
@@ -161,9 +159,9 @@ class Registry:
                 missed.extend(self._missed(report, generation))
             missed.extend(self._vanished(now, generation))
         changed = {change.uuid for change in missed}
+        # Kept once more, for an event of its stop that is still to come.
         gone = {
-            change.uuid: Known(change.name, _State.SHUTDOWN, -1, generation,
-                               vanished=True)
+            change.uuid: Known(change.name, _State.SHUTDOWN, -1, generation)
             for change in missed if change.uuid not in now}
         self._guests = gone | {
             uuid: Known(report.name, report.state, report.domain_id,

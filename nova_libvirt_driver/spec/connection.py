@@ -40,3 +40,5 @@ class ConnectionStatus:
     """Calls that run in threads of their own, hung ones included."""
     abandoned_calls: int
     """Calls of these whose caller has given up waiting."""
+    in_process: bool = False
+    """The hypervisor is in this process: there is no link to lose."""

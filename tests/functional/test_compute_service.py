@@ -7,6 +7,8 @@ import pathlib
 import re
 import signal
 import socket
+import subprocess
+import sys
 
 import fixtures
 
@@ -55,6 +57,21 @@ class ShowTestCase(process.ServiceTestCase):
 
         self.assertLess(took_s, 5)
         self.assertEqual('', service.err)
+
+
+class PipeTestCase(process.ServiceTestCase):
+
+    def test_a_reader_that_goes_away_is_no_error(self) -> None:
+        reader, writer = os.pipe()
+        os.close(reader)
+        self.addCleanup(os.close, writer)
+
+        done = subprocess.run(
+            [sys.executable, *process.PROGRAM, '--config-file',
+             self.configure(), '--once'], stdout=writer,
+            stderr=subprocess.PIPE, timeout=60, check=False)
+
+        self.assertEqual((141, b''), (done.returncode, done.stderr))
 
 
 class QemuTestCase(process.ServiceTestCase):

@@ -186,8 +186,12 @@ def wait_gone(pid: int, timeout_s: float) -> bool:
 
 def _alive(pid: int) -> bool:
     try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
+        if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+            return True
+        # The first thread is dead; while others are not, the files of the
+        # process are still open, and the locks on them held.
+        return len(os.listdir(f'/proc/{pid}/task')) > 1
+    except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
         return False
 
 

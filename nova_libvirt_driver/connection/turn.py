@@ -4,10 +4,9 @@
 
 Libvirt's client lets several threads wait for answers on one connection.
 When keepalive then closes it, only one of them is woken, the others hang for
-ever, and the process crashes when the daemon goes on (seen with libvirt 9.0;
-CVE-2024-4418 is of the same place). So callers take turns. No callback of
-libvirt takes a turn, every wait for one has a deadline, and what may take
-long has a connection of its own.
+ever, and the process crashes when the daemon goes on (seen with libvirt 9.0).
+So callers take turns. No callback of libvirt takes a turn, every wait for one
+has a deadline, and what may take long has a connection of its own.
 """
 
 from collections.abc import Callable

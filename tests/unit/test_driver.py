@@ -502,7 +502,8 @@ class LossTest(DriverTestCase):
 
         self.driver.cleanup_host('here')
 
-        self.assertEqual([], self.hypervisor.live_connections())
+        wait_until(lambda: not self.hypervisor.live_connections(),
+                   'the connection to be closed')
         self.assertEqual(0, self.hypervisor.callback_count())
         self.assertEqual(_State.DISCONNECTED,
                          self.driver.connection_status().state)

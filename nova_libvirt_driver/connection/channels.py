@@ -52,8 +52,9 @@ class Channels:
             name: str) -> T:
         """Return what *function* makes of a connection nobody else is in.
 
-        Blocks for ``call_timeout`` at the most. A connection whose call
-        takes longer is closed when the call ends.
+        Blocks for ``call_timeout`` at the most, and before that for
+        ``connect_timeout`` when a connection has to be opened. One whose
+        call takes longer is closed when the call ends.
 
         :param function: runs on a native thread, and must not log
         :raises CallTimeout: the deadline passed

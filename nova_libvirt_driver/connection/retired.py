@@ -31,7 +31,9 @@ class Retired:
         self._sessions: list[session_module.Session] = []
 
     def add(self, session: session_module.Session) -> None:
-        """Take a session; never blocks."""
+        """Take a session, into which nobody comes any more; never blocks."""
+        # Closing may outlive its deadline, and with it the turn it holds.
+        session.turn.closed = True
         with self._lock:
             self._sessions.append(session)
 

@@ -160,8 +160,7 @@ class ConnectTest(DriverTestCase):
         self.assertIn('a password and none is configured', str(error))
         self.assertIn('auth_password', error.next_step)
 
-    def test_hypervisor_without_events_is_used_with_one_warning(
-            self) -> None:
+    def test_hypervisor_without_events_is_used(self) -> None:
         self.hypervisor.events = False
 
         self.driver._get_connection()

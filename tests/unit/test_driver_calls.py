@@ -54,6 +54,15 @@ class TurnTest(test_driver_faults.FaultTestCase):
         self.assertTrue(hang.wait_entered())
         return hang
 
+    def test_nobody_comes_into_one_that_was_replaced(self) -> None:
+        self.driver.init_host('here')
+        old: Any = self.driver._conn
+
+        self.driver._get_new_connection()
+
+        self.refused(old.listAllDomains)
+        self.assertEqual(0, self.calls['listAllDomains'])
+
     def test_cleanup_closes_it_when_the_call_ends(self) -> None:
         hang = self.hang_in_a_call()
 

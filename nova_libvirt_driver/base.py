@@ -12,9 +12,14 @@ from typing import Any
 from typing import ClassVar
 
 from nova_libvirt_driver import ports
+from nova_libvirt_driver.spec import console as console_spec
+from nova_libvirt_driver.spec import diagnostics as diagnostics_spec
 from nova_libvirt_driver.spec import event as event_spec
+from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import host as host_spec
 from nova_libvirt_driver.spec import instance as instance_spec
+
+NO_PROGRESS = ports.NullProgress()
 
 
 class ComputeDriver:
@@ -97,6 +102,249 @@ class ComputeDriver:
     def get_host_uptime(self) -> str:
         """Return how long the host has been up, as ``uptime`` words it."""
         raise NotImplementedError()
+
+    # Making and removing.
+
+    def spawn(
+            self, spec: guest_spec.GuestSpec, *,
+            images: ports.ImageSource | None = None,
+            power_on: bool = True,
+            progress: ports.Progress = NO_PROGRESS) -> None:
+        """Make a guest and start it.
+
+        Blocks until the domain runs; an image that is not in the cache is
+        fetched first. On failure nothing of the guest is left behind.
+
+        :param images: where images come from; None is the service's own
+        :param power_on: False leaves the guest defined but stopped
+        :param progress: is told of each step; may cancel by raising
+        :raises InstanceExists: its name or uuid is taken
+        :raises ImageNotFound: there is no such image
+        :raises ImageRefused: the image is not what it is declared to be
+        :raises FlavorTooSmall: it does not fit
+        :raises StorageFailure: a disk could not be made
+        """
+        raise NotImplementedError()
+
+    def destroy(
+            self, instance: instance_spec.Instance, *,
+            destroy_disks: bool = True) -> None:
+        """Stop a guest at once and remove it with all that belongs to it.
+
+        Idempotent; a guest that does not exist is no error.
+
+        :param destroy_disks: False keeps its files, and what the firmware
+            and the TPM remember
+        :raises ForeignDomain: the domain was not made by this driver
+        """
+        raise NotImplementedError()
+
+    def cleanup(
+            self, instance: instance_spec.Instance, *,
+            destroy_disks: bool = True) -> None:
+        """Remove what is left of a guest that does not run; idempotent."""
+        raise NotImplementedError()
+
+    def instance_on_disk(self, instance: instance_spec.Instance) -> bool:
+        """Say whether the files of the guest are on this host."""
+        raise NotImplementedError()
+
+    def delete_instance_files(
+            self, instance: instance_spec.Instance) -> bool:
+        """Remove the files of a guest that has no domain any more.
+
+        :returns: True when nothing of them is left
+        """
+        raise NotImplementedError()
+
+    def get_spec(
+            self, instance: instance_spec.Instance) -> guest_spec.GuestSpec:
+        """Return what the guest was made from, as its folder records it.
+
+        :raises InstanceNotFound: there is no such record
+        """
+        raise NotImplementedError()
+
+    def get_guest_xml(self, spec: guest_spec.GuestSpec) -> str:
+        """Return the XML that spawn would define; makes nothing."""
+        raise NotImplementedError()
+
+    # Power.
+
+    def power_on(
+            self, spec: guest_spec.GuestSpec, *,
+            progress: ports.Progress = NO_PROGRESS) -> None:
+        """Start a stopped guest, from a domain made anew."""
+        raise NotImplementedError()
+
+    def power_off(
+            self, instance: instance_spec.Instance, timeout_s: float = 0,
+            retry_interval_s: float = 0) -> None:
+        """Stop a guest; one that is stopped already is no error.
+
+        :param timeout_s: how long the guest may take to shut down by
+            itself before its power is cut; 0 cuts it at once
+        :param retry_interval_s: how often it is asked again meanwhile
+        """
+        raise NotImplementedError()
+
+    def reboot(
+            self, spec: guest_spec.GuestSpec,
+            reboot_type: guest_spec.RebootType, *,
+            progress: ports.Progress = NO_PROGRESS) -> None:
+        """Reboot a guest.
+
+        A soft reboot that the guest does not obey becomes a hard one,
+        which cuts its power and defines the domain anew from the spec.
+        """
+        raise NotImplementedError()
+
+    def pause(self, instance: instance_spec.Instance) -> None:
+        """Stop a guest's CPUs and keep its memory."""
+        raise NotImplementedError()
+
+    def unpause(self, instance: instance_spec.Instance) -> None:
+        """Let a paused guest go on."""
+        raise NotImplementedError()
+
+    def suspend(self, instance: instance_spec.Instance) -> None:
+        """Save a guest's memory to disk and stop it."""
+        raise NotImplementedError()
+
+    def resume(self, spec: guest_spec.GuestSpec) -> None:
+        """Let a suspended guest go on from its saved memory."""
+        raise NotImplementedError()
+
+    def resume_state_on_host_boot(self, spec: guest_spec.GuestSpec) -> None:
+        """Start a guest that ran before the host went down.
+
+        One that is up already is left alone.
+        """
+        raise NotImplementedError()
+
+    # Rescue and snapshots.
+
+    def rescue(
+            self, spec: guest_spec.GuestSpec, image_id: str, *,
+            images: ports.ImageSource | None = None,
+            stable_device: bool = False,
+            progress: ports.Progress = NO_PROGRESS) -> None:
+        """Start a guest from another image, with its own disk beside it.
+
+        On failure the guest is as it was before.
+
+        :param image_id: image to start from
+        :param stable_device: all disks keep their names, and the rescue
+            disk is added last and started from
+        """
+        raise NotImplementedError()
+
+    def unrescue(self, instance: instance_spec.Instance) -> None:
+        """Start a rescued guest from its own disk again."""
+        raise NotImplementedError()
+
+    def snapshot(
+            self, instance: instance_spec.Instance, image_id: str, *,
+            images: ports.ImageSource | None = None, name: str = '',
+            progress: ports.Progress = NO_PROGRESS) -> None:
+        """Keep the root disk of a guest as a new image.
+
+        A running guest goes on running; its file systems are frozen for a
+        moment when its agent answers. On failure there is no image, and
+        the guest is as it was.
+
+        :param image_id: identifier of the image to make
+        :param name: name of the image
+        """
+        raise NotImplementedError()
+
+    def quiesce(self, instance: instance_spec.Instance) -> None:
+        """Freeze the file systems of a guest through its agent.
+
+        :raises AgentUnavailable: there is no agent that could
+        """
+        raise NotImplementedError()
+
+    def unquiesce(self, instance: instance_spec.Instance) -> None:
+        """Thaw the file systems of a guest."""
+        raise NotImplementedError()
+
+    def resize_root_disk(
+            self, instance: instance_spec.Instance, size_gib: int) -> None:
+        """Make the root disk of a guest larger, also while it runs.
+
+        :raises InvalidRequest: it would become smaller
+        """
+        raise NotImplementedError()
+
+    # Consoles and figures.
+
+    def get_console_output(
+            self, instance: instance_spec.Instance) -> bytes:
+        """Return the end of what the guest printed, bounded in length.
+
+        :raises ConsoleUnavailable: nothing is recorded
+        """
+        raise NotImplementedError()
+
+    def get_vnc_console(
+            self, instance: instance_spec.Instance
+    ) -> console_spec.ConsoleAddress:
+        """Say where the VNC console answers now.
+
+        :raises ConsoleUnavailable: there is none, or the guest is stopped
+        """
+        raise NotImplementedError()
+
+    def get_spice_console(
+            self, instance: instance_spec.Instance
+    ) -> console_spec.ConsoleAddress:
+        """Say where the SPICE console answers now."""
+        raise NotImplementedError()
+
+    def get_serial_console(
+            self, instance: instance_spec.Instance
+    ) -> console_spec.ConsoleAddress:
+        """Say where the first serial port answers now over TCP."""
+        raise NotImplementedError()
+
+    def get_diagnostics(
+            self, instance: instance_spec.Instance
+    ) -> diagnostics_spec.Diagnostics:
+        """Return the figures of one guest."""
+        raise NotImplementedError()
+
+    def set_admin_password(
+            self, instance: instance_spec.Instance, new_pass: str) -> None:
+        """Set the administrator's password through the guest agent.
+
+        :raises AgentUnavailable: there is no agent that could
+        """
+        raise NotImplementedError()
+
+    def trigger_crash_dump(self, instance: instance_spec.Instance) -> None:
+        """Send a guest the interrupt that makes it dump its memory."""
+        raise NotImplementedError()
+
+    # Images.
+
+    def cache_image(
+            self, image_id: str, *, images: ports.ImageSource | None = None,
+            progress: ports.Progress = NO_PROGRESS) -> bool:
+        """Bring an image into the cache.
+
+        :returns: True when it was not there yet
+        """
+        raise NotImplementedError()
+
+    def manage_image_cache(self) -> list[str]:
+        """Remove cached images that nobody has used for long.
+
+        :returns: the paths that were removed
+        """
+        raise NotImplementedError()
+
+    # Events.
 
     def register_event_listener(
             self, callback: ports.LifecycleListener | None) -> None:

@@ -18,7 +18,17 @@
      +- UnsupportedOperation        this hypervisor or libvirt cannot do it
      +- LibvirtFailure              any other error that libvirt reported
      +- RemoteError                 a compute service answered with an error
-     +- DemoFailed                  the demonstration guest did not do its part
+     +- WaitTimeout                 what was waited for did not come in time
+     +- InvalidRequest              what was asked for makes no sense
+     |   +- InstanceExists          the name or uuid is taken
+     |   +- FlavorTooSmall          the flavor cannot hold the image
+     +- WrongState                  the guest is not in the state it takes
+     +- ForeignDomain               the domain is not one of ours
+     +- ConsoleUnavailable          the guest has no such console now
+     +- AgentUnavailable            the guest agent is not there or mute
+     +- ImageNotFound               no image with that identifier
+     +- ImageRefused                the image is not what it is declared to be
+     +- StorageFailure              a disk could not be made, read or removed
 
 Each class carries a message template with named fields and, where there is
 one, the next step an operator can take. Errors of libvirt become these in
@@ -172,8 +182,85 @@ class RemoteError(DriverError):
               'have the same transport_url')
 
 
-class DemoFailed(DriverError):
-    """Something that the demonstration waited for did not come."""
+class WaitTimeout(DriverError):
+    """Something that was waited for did not come in time."""
 
-    template = 'the demonstration failed: %(reason)s'
-    advice = "look at the libvirt daemon's log and at the guest's log"
+    template = '%(awaited)s did not come within %(timeout_s)g s'
+    advice = "look at the guest's console log and at the libvirt daemon's log"
+
+
+class InvalidRequest(DriverError):
+    """What was asked for makes no sense, or is not allowed."""
+
+    template = 'invalid request: %(reason)s'
+    advice = 'correct the request; nothing was changed'
+
+
+class InstanceExists(InvalidRequest):
+    """Another domain or folder on this host has that name or uuid."""
+
+    template = 'instance %(instance)s exists already on host %(host)s'
+    advice = 'choose another name, or delete the other instance first'
+
+
+class FlavorTooSmall(InvalidRequest):
+    """The flavor does not hold what the image needs."""
+
+    template = ('image %(image)s does not fit: it needs %(needed)s, the '
+                'flavor gives %(given)s')
+    advice = 'choose a larger flavor'
+
+
+class WrongState(DriverError):
+    """The guest is not in a state in which this can be done."""
+
+    template = 'cannot %(tried)s: instance %(instance)s is %(state)s'
+    advice = 'bring the instance into the state it takes, and try again'
+
+
+class ForeignDomain(DriverError):
+    """The domain was not made by this driver or Nova; it is left alone."""
+
+    template = ('domain %(instance)s on host %(host)s does not belong to '
+                'this driver and is left alone')
+    advice = 'use virsh for domains that were made by something else'
+
+
+class ConsoleUnavailable(DriverError):
+    """The guest has no console of that kind now."""
+
+    template = 'instance %(instance)s has no %(kind)s console: %(reason)s'
+    defaults = {'reason': 'it was not asked for, or the guest is stopped'}
+    advice = 'start the instance, or make it with such a console'
+
+
+class AgentUnavailable(DriverError):
+    """The guest agent is not set up, not connected, or does not answer."""
+
+    template = 'the guest agent of instance %(instance)s: %(reason)s'
+    defaults = {'reason': 'it does not answer'}
+    advice = ('make the instance with a guest agent channel and see that '
+              'qemu-guest-agent runs in it')
+
+
+class ImageNotFound(DriverError):
+    """There is no image with that identifier or name."""
+
+    template = 'image %(image)s was not found'
+    advice = 'list what there is: nova-libvirt image list'
+
+
+class ImageRefused(DriverError):
+    """The image is not what it is declared to be, or it is dangerous."""
+
+    template = 'image %(image)s is refused: %(reason)s'
+    advice = ('have the image made anew, without backing files and in the '
+              'format it is declared to have')
+
+
+class StorageFailure(DriverError):
+    """A disk, a folder or a file could not be made, read or removed."""
+
+    template = 'storage: %(reason)s'
+    defaults = {'path': ''}
+    advice = 'see whether there is room and the right to write: %(path)s'

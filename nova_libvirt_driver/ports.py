@@ -11,7 +11,9 @@ from collections.abc import Mapping
 import dataclasses
 import typing
 
+from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import event
+from nova_libvirt_driver.spec import image
 
 
 class Notifier(typing.Protocol):
@@ -43,16 +45,53 @@ class ServiceState(typing.Protocol):
         """
 
 
+class Progress(typing.Protocol):
+    """Is told how far a verb is.
+
+    What it raises ends the verb at that step: everything the verb has made
+    is undone, and the exception goes on to the caller. That is the way to
+    cancel.
+    """
+
+    def step(self, name: str) -> None:
+        """Say that the named step begins."""
+
+    def advance(self, done: int, total: int) -> None:
+        """Say how much of the step is done, in bytes; total 0: unknown."""
+
+
+class ImageSource(typing.Protocol):
+    """Keeps images; under Nova the image service, else a local folder."""
+
+    def show(self, image_id: str) -> image.Image:
+        """Describe an image.
+
+        :raises ImageNotFound: there is none
+        """
+
+    def download(
+            self, image_id: str, file: typing.BinaryIO,
+            progress: Progress) -> None:
+        """Write the bytes of an image to a file; may take long.
+
+        :raises ImageNotFound: there is none
+        :raises StorageFailure: they cannot be had
+        """
+
+    def upload(
+            self, described: image.Image, file: typing.BinaryIO,
+            progress: Progress) -> None:
+        """Keep the bytes of a file as the image that is described.
+
+        An image of that identifier may be registered already, without
+        bytes. On failure there is no image with half of the bytes.
+
+        :raises StorageFailure: they cannot be kept
+        """
+
+
 LifecycleListener = Callable[[event.LifecycleEvent], None]
 """Takes one event; called off libvirt's threads, in order per guest."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class VirtAPI:
-    """The ports one compute service hands to its driver."""
-
-    notifier: Notifier
-    service_state: ServiceState
 
 
 class NullNotifier:
@@ -71,3 +110,43 @@ class NullServiceState:
     def set_host_enabled(
             self, host: str, *, enabled: bool, reason: str) -> None:
         """Drop it."""
+
+
+class NullProgress:
+    """Tells nobody."""
+
+    def step(self, name: str) -> None:
+        """Drop it."""
+
+    def advance(self, done: int, total: int) -> None:
+        """Drop it."""
+
+
+class NullImages:
+    """Has no image."""
+
+    def show(self, image_id: str) -> image.Image:
+        """Refuse: there is none."""
+        raise exception.ImageNotFound(image=image_id)
+
+    def download(
+            self, image_id: str, file: typing.BinaryIO,
+            progress: Progress) -> None:
+        """Refuse: there is none."""
+        raise exception.ImageNotFound(image=image_id)
+
+    def upload(
+            self, described: image.Image, file: typing.BinaryIO,
+            progress: Progress) -> None:
+        """Refuse: there is no place for it."""
+        raise exception.StorageFailure(
+            reason=f'there is no place to keep image {described.id}')
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class VirtAPI:
+    """The ports one compute service hands to its driver."""
+
+    notifier: Notifier
+    service_state: ServiceState
+    images: ImageSource = NullImages()

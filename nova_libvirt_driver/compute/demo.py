@@ -99,9 +99,9 @@ class _Watch:
                     event.transition is transition):
                 return
         if self._with_events:
-            raise exception.DemoFailed(
-                reason=f'the event {transition.value!r} of guest '
-                f'{self._name} did not come within {EVENT_TIMEOUT_S:g} s')
+            raise exception.WaitTimeout(
+                awaited=f'the event {transition.value!r} of guest '
+                f'{self._name}', timeout_s=EVENT_TIMEOUT_S)
 
 
 def _prepare(
@@ -133,9 +133,9 @@ def _show_console(path: str, audience: Audience) -> None:
             audience.print(f'  console   {MESSAGE}')
             return
         audience.next_event(POLL_S)
-    raise exception.DemoFailed(
-        reason=f'the guest wrote nothing to its console within '
-        f'{CONSOLE_TIMEOUT_S:g} s')
+    raise exception.WaitTimeout(
+        awaited="the guest's line on its console",
+        timeout_s=CONSOLE_TIMEOUT_S)
 
 
 def _text(path: str) -> str:

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""What the hypervisor can give a guest."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class DomainCapabilities:
+    """Libvirt's domain capabilities for one architecture and machine.
+
+    An empty set means that libvirt did not say, as its test driver does.
+    """
+
+    arch: str = ''
+    machine: str = ''
+    """Canonical name, for example ``pc-i440fx-7.2``."""
+    uefi: bool = False
+    secure_boot: bool = False
+    stateless_firmware: bool = False
+    cpu_modes: frozenset[str] = frozenset()
+    cpu_models: frozenset[str] = frozenset()
+    """Models usable for the mode custom."""
+    disk_buses: frozenset[str] = frozenset()
+    graphics: frozenset[str] = frozenset()
+    video_models: frozenset[str] = frozenset()
+    rng_backends: frozenset[str] = frozenset()
+    tpm_models: frozenset[str] = frozenset()
+    tpm_versions: frozenset[str] = frozenset()
+    memory_sources: frozenset[str] = frozenset()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class GuestHost:
+    """What the configurators know of the host."""
+
+    hypervisor_type: str
+    """Driver name of libvirt, for example ``QEMU`` or ``TEST``."""
+    libvirt_version: int
+    hypervisor_version: int
+    arch: str
+    capabilities: DomainCapabilities
+    host_uuid: str = ''
+    qemu_uid: int | None = None
+    """User that QEMU runs as, None when libvirt does not say."""
+    qemu_gid: int | None = None

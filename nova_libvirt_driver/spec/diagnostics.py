@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Figures of one guest, at one moment."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class DiskDiagnostics:
+    """Counters of one disk since the guest was started."""
+
+    target_dev: str
+    read_bytes: int | None = None
+    read_requests: int | None = None
+    write_bytes: int | None = None
+    write_requests: int | None = None
+    errors: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class NicDiagnostics:
+    """Counters of one interface since the guest was started."""
+
+    target_dev: str
+    mac: str = ''
+    rx_bytes: int | None = None
+    rx_packets: int | None = None
+    rx_errors: int | None = None
+    rx_drop: int | None = None
+    tx_bytes: int | None = None
+    tx_packets: int | None = None
+    tx_errors: int | None = None
+    tx_drop: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnostics:
+    """How much a guest uses; None is what libvirt does not say."""
+
+    state: str
+    uptime_s: int | None = None
+    vcpu_times_ns: tuple[int, ...] = ()
+    memory_mib: int | None = None
+    memory_used_mib: int | None = None
+    disks: tuple[DiskDiagnostics, ...] = ()
+    nics: tuple[NicDiagnostics, ...] = ()
+    config_drive: bool = False

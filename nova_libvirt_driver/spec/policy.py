@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""What this host gives every guest that does not ask for something else."""
+
+from collections.abc import Mapping
+import dataclasses
+import enum
+
+from nova_libvirt_driver.spec import configdrive
+from nova_libvirt_driver.spec import cpu
+from nova_libvirt_driver.spec import disk
+from nova_libvirt_driver.spec import memory
+
+
+class ImageBackend(enum.StrEnum):
+    """How root and other disks of instances are kept."""
+
+    QCOW2 = 'qcow2'
+    """An overlay over the image in the cache."""
+    RAW = 'raw'
+    """A full copy."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class GuestPolicy:
+    """Options that shape the XML of guests."""
+
+    virt_type: str = 'qemu'
+    cpu_mode: cpu.CpuMode | None = None
+    """None is host-model for kvm, and none for anything else."""
+    cpu_models: tuple[str, ...] = ()
+    cpu_flags: tuple[cpu.CpuFlag, ...] = ()
+    machine_types: Mapping[str, str] = dataclasses.field(
+        default_factory=dict)
+    """Machine type for each architecture."""
+    disk_bus: disk.DiskBus | None = None
+    """None is virtio where the machine has it."""
+    disk_prefix: str = ''
+    """Prefix of target devices, empty for the one that fits the bus."""
+    disk_cachemodes: Mapping[str, str] = dataclasses.field(
+        default_factory=dict)
+    """Cache mode for each kind of source: file, block, network."""
+    discard: str = ''
+    tb_cache_mib: int | None = None
+    """TCG's translation cache; QEMU's own default is 1 GiB a guest."""
+    memory_source: memory.MemorySource = memory.MemorySource.ANONYMOUS
+    stats_period_s: int = 10
+    """Seconds between two memory statistics of the balloon; 0 for none."""
+    pcie_ports: int = 0
+    """PCIe root ports of a q35 machine, 0 for libvirt's choice."""
+    rng_path: str = '/dev/urandom'
+    sysinfo_serial: str = 'unique'
+    """``unique``, ``os``, ``hardware``, ``auto`` or ``none``."""
+    nic_model: str = ''
+    """Empty is virtio."""
+    rx_queue_size: int | None = None
+    tx_queue_size: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class StoragePolicy:
+    """Options that shape the disks of instances."""
+
+    instances_path: str
+    backend: ImageBackend = ImageBackend.QCOW2
+    force_raw_images: bool = True
+    """Images are converted to raw when they come into the cache."""
+    image_max_gib: int = 100
+    """Largest root disk where neither flavor nor request names a size."""
+    tool_cpu_s: int = 30
+    """CPU time that a look at an image may take."""
+    tool_convert_cpu_s: int = 3600
+    """CPU time that a conversion may take."""
+    tool_memory_mib: int = 2048
+    tool_timeout_s: float = 3600
+    """Wall-clock time that any tool may take."""
+    ephemeral_filesystem: str = 'vfat'
+    config_drive_format: configdrive.ConfigDriveFormat = (
+        configdrive.ConfigDriveFormat.ISO9660)
+    force_config_drive: bool = False
+    snapshot_format: str = ''
+    """Format of snapshots, empty for that of the source image."""
+    snapshot_compression: bool = False
+    unused_image_age_s: float = 86400
+    """Age at which a cached image that nobody uses is removed."""

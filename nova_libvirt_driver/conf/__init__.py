@@ -13,10 +13,12 @@ from oslo_config import cfg
 
 from nova_libvirt_driver.conf import compute
 from nova_libvirt_driver.conf import driver
+from nova_libvirt_driver.conf import image_cache
 from nova_libvirt_driver.conf import libvirt
+from nova_libvirt_driver.conf import serial_console
 from nova_libvirt_driver import exception
 
-GROUPS = (compute, libvirt, driver)
+GROUPS = (compute, libvirt, image_cache, serial_console, driver)
 
 
 def register_opts(conf: cfg.ConfigOpts) -> None:

@@ -54,4 +54,37 @@ Folder in which the disks of instances are kept.
 
 Its file system is what the host offers as local disk.
 """),
+    cfg.BoolOpt(
+        'force_config_drive',
+        default=False,
+        help="""
+Give every instance a config drive, whether it asks for one or not.
+"""),
+    cfg.StrOpt(
+        'config_drive_format',
+        default='iso9660',
+        choices=('iso9660', 'vfat'),
+        help="""
+File system of config drives.
+"""),
+    cfg.BoolOpt(
+        'force_raw_images',
+        default=True,
+        help="""
+Convert images to raw when they come into the cache.
+"""),
+    cfg.BoolOpt(
+        'use_cow_images',
+        default=True,
+        help="""
+Keep disks as overlays over the cached image.
+
+Related options: ``[libvirt] images_type``.
+"""),
+    cfg.StrOpt(
+        'default_ephemeral_format',
+        choices=('ext2', 'ext3', 'ext4', 'vfat'),
+        help="""
+File system of ephemeral disks; unset is ``vfat``.
+"""),
 )

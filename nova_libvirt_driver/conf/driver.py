@@ -61,6 +61,38 @@ on eventlet the limit is half of eventlet's thread pool if that is less.
         help="""
 Seconds that a call which may enter a guest's monitor may take.
 """),
+    cfg.FloatOpt(
+        'job_timeout',
+        default=3600, min=1, max=86400,
+        help="""
+Seconds that saving a guest's memory or copying its disk may take.
+"""),
+    cfg.IntOpt(
+        'image_max_size',
+        default=100, min=1,
+        help="""
+Largest image in GiB that comes into the cache.
+
+It is also the largest root disk of an instance whose flavor names no size.
+"""),
+    cfg.IntOpt(
+        'image_tool_memory',
+        default=2048, min=64,
+        help="""
+Memory in MiB that a tool which works on disks may use.
+"""),
+    cfg.FloatOpt(
+        'image_tool_timeout',
+        default=3600, min=1,
+        help="""
+Seconds that a tool which works on disks may take.
+"""),
+    cfg.IntOpt(
+        'image_tool_cpu',
+        default=3600, min=1,
+        help="""
+Processor seconds that the conversion of a disk may take.
+"""),
     cfg.IntOpt(
         'audit_interval',
         default=60, min=1, max=86400,

@@ -29,4 +29,144 @@ Possible values: empty, for the default of ``virt_type``
 
 Related options: ``virt_type``.
 """),
+    cfg.StrOpt(
+        'cpu_mode',
+        choices=('host-model', 'host-passthrough', 'custom', 'maximum',
+                 'none'),
+        help="""
+CPU that guests get.
+
+Unset, it is ``host-model`` for ``virt_type`` kvm, and ``none``, the
+hypervisor's own default, for any other.
+
+Related options: ``cpu_models`` for ``custom``.
+"""),
+    cfg.ListOpt(
+        'cpu_models',
+        default=[],
+        help="""
+CPU models for the mode ``custom``, the first that the host has is taken.
+
+Related options: ``cpu_mode``.
+"""),
+    cfg.ListOpt(
+        'cpu_model_extra_flags',
+        default=[],
+        help="""
+CPU flags that every guest gets in addition to those of its model.
+
+A flag may have ``+`` before it, or ``-`` to take it away.
+"""),
+    cfg.ListOpt(
+        'hw_machine_type',
+        default=[],
+        help="""
+Machine type for each architecture, as in ``x86_64=q35``.
+"""),
+    cfg.StrOpt(
+        'images_type',
+        default='default',
+        choices=('raw', 'flat', 'qcow2', 'default'),
+        help="""
+How disks of instances are kept.
+
+Possible values: ``qcow2``, an overlay over the cached image; ``raw`` and
+``flat``, a full copy; ``default``, which is ``qcow2`` unless
+``[DEFAULT] use_cow_images`` says otherwise.
+"""),
+    cfg.StrOpt(
+        'disk_prefix',
+        help="""
+Prefix of the names of disks, instead of the one that fits their bus.
+"""),
+    cfg.ListOpt(
+        'disk_cachemodes',
+        default=[],
+        help="""
+Cache mode for each kind of disk, as in ``file=directsync,block=none``.
+
+Possible values: ``default``, ``none``, ``writethrough``, ``writeback``,
+``directsync``, ``unsafe`` for ``file``, ``block`` and ``network``.
+"""),
+    cfg.StrOpt(
+        'hw_disk_discard',
+        choices=('ignore', 'unmap'),
+        help="""
+Whether guests may give room on their disks back.
+"""),
+    cfg.StrOpt(
+        'snapshot_image_format',
+        choices=('raw', 'qcow2', 'vmdk', 'vdi'),
+        help="""
+Format of snapshots; unset, that of the disk.
+"""),
+    cfg.BoolOpt(
+        'snapshot_compression',
+        default=False,
+        help="""
+Compress snapshots in format qcow2.
+"""),
+    cfg.IntOpt(
+        'mem_stats_period_seconds',
+        default=10,
+        help="""
+Seconds between two looks at the memory statistics of a guest's balloon.
+
+Possible values: zero or less for none.
+"""),
+    cfg.StrOpt(
+        'rng_dev_path',
+        default='/dev/urandom',
+        help="""
+Source of random numbers for guests that have such a device.
+"""),
+    cfg.StrOpt(
+        'sysinfo_serial',
+        default='unique',
+        choices=('none', 'os', 'hardware', 'auto', 'unique'),
+        help="""
+Serial number in the firmware tables of a guest.
+
+Possible values: ``unique``, the uuid of the instance; ``os`` and
+``hardware``, one of the host's, which tells guests that they share it;
+``auto``, either of the two; ``none``.
+"""),
+    cfg.IntOpt(
+        'num_pcie_ports',
+        default=0, min=0, max=28,
+        help="""
+PCIe ports for devices that are plugged in later; 0 for libvirt's choice.
+"""),
+    cfg.IntOpt(
+        'tb_cache_size',
+        min=0,
+        help="""
+Size in MiB of QEMU's cache for translated code, with ``virt_type`` qemu.
+
+Unset, QEMU may take up to 1 GiB for each guest.
+"""),
+    cfg.IntOpt(
+        'rx_queue_size',
+        choices=(256, 512, 1024),
+        help="""
+Length of a virtio interface's receive queue.
+"""),
+    cfg.IntOpt(
+        'tx_queue_size',
+        choices=(256, 512, 1024),
+        help="""
+Length of a virtio interface's transmit queue.
+"""),
+    cfg.IntOpt(
+        'file_backed_memory',
+        default=0, min=0,
+        help="""
+Room in MiB for guests' memory in files; 0 keeps it in anonymous memory.
+"""),
+    cfg.IntOpt(
+        'wait_soft_reboot_seconds',
+        default=120,
+        help="""
+Seconds that a guest may take for a soft reboot before it becomes a hard one.
+"""),
 )

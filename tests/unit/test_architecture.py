@@ -37,7 +37,7 @@ ARROWS: dict[str, frozenset[str]] = {
                    'host', 'images', 'version', 'xmlmodel'},
     'compute': CORE | {'base', 'compute', 'conf', 'driver', 'images',
                        'testing', 'version'},
-    'conf': frozenset({'conf', 'exception'}),
+    'conf': frozenset({'conf', 'exception', 'spec'}),
     'configurators': frozenset({'configurators', 'exception', 'spec',
                                 'xmlmodel'}),
     'connection': CORE,

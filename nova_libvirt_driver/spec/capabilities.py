@@ -28,6 +28,8 @@ class DomainCapabilities:
     tpm_models: frozenset[str] = frozenset()
     tpm_versions: frozenset[str] = frozenset()
     memory_sources: frozenset[str] = frozenset()
+    memory_encryption: bool = False
+    """AMD's SEV can be used."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +43,8 @@ class GuestHost:
     arch: str
     capabilities: DomainCapabilities
     host_uuid: str = ''
+    machine_id: str = ''
+    """Identifier of the host's operating system, as a uuid."""
     qemu_uid: int | None = None
     """User that QEMU runs as, None when libvirt does not say."""
     qemu_gid: int | None = None

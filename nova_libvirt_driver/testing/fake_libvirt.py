@@ -25,6 +25,10 @@ libvirt_error = fake_fault.libvirt_error
 Guest = fake_guest.Guest
 FakeDomain = fake_guest.FakeDomain
 
+_CAPABILITIES = (
+    '<capabilities><host><cpu><arch>x86_64</arch></cpu></host>'
+    '</capabilities>')
+
 _ACTIVE = libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE
 _INACTIVE = libvirt.VIR_CONNECT_LIST_DOMAINS_INACTIVE
 
@@ -51,6 +55,9 @@ class FakeHypervisor:
         self.hostname = hostname
         self.keepalive = keepalive
         self.events = events
+        self.capabilities = _CAPABILITIES
+        self.domain_capabilities: str | None = None
+        """XML text; None is a driver that has no such function."""
         self.faults = fake_fault.Faults()
         self.guests: list[Guest] = []
         self.connections: list['FakeConnection'] = []
@@ -373,10 +380,20 @@ class FakeConnection:
         return 4 << 30
 
     def getCapabilities(self) -> str:
-        """A stub with the architecture only."""
+        """A stub with the architecture only, unless told otherwise."""
         self._enter('getCapabilities')
-        return ('<capabilities><host><cpu><arch>x86_64</arch></cpu></host>'
-                '</capabilities>')
+        return self.hypervisor.capabilities
+
+    def getDomainCapabilities(
+        self, emulatorbin: str | None = None, arch: str | None = None,
+        machine: str | None = None, virttype: str | None = None,
+        flags: int = 0,
+    ) -> str:
+        """What the test arranged, the same for every machine."""
+        self._enter('getDomainCapabilities')
+        if self.hypervisor.domain_capabilities is None:
+            raise fake_fault.no_support('virConnectGetDomainCapabilities')
+        return self.hypervisor.domain_capabilities
 
     # What the library has: the guests.
 

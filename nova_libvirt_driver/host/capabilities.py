@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""What libvirt can give guests, read once for each connection.
+
+The answer differs by architecture, machine type and kind of
+virtualization; each is asked for when it is first wanted.
+"""
+
+from collections.abc import Callable
+import threading
+import uuid
+
+import libvirt
+
+from nova_libvirt_driver.connection import errors
+from nova_libvirt_driver.connection import protocol
+from nova_libvirt_driver.connection import supervisor as supervisor_module
+from nova_libvirt_driver import exception
+from nova_libvirt_driver.host import domain_capabilities
+from nova_libvirt_driver.host import facts as facts_module
+from nova_libvirt_driver.host import host_capabilities
+from nova_libvirt_driver.spec import capabilities as capabilities_spec
+
+_MACHINE_ID = '/etc/machine-id'
+
+_REFUSED = (libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_CONFIG_UNSUPPORTED)
+
+_Key = tuple[str, str, str]
+
+
+class Capabilities:
+    """Reads the capabilities and keeps them while the connection lives.
+
+    :param machine_id: gives the identifier of the host's operating system,
+        or an empty text
+    """
+
+    def __init__(
+            self, supervisor: supervisor_module.Supervisor,
+            facts: facts_module.Facts,
+            machine_id: Callable[[], str] | None = None) -> None:
+        self._supervisor = supervisor
+        self._facts = facts
+        self._machine_id = machine_id or read_machine_id
+        # Held to look at what is kept, never while libvirt is asked.
+        self._lock = threading.Lock()
+        self._generation = 0
+        self._hosts: dict[_Key, capabilities_spec.GuestHost] = {}
+
+    def get(
+            self, arch: str = '', machine: str = '',
+            virt_type: str = 'qemu') -> capabilities_spec.GuestHost:
+        """Return what a guest of that kind can have.
+
+        :param arch: empty for the host's
+        :param machine: empty for the one that libvirt prefers
+        :raises HypervisorUnavailable: there is no connection
+        :raises UnsupportedOperation: libvirt runs no guests of that kind
+        """
+        # Read first: what a later connection says then counts as outdated.
+        generation = self._supervisor.generation
+        key = (arch, machine, virt_type)
+        known = self._known(generation, key)
+        if known is not None:
+            return known
+        host = self._read(*key)
+        with self._lock:
+            if self._generation == generation:
+                self._hosts[key] = host
+        return host
+
+    def _known(
+            self, generation: int,
+            key: _Key) -> capabilities_spec.GuestHost | None:
+        # A lost connection is an error, whatever is remembered of it.
+        self._supervisor.connection()
+        with self._lock:
+            if generation > self._generation:
+                self._generation, self._hosts = generation, {}
+            return self._hosts.get(key)
+
+    def _read(
+            self, arch: str, machine: str,
+            virt_type: str) -> capabilities_spec.GuestHost:
+        facts = self._facts.get()
+        with self._supervisor.using('read what guests can have') as conn:
+            host = host_capabilities.parse(conn.getCapabilities(), virt_type)
+            found = _domain_capabilities(
+                conn, arch or facts.arch, machine, virt_type,
+                facts.libvirt_version)
+        return capabilities_spec.GuestHost(
+            hypervisor_type=facts.hypervisor_type,
+            libvirt_version=facts.libvirt_version,
+            hypervisor_version=facts.hypervisor_version,
+            arch=facts.arch, capabilities=found, host_uuid=host.uuid,
+            machine_id=self._machine_id(), qemu_uid=host.qemu_uid,
+            qemu_gid=host.qemu_gid)
+
+
+def _domain_capabilities(
+        connection: protocol.Connection, arch: str, machine: str,
+        virt_type: str,
+        libvirt_version: int) -> capabilities_spec.DomainCapabilities:
+    try:
+        xml = connection.getDomainCapabilities(
+            None, arch, machine or None, virt_type, 0)
+    except libvirt.libvirtError as error:
+        if errors.is_unsupported(error):
+            # Libvirt's test driver, for one: everything goes.
+            return capabilities_spec.DomainCapabilities(arch=arch)
+        if error.get_error_code() in _REFUSED:
+            kind = ' '.join(filter(None, (arch, machine, virt_type)))
+            raise exception.UnsupportedOperation(
+                tried=f'run guests of the kind {kind}',
+                reason=errors.text(error)) from error
+        raise
+    return domain_capabilities.parse(xml, libvirt_version)
+
+
+def read_machine_id(path: str = _MACHINE_ID) -> str:
+    """Return the identifier of this machine's operating system, or none."""
+    try:
+        with open(path, encoding='ascii') as file:
+            return str(uuid.UUID(file.read().strip()))
+    except (OSError, ValueError):
+        return ''

@@ -4,7 +4,16 @@
 
 import dataclasses
 import enum
+import re
 import typing
+
+
+_UUID = re.compile(r'[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}')
+
+
+def is_uuid(text: str) -> bool:
+    """Say whether a text is a uuid in its canonical form."""
+    return _UUID.fullmatch(text) is not None
 
 
 class PowerState(enum.IntEnum):

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+
+import os
+import threading
+
+import fixtures
+
+from nova_libvirt_driver import exception
+from nova_libvirt_driver.operations.steps import exclusive
+from nova_libvirt_driver import ports
+from nova_libvirt_driver.spec import instance as instance_spec
+from tests import base
+
+GUEST = instance_spec.InstanceRef(
+    '11111111-2222-3333-4444-555555555555', 'guest1')
+OTHER = instance_spec.InstanceRef(
+    '99999999-2222-3333-4444-555555555555', 'guest2')
+
+
+class ExclusiveTest(base.TestCase):
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.path = self.useFixture(fixtures.TempDir()).path
+        self.locks = exclusive.Exclusive(self.path, busy_s=0.1)
+        self.progress = ports.NullProgress()
+
+    def test_nothing_is_left_behind(self) -> None:
+        with self.locks.hold(GUEST, 'spawn', self.progress):
+            pass
+
+        self.assertEqual([], os.listdir(
+            os.path.join(self.path, '.operations')))
+
+    def test_a_second_operation_is_told_of_the_first(self) -> None:
+        other = exclusive.Exclusive(self.path, busy_s=0.1)
+        with self.locks.hold(GUEST, 'snapshot', self.progress):
+            error = self.assertRaises(
+                exception.WrongState,
+                other.hold(GUEST, 'rescue', self.progress).__enter__)
+
+        self.assertIn('busy with snapshot', str(error))
+
+    def test_other_instances_are_free(self) -> None:
+        with self.locks.hold(GUEST, 'snapshot', self.progress):
+            with self.locks.hold(OTHER, 'snapshot', self.progress):
+                self.assertEqual(2, len(os.listdir(
+                    os.path.join(self.path, '.operations'))))
+
+    def test_the_lock_is_free_after_a_failure(self) -> None:
+        def fail() -> None:
+            with self.locks.hold(GUEST, 'spawn', self.progress):
+                raise ValueError()
+
+        self.assertRaises(ValueError, fail)
+        with self.locks.hold(GUEST, 'spawn', self.progress):
+            pass
+
+    def test_a_deletion_ends_the_operation_under_way(self) -> None:
+        begun = threading.Event()
+        never = threading.Event()
+        ended: list[BaseException] = []
+
+        def snapshot() -> None:
+            try:
+                with self.locks.hold(GUEST, 'snapshot', self.progress) as told:
+                    begun.set()
+                    while not never.wait(0.01):
+                        told.advance(1, 2)
+            except exception.WrongState as error:
+                ended.append(error)
+
+        thread = threading.Thread(target=snapshot)
+        thread.start()
+        begun.wait(10)
+        with self.locks.take_over(GUEST, 'destroy'):
+            thread.join(10)
+        self.assertIn('being deleted', str(ended[0]))
+        self.assertEqual([], os.listdir(
+            os.path.join(self.path, '.operations')))
+
+    def test_what_is_no_uuid_makes_no_path(self) -> None:
+        evil = instance_spec.InstanceRef('../../etc/passwd', 'x')
+
+        self.assertRaises(
+            exception.InvalidRequest,
+            self.locks.hold(evil, 'spawn', self.progress).__enter__)

@@ -49,18 +49,20 @@ class Channels:
     def run(
             self, session: session_module.Session,
             function: Callable[[protocol.Connection], T], *,
-            name: str) -> T:
+            name: str, timeout_s: float | None = None) -> T:
         """Return what *function* makes of a connection nobody else is in.
 
-        Blocks for ``call_timeout`` at the most, and before that for
+        Blocks for *timeout_s* at the most, and before that for
         ``connect_timeout`` when a connection has to be opened. One whose
         call takes longer is closed when the call ends.
 
         :param function: runs on a native thread, and must not log
+        :param timeout_s: default is ``call_timeout``
         :raises CallTimeout: the deadline passed
         :raises libvirt.libvirtError: as it comes
         """
-        timeout_s = self._settings.call_timeout_s
+        if timeout_s is None:
+            timeout_s = self._settings.call_timeout_s
         if not session.turn.needed:
             # In this process; another connection may see other guests.
             return self._calls.run(

@@ -91,6 +91,16 @@ _BLOCK_JOB_STATUSES = {
     libvirt.VIR_DOMAIN_BLOCK_JOB_READY: 'ready',
 }
 _SHUTOFF_DETAILS = _words('VIR_DOMAIN_SHUTOFF_')
+_STATE_REASONS = {
+    libvirt.VIR_DOMAIN_NOSTATE: _words('VIR_DOMAIN_NOSTATE_'),
+    libvirt.VIR_DOMAIN_RUNNING: _words('VIR_DOMAIN_RUNNING_'),
+    libvirt.VIR_DOMAIN_BLOCKED: _words('VIR_DOMAIN_BLOCKED_'),
+    libvirt.VIR_DOMAIN_PAUSED: _words('VIR_DOMAIN_PAUSED_'),
+    libvirt.VIR_DOMAIN_SHUTDOWN: _words('VIR_DOMAIN_SHUTDOWN_'),
+    libvirt.VIR_DOMAIN_SHUTOFF: _SHUTOFF_DETAILS,
+    libvirt.VIR_DOMAIN_CRASHED: _words('VIR_DOMAIN_CRASHED_'),
+    libvirt.VIR_DOMAIN_PMSUSPENDED: _words('VIR_DOMAIN_PMSUSPENDED_'),
+}
 _IO_ERROR_ACTIONS = _words('VIR_DOMAIN_EVENT_IO_ERROR_')
 
 
@@ -138,6 +148,11 @@ class Report:
 def power_state(number: int) -> instance.PowerState:
     """Return our power state for one of libvirt's."""
     return _POWER_STATES.get(number, instance.PowerState.NOSTATE)
+
+
+def state_reason(number: int, reason: int) -> str:
+    """Return libvirt's word for why a guest is in a state."""
+    return _STATE_REASONS.get(number, {}).get(reason, str(reason))
 
 
 def report(domain: protocol.Domain, number: int, reason: int) -> Report:

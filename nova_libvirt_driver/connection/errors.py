@@ -2,6 +2,8 @@
 
 """The one place where an error of libvirt becomes one of ours."""
 
+import errno
+
 import libvirt
 
 from nova_libvirt_driver import exception
@@ -16,6 +18,20 @@ _REFUSED = (
     libvirt.VIR_ERR_AUTH_UNAVAILABLE,
     libvirt.VIR_ERR_AUTH_CANCELLED,
 )
+
+_UNSUPPORTED = (
+    libvirt.VIR_ERR_NO_SUPPORT,
+    libvirt.VIR_ERR_OPERATION_UNSUPPORTED,
+    libvirt.VIR_ERR_CONFIG_UNSUPPORTED,
+    libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED,
+)
+
+_AGENT = (
+    libvirt.VIR_ERR_AGENT_UNRESPONSIVE,
+    libvirt.VIR_ERR_AGENT_UNSYNCED,
+)
+
+_EXISTS = (libvirt.VIR_ERR_OPERATION_FAILED, libvirt.VIR_ERR_DOM_EXIST)
 
 _OPEN_ADVICE = (
     ('Permission denied',
@@ -63,6 +79,49 @@ def is_not_found(error: libvirt.libvirtError) -> bool:
     return bool(error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN)
 
 
+def is_flag_unknown(error: libvirt.libvirtError) -> bool:
+    """Say whether the connection's driver does not know a flag."""
+    return (error.get_error_code() == libvirt.VIR_ERR_INVALID_ARG
+            and 'unsupported flags' in text(error)) or is_unsupported(error)
+
+
+def is_without_metadata(error: libvirt.libvirtError) -> bool:
+    """Say whether a domain has no metadata of the kind asked for."""
+    return bool(error.get_error_code()
+                == libvirt.VIR_ERR_NO_DOMAIN_METADATA)
+
+
+def is_name_taken(error: libvirt.libvirtError) -> bool:
+    """Say whether another domain has the name or the uuid already."""
+    return (error.get_error_code() in _EXISTS
+            and 'already' in text(error))
+
+
+def is_agent_unavailable(error: libvirt.libvirtError) -> bool:
+    """Say whether the guest agent is not there, or does not answer."""
+    code = error.get_error_code()
+    return code in _AGENT or (
+        code == libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED
+        and 'guest agent' in text(error))
+
+
+def is_agent_refusal(error: libvirt.libvirtError) -> bool:
+    """Say whether the guest agent answered with an error of its own."""
+    return (error.get_error_code() == libvirt.VIR_ERR_INTERNAL_ERROR
+            and 'agent command' in text(error))
+
+
+def is_busy(error: libvirt.libvirtError) -> bool:
+    """Say whether QEMU was killed and has not gone yet.
+
+    Libvirt gives it 15 seconds; one that waits for a dead disk or network
+    file system takes longer.
+    """
+    return (error.get_error_code() == libvirt.VIR_ERR_SYSTEM_ERROR
+            and not is_broken_link(error)
+            and error.get_int1() == errno.EBUSY)
+
+
 def translate(
         error: libvirt.libvirtError, *, host: str, tried: str,
         instance: str = '') -> exception.DriverError:
@@ -79,7 +138,9 @@ def translate(
         return exception.InstanceNotFound(instance=instance, host=host)
     if code in _REFUSED:
         return exception.OperationRefused(tried=tried, reason=reason)
-    if is_unsupported(error):
+    if instance and is_agent_unavailable(error):
+        return exception.AgentUnavailable(instance=instance, reason=reason)
+    if code in _UNSUPPORTED:
         return exception.UnsupportedOperation(tried=tried, reason=reason)
     return exception.LibvirtFailure(
         tried=tried, reason=reason, code=code if code is not None else -1,

@@ -17,6 +17,13 @@ def reports(connection: protocol.Connection) -> list[decode.Report]:
 
     :raises libvirt.libvirtError: as it comes
     """
+    return [report for _, report in domains(connection)]
+
+
+def domains(
+        connection: protocol.Connection
+) -> list[tuple[protocol.Domain, decode.Report]]:
+    """Return every domain and how it is; otherwise like :func:`reports`."""
     try:
         records = connection.getAllDomainStats(
             libvirt.VIR_DOMAIN_STATS_STATE, 0)
@@ -25,12 +32,14 @@ def reports(connection: protocol.Connection) -> list[decode.Report]:
             raise
         return _one_by_one(connection)
     return [
-        decode.report(domain, record.get('state.state', 0),
-                      record.get('state.reason', 0))
+        (domain, decode.report(domain, record.get('state.state', 0),
+                               record.get('state.reason', 0)))
         for domain, record in records]
 
 
-def _one_by_one(connection: protocol.Connection) -> list[decode.Report]:
+def _one_by_one(
+        connection: protocol.Connection
+) -> list[tuple[protocol.Domain, decode.Report]]:
     found = []
     for domain in connection.listAllDomains(0):
         try:
@@ -40,5 +49,5 @@ def _one_by_one(connection: protocol.Connection) -> list[decode.Report]:
                 # It went away since the list was made.
                 continue
             raise
-        found.append(decode.report(domain, state, reason))
+        found.append((domain, decode.report(domain, state, reason)))
     return found

@@ -146,16 +146,18 @@ class Supervisor:
 
     @contextlib.contextmanager
     def using_session(
-            self, tried: str) -> Iterator[session_module.Session]:
+            self, tried: str, *,
+            instance: str = '') -> Iterator[session_module.Session]:
         """Lend the session, for calls that need a connection of their own.
 
         :param tried: what the calls are for, as in "list the guests"
+        :param instance: uuid or name of the guest they are about, if any
         """
         connection = self.connection()
         session = self._session
         if session is None:
             raise self._unavailable('the connection was lost just now')
-        with self._translated(tried, connection, ''):
+        with self._translated(tried, connection, instance):
             yield session
 
     @contextlib.contextmanager

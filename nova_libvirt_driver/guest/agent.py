@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""The agent inside a guest, as far as libvirt speaks to it.
+
+What it answers comes from the tenant: nothing of it is taken but numbers.
+"""
+
+import libvirt
+from lxml import etree
+
+from nova_libvirt_driver.connection import errors
+from nova_libvirt_driver.connection import protocol
+from nova_libvirt_driver import exception
+from nova_libvirt_driver.guest import reach as reach_module
+from nova_libvirt_driver.spec import instance as instance_spec
+
+_NEEDS = (instance_spec.PowerState.RUNNING,)
+
+_CHANNEL = ('devices/channel/target'
+            '[@type="virtio"][@name="org.qemu.guest_agent.0"]')
+
+
+class Agent:
+    """The guest agent of one guest."""
+
+    def __init__(self, reach: reach_module.Reach) -> None:
+        self._reach = reach
+
+    def is_connected(self) -> bool:
+        """Say whether the guest has opened the agent's channel.
+
+        True is no promise that the agent answers.
+        """
+        xml = self._reach.call('look for the guest agent',
+                               lambda domain: domain.XMLDesc(0))
+        target = etree.fromstring(xml).find(_CHANNEL)
+        return target is not None and target.get('state') == 'connected'
+
+    def freeze(self, *, timeout_s: float | None = None) -> int:
+        """Freeze the file systems; return how many.
+
+        After CallTimeout they may be frozen a little later: thaw them in
+        any case.
+
+        :raises AgentUnavailable: it is not there, or does not answer
+        :raises WrongState: the guest does not run
+        """
+        return self._reach.call(
+            'freeze the file systems of the guest',
+            lambda domain: domain.fsFreeze(None, 0), needs=_NEEDS,
+            timeout_s=timeout_s)
+
+    def thaw(self, *, timeout_s: float | None = None) -> int:
+        """Thaw the file systems; return how many were frozen.
+
+        :raises AgentUnavailable: it is not there, or does not answer
+        :raises WrongState: the guest does not run
+        """
+        return self._reach.call(
+            'thaw the file systems of the guest',
+            lambda domain: domain.fsThaw(None, 0), needs=_NEEDS,
+            timeout_s=timeout_s)
+
+    def set_user_password(self, user: str, password: str) -> None:
+        """Set the password of a user of the guest.
+
+        Errors name neither the user nor the password.
+
+        :raises AgentUnavailable: it is not there, or does not answer
+        :raises WrongState: the guest does not run
+        """
+        def is_set(domain: protocol.Domain) -> bool:
+            try:
+                domain.setUserPassword(user, password, 0)
+            except libvirt.libvirtError as error:
+                # The guest words it, and may well say the password.
+                if not errors.is_agent_refusal(error):
+                    raise
+                return False
+            return True
+
+        if not self._reach.call(
+                'set a password in the guest', is_set, needs=_NEEDS):
+            raise exception.AgentUnavailable(
+                instance=self._reach.uuid,
+                reason='it refused to set the password')

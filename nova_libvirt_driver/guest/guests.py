@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Finds our guests and makes new ones; leaves other domains alone."""
+
+import dataclasses
+
+import libvirt
+
+from nova_libvirt_driver.connection import channels as channels_module
+from nova_libvirt_driver.connection import errors
+from nova_libvirt_driver.connection import listing
+from nova_libvirt_driver.connection import protocol
+from nova_libvirt_driver.connection import supervisor as supervisor_module
+from nova_libvirt_driver import exception
+from nova_libvirt_driver.guest import handle
+from nova_libvirt_driver.guest import owner
+from nova_libvirt_driver.guest import reach
+from nova_libvirt_driver.spec import instance as instance_spec
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Entry:
+    """One domain of this host."""
+
+    uuid: str
+    name: str
+    state: instance_spec.PowerState
+    owned: bool
+    """It is ours; what is not is never touched."""
+    display_name: str
+    """Name that its user gave it, empty when it is not ours."""
+
+
+class Guests:
+    """All domains of this host that are ours."""
+
+    def __init__(
+            self, supervisor: supervisor_module.Supervisor,
+            channels: channels_module.Channels, *, host: str) -> None:
+        self._link = reach.Link(supervisor, channels, host)
+
+    def find(self, instance: instance_spec.Instance) -> handle.Guest:
+        """Return the guest of an instance.
+
+        :raises InstanceNotFound: no domain has its uuid
+        :raises ForeignDomain: the domain of that uuid is not ours
+        """
+        guest = self.find_or_none(instance)
+        if guest is None:
+            raise exception.InstanceNotFound(
+                instance=instance.uuid, host=self._link.host)
+        return guest
+
+    def find_or_none(
+            self, instance: instance_spec.Instance) -> handle.Guest | None:
+        """Return the guest of an instance, None when there is no domain.
+
+        :raises ForeignDomain: the domain of that uuid is not ours
+        """
+        name = self._link.call(
+            'find the guest', lambda connection: _own_name(
+                connection, instance.uuid, self._link.host),
+            instance=instance.uuid)
+        return None if name is None else self._guest(instance.uuid, name)
+
+    def define(
+            self, xml: str, instance: instance_spec.Instance
+    ) -> handle.Guest:
+        """Define a persistent domain, or define it anew.
+
+        A failure leaves what was defined before as it was.
+
+        :raises ForeignDomain: the domain of that uuid is not ours
+        :raises InstanceExists: another domain has that name
+        """
+        def define(connection: protocol.Connection) -> str:
+            _own_name(connection, instance.uuid, self._link.host)
+            try:
+                return _define(connection, xml).name()
+            except libvirt.libvirtError as error:
+                if errors.is_name_taken(error):
+                    raise exception.InstanceExists(
+                        instance=instance.name,
+                        host=self._link.host) from error
+                raise
+
+        name = self._link.call(
+            'define the guest', define, instance=instance.uuid)
+        return self._guest(instance.uuid, name)
+
+    def name_owner(self, name: str) -> str | None:
+        """Return the uuid of the domain of a name, None when it is free.
+
+        The domain need not be ours.
+        """
+        def look(connection: protocol.Connection) -> str | None:
+            try:
+                return connection.lookupByName(name).UUIDString()
+            except libvirt.libvirtError as error:
+                if errors.is_not_found(error):
+                    return None
+                raise
+
+        return self._link.call('look for a name', look)
+
+    def listing(self) -> list[Entry]:
+        """Return every domain, ours or not, sorted by name.
+
+        One call for the states, and one or two for each domain.
+        """
+        entries = self._link.call('list the guests', _entries)
+        return sorted(entries, key=lambda entry: entry.name)
+
+    def _guest(self, uuid: str, name: str) -> handle.Guest:
+        return handle.Guest(reach.Reach(self._link, uuid), name)
+
+
+def _own_name(
+        connection: protocol.Connection, uuid: str, host: str) -> str | None:
+    """Return the name of the domain of a uuid, None when there is none."""
+    try:
+        domain = connection.lookupByUUIDString(uuid)
+        mark = owner.mark_of(domain)
+    except libvirt.libvirtError as error:
+        if errors.is_not_found(error):
+            return None
+        raise
+    if mark is None:
+        raise exception.ForeignDomain(instance=uuid, host=host)
+    return domain.name()
+
+
+def _define(connection: protocol.Connection, xml: str) -> protocol.Domain:
+    try:
+        return connection.defineXMLFlags(
+            xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+    except libvirt.libvirtError as error:
+        if not errors.is_flag_unknown(error):
+            raise
+    return connection.defineXMLFlags(xml, 0)
+
+
+def _entries(connection: protocol.Connection) -> list[Entry]:
+    found = []
+    for domain, report in listing.domains(connection):
+        try:
+            mark = owner.mark_of(domain)
+        except libvirt.libvirtError as error:
+            if errors.is_not_found(error):
+                # It went away since the list was made.
+                continue
+            raise
+        found.append(Entry(
+            report.uuid, report.name, report.state, owned=mark is not None,
+            display_name='' if mark is None else mark.display_name))
+    return found

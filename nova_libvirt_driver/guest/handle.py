@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""One guest: what can be asked of it, and done with it.
+
+A handle keeps no object of libvirt: it survives a lost connection, and may
+be used from several threads. Every method blocks, and every one may raise
+what :meth:`reach.Reach.call` raises.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import libvirt
+
+from nova_libvirt_driver.connection import errors
+from nova_libvirt_driver.connection import protocol
+from nova_libvirt_driver import exception
+from nova_libvirt_driver.guest import agent as agent_module
+from nova_libvirt_driver.guest import block
+from nova_libvirt_driver.guest import reach as reach_module
+from nova_libvirt_driver.spec import instance as instance_spec
+
+_State = instance_spec.PowerState
+
+START_TIMEOUT_S = 300.0
+SAVE_TIMEOUT_S = 1800.0
+
+# Libvirt gives a killed QEMU 15 s to go away, each time.
+_DESTROY_TRIES = 3
+_DESTROY_TIMEOUT_S = 90.0
+
+_UNDEFINE_BASE = (libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+                  | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA)
+_UNDEFINE_MORE = (_UNDEFINE_BASE
+                  | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA)
+_UNDEFINE_KEEP = (libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM,
+                  libvirt.VIR_DOMAIN_UNDEFINE_KEEP_TPM)
+_UNDEFINE_DROP = (libvirt.VIR_DOMAIN_UNDEFINE_NVRAM,
+                  libvirt.VIR_DOMAIN_UNDEFINE_TPM)
+
+_WITH_TPM_FLAGS = 8_009_000
+
+
+class Guest:
+    """One domain that is ours."""
+
+    def __init__(self, reach: reach_module.Reach, name: str) -> None:
+        self._reach = reach
+        self._name = name
+
+    @property
+    def uuid(self) -> str:
+        """The domain's uuid, hence the instance's."""
+        return self._reach.uuid
+
+    @property
+    def name(self) -> str:
+        """The domain's name when it was looked up."""
+        return self._name
+
+    @property
+    def agent(self) -> agent_module.Agent:
+        """The agent inside the guest."""
+        return agent_module.Agent(self._reach)
+
+    def disk(self, target_dev: str) -> block.Disk:
+        """Return the handle of one disk; it need not exist."""
+        return block.Disk(self._reach, target_dev)
+
+    # Looking.
+
+    def state(self) -> reach_module.GuestState:
+        """Ask for the power state and the reason of it."""
+        return self._reach.state()
+
+    def xml(self, *, inactive: bool = False) -> str:
+        """Return the XML of the domain, without secrets.
+
+        :param inactive: how it will be at its next start
+        """
+        flags = libvirt.VIR_DOMAIN_XML_INACTIVE if inactive else 0
+        return self._reach.call('read the XML of the guest',
+                                lambda domain: domain.XMLDesc(flags))
+
+    def stats(self) -> Mapping[str, Any]:
+        """Return libvirt's statistics by their dotted names.
+
+        While the guest's monitor is busy, only those that need no monitor.
+        """
+        def ask(domain: protocol.Domain) -> dict[str, Any]:
+            records = domain.connect().domainListGetStats(
+                [domain], 0,
+                libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT)
+            return records[0][1] if records else {}
+
+        return self._reach.call('read the statistics of the guest', ask)
+
+    # Power.
+
+    def start(
+            self, *, paused: bool = False,
+            timeout_s: float = START_TIMEOUT_S) -> None:
+        """Start the guest, from its saved memory when there is any.
+
+        :param paused: its CPUs do not run yet
+        :raises WrongState: it is up already
+        """
+        flags = libvirt.VIR_DOMAIN_START_PAUSED if paused else 0
+        self._reach.call(
+            'start the guest', lambda domain: domain.createWithFlags(flags),
+            needs=reach_module.DOWN, timeout_s=timeout_s)
+
+    def destroy(self) -> None:
+        """Cut the power; a stopped guest is fine."""
+        self._reach.call('destroy the guest', _destroy,
+                         timeout_s=_DESTROY_TIMEOUT_S)
+
+    def shutdown(self) -> None:
+        """Ask the guest to shut down, and do not wait for it.
+
+        :raises WrongState: it does not run
+        """
+        self._reach.call('shut down the guest',
+                         lambda domain: domain.shutdown(),
+                         needs=(_State.RUNNING,))
+
+    def reboot(self) -> None:
+        """Ask the guest to reboot, and do not wait for it.
+
+        :raises WrongState: it does not run
+        """
+        self._reach.call('reboot the guest',
+                         lambda domain: domain.reboot(0),
+                         needs=(_State.RUNNING,))
+
+    def pause(self) -> None:
+        """Stop the CPUs; a paused guest is fine.
+
+        :raises WrongState: it is not up
+        """
+        self._reach.call('pause the guest', lambda domain: domain.suspend(),
+                         needs=reach_module.UP)
+
+    def resume(self) -> None:
+        """Let the CPUs run again; a running guest is fine.
+
+        :raises WrongState: it is neither paused nor running
+        """
+        try:
+            self._reach.call('resume the guest',
+                             lambda domain: domain.resume(),
+                             needs=(_State.PAUSED,))
+        except exception.WrongState:
+            if self.state().power != _State.RUNNING:
+                raise
+
+    def inject_nmi(self) -> None:
+        """Send the guest a non-maskable interrupt.
+
+        :raises WrongState: it is not up
+        """
+        self._reach.call('send an interrupt to the guest',
+                         lambda domain: domain.injectNMI(0),
+                         needs=reach_module.UP)
+
+    # Memory on disk.
+
+    def save(self, *, timeout_s: float = SAVE_TIMEOUT_S) -> None:
+        """Save the memory to disk and stop the guest.
+
+        After a failure it goes on as before. After CallTimeout it is still
+        being saved; :meth:`abort_job` ends that.
+
+        :raises WrongState: it is not up
+        """
+        self._reach.call('save the guest',
+                         lambda domain: domain.managedSave(0),
+                         needs=reach_module.UP, timeout_s=timeout_s)
+
+    def has_saved(self) -> bool:
+        """Say whether there is saved memory."""
+        return bool(self._reach.call(
+            'look for saved memory',
+            lambda domain: domain.hasManagedSaveImage(0)))
+
+    def remove_saved(self) -> None:
+        """Remove saved memory; there need not be any."""
+        def remove(domain: protocol.Domain) -> None:
+            # Libvirt's QEMU driver fails when there is none.
+            if domain.hasManagedSaveImage(0):
+                domain.managedSaveRemove(0)
+
+        self._reach.call('remove saved memory', remove)
+
+    def abort_job(self) -> None:
+        """End the job that is under way, for example one that saves.
+
+        :raises LibvirtFailure: there is none
+        """
+        self._reach.call('abort the job of the guest',
+                         lambda domain: domain.abortJob())
+
+    # Definition.
+
+    def undefine(self, *, keep_state: bool) -> None:
+        """Remove the definition, and saved memory with it.
+
+        A running guest goes on until it stops.
+
+        :param keep_state: keep what firmware and TPM remember
+        """
+        self._reach.call('undefine the guest',
+                         lambda domain: _undefine(domain, keep_state))
+
+    def rename(self, name: str) -> 'Guest':
+        """Give the domain another name; return the handle that has it.
+
+        :raises InstanceExists: another domain has that name
+        :raises WrongState: it is up
+        """
+        def rename(domain: protocol.Domain) -> None:
+            try:
+                domain.rename(name, 0)
+            except libvirt.libvirtError as error:
+                if errors.is_name_taken(error):
+                    raise exception.InstanceExists(
+                        instance=name,
+                        host=self._reach.link.host) from error
+                raise
+
+        self._reach.call('rename the guest', rename,
+                         needs=reach_module.DOWN)
+        return Guest(self._reach, name)
+
+
+def _destroy(domain: protocol.Domain) -> None:
+    for remaining in reversed(range(_DESTROY_TRIES)):
+        try:
+            domain.destroy()
+            return
+        except libvirt.libvirtError as error:
+            if errors.is_broken_link(error):
+                raise
+            if not domain.isActive():
+                return
+            if not (remaining and errors.is_busy(error)):
+                raise
+
+
+def _undefine(domain: protocol.Domain, keep_state: bool) -> None:
+    nvram, tpm = _UNDEFINE_KEEP if keep_state else _UNDEFINE_DROP
+    best = _UNDEFINE_MORE | nvram
+    if domain.connect().getLibVersion() >= _WITH_TPM_FLAGS:
+        best |= tpm
+    # Libvirt's test driver knows the last ones only.
+    for flags in (best, _UNDEFINE_BASE, 0):
+        try:
+            domain.undefineFlags(flags)
+            return
+        except libvirt.libvirtError as error:
+            if not flags or not errors.is_flag_unknown(error):
+                raise

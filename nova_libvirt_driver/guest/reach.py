@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""The way to one domain: looked up anew for every call, on its own link.
+
+Whatever enters a guest's monitor may hang there, so no call is made on the
+connection that everybody shares.
+"""
+
+from collections.abc import Callable
+from collections.abc import Collection
+import dataclasses
+import typing
+from typing import TypeVar
+
+from nova_libvirt_driver.connection import channels as channels_module
+from nova_libvirt_driver.connection import decode
+from nova_libvirt_driver.connection import protocol
+from nova_libvirt_driver.connection import supervisor as supervisor_module
+from nova_libvirt_driver import exception
+from nova_libvirt_driver.spec import instance as instance_spec
+
+T = TypeVar('T')
+
+_State = instance_spec.PowerState
+
+UP = frozenset((_State.RUNNING, _State.PAUSED, _State.SUSPENDED))
+DOWN = frozenset((_State.SHUTDOWN, _State.CRASHED))
+
+
+class GuestState(typing.NamedTuple):
+    """How a guest is, and libvirt's word for why."""
+
+    power: instance_spec.PowerState
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Link:
+    """What every way to a domain goes over."""
+
+    supervisor: supervisor_module.Supervisor
+    channels: channels_module.Channels
+    host: str
+
+    def call(
+            self, tried: str, function: Callable[[protocol.Connection], T],
+            *, instance: str = '', timeout_s: float | None = None) -> T:
+        """Return what *function* makes of a connection of its own.
+
+        :param tried: what it is for, as in "list the guests"
+        :param function: runs on a native thread, and must not log
+        :param timeout_s: default is ``call_timeout``
+        :raises CallTimeout: the deadline passed; the call may go on
+        :raises DriverError: libvirt's error as one of ours
+        """
+        with self.supervisor.using_session(
+                tried, instance=instance) as session:
+            return self.channels.run(
+                session, function, name=f'the call to {tried}',
+                timeout_s=timeout_s)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reach:
+    """The way to one domain."""
+
+    link: Link
+    uuid: str
+
+    def call(
+            self, tried: str, function: Callable[[protocol.Domain], T], *,
+            needs: Collection[instance_spec.PowerState] = (),
+            timeout_s: float | None = None) -> T:
+        """Return what *function* makes of the domain.
+
+        :param tried: what it is for, as in "pause the guest"
+        :param function: runs on a native thread, and must not log
+        :param needs: states in which libvirt could do it; a failure in any
+            other one is the fault of the state
+        :param timeout_s: default is ``call_timeout``
+        :raises CallTimeout: the deadline passed; the call may go on
+        :raises InstanceNotFound: the domain is gone
+        :raises WrongState: the guest is in none of the needed states
+        :raises DriverError: libvirt's error as one of ours
+        """
+        try:
+            return self.link.call(
+                tried,
+                lambda connection: function(
+                    connection.lookupByUUIDString(self.uuid)),
+                instance=self.uuid, timeout_s=timeout_s)
+        except (exception.LibvirtFailure,
+                exception.UnsupportedOperation) as failure:
+            self._blame_state(tried, needs, failure)
+            raise
+
+    def state(self) -> GuestState:
+        """Ask how the guest is."""
+        number, reason = self.call(
+            'ask for the state of the guest',
+            lambda domain: domain.state(0)[:2])
+        return GuestState(decode.power_state(number),
+                          decode.state_reason(number, reason))
+
+    def _blame_state(
+            self, tried: str, needs: Collection[instance_spec.PowerState],
+            failure: exception.DriverError) -> None:
+        if not needs:
+            return
+        power = self.state().power
+        if power not in needs:
+            raise exception.WrongState(
+                tried=tried, instance=self.uuid,
+                state=power.name.lower()) from failure

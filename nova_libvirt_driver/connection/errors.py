@@ -31,7 +31,11 @@ _AGENT = (
     libvirt.VIR_ERR_AGENT_UNSYNCED,
 )
 
-_EXISTS = (libvirt.VIR_ERR_OPERATION_FAILED, libvirt.VIR_ERR_DOM_EXIST)
+_EXISTS = (
+    libvirt.VIR_ERR_DOM_EXIST,
+    libvirt.VIR_ERR_OPERATION_FAILED,
+    libvirt.VIR_ERR_OPERATION_INVALID,
+)
 
 _OPEN_ADVICE = (
     ('Permission denied',
@@ -93,8 +97,9 @@ def is_without_metadata(error: libvirt.libvirtError) -> bool:
 
 def is_name_taken(error: libvirt.libvirtError) -> bool:
     """Say whether another domain has the name or the uuid already."""
-    return (error.get_error_code() in _EXISTS
-            and 'already' in text(error))
+    return error.get_error_code() in _EXISTS and any(
+        words in text(error)
+        for words in ('already exists', 'already defined'))
 
 
 def is_agent_unavailable(error: libvirt.libvirtError) -> bool:

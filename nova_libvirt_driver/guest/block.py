@@ -63,9 +63,13 @@ class Disk:
             needs=reach_module.UP)
 
     def job(self) -> BlockJob | None:
-        """Return how far the disk's job is, None when there is none."""
-        return self._reach.call(f'look at the job of disk '
-                                f'{self._target_dev}', self._job)
+        """Return how far the disk's job is, None when there is none.
+
+        :raises WrongState: the guest is not up
+        """
+        return self._reach.call(
+            f'look at the job of disk {self._target_dev}', self._job,
+            needs=reach_module.UP)
 
     def abort(self) -> None:
         """End the disk's job without effect; there need not be any.

@@ -4,9 +4,8 @@
 
 Owns a hypervisor in memory, connections to it and the domains they hand
 out, with the errors of a real remote connection. It runs no guest, knows no
-XML beyond a stub of the capabilities and has only those methods that the
-driver calls. Callbacks run on the thread that causes them, as the library's
-may.
+XML beyond a few elements and has only those methods that the driver calls.
+Callbacks run on the thread that causes them, as the library's may.
 """
 
 from collections.abc import Callable
@@ -18,12 +17,14 @@ import libvirt
 
 from nova_libvirt_driver.connection import native
 from nova_libvirt_driver.testing import fake_auth
+from nova_libvirt_driver.testing import fake_domain
 from nova_libvirt_driver.testing import fake_fault
 from nova_libvirt_driver.testing import fake_guest
+from nova_libvirt_driver.testing import fake_xml
 
 libvirt_error = fake_fault.libvirt_error
 Guest = fake_guest.Guest
-FakeDomain = fake_guest.FakeDomain
+FakeDomain = fake_domain.FakeDomain
 
 _CAPABILITIES = (
     '<capabilities><host><cpu><arch>x86_64</arch></cpu></host>'
@@ -71,10 +72,17 @@ class FakeHypervisor:
 
     def add_guest(
         self, name: str, *, state: int = libvirt.VIR_DOMAIN_RUNNING,
-        uuid: str | None = None,
+        uuid: str | None = None, owned: bool = False, xml: str = '',
     ) -> Guest:
-        """Make a guest; sends no event."""
-        guest = Guest(name, uuid or str(uuid_module.uuid4()), state)
+        """Make a guest; sends no event.
+
+        :param owned: with metadata that makes it one of ours
+        :param xml: its definition; default is the least there can be
+        """
+        uuid = uuid or str(uuid_module.uuid4())
+        guest = Guest(
+            name, uuid, state,
+            definition=xml or fake_xml.minimal(name, uuid, owned=owned))
         if guest.active:
             guest.id = self.new_id()
         self.guests.append(guest)
@@ -176,6 +184,30 @@ class FakeHypervisor:
             self, uri, read_only=bool(flags & libvirt.VIR_CONNECT_RO))
         self.connections.append(connection)
         return connection
+
+    def define(self, xml: str) -> tuple[Guest, int]:
+        """Take a definition; return its guest and the event's detail."""
+        try:
+            name, uuid = fake_xml.identity(xml)
+        except ValueError as error:
+            raise libvirt_error(
+                libvirt.VIR_ERR_XML_ERROR, libvirt.VIR_FROM_DOMAIN,
+                f'XML error: {error}') from error
+        uuid = uuid or str(uuid_module.uuid4())
+        for guest in self.guests:
+            if (guest.name == name) != (guest.uuid == uuid):
+                raise libvirt_error(
+                    libvirt.VIR_ERR_OPERATION_FAILED, libvirt.VIR_FROM_DOMAIN,
+                    f"operation failed: domain '{guest.name}' already "
+                    f'exists with uuid {guest.uuid}')
+        for guest in self.guests:
+            if guest.uuid == uuid:
+                guest.definition, guest.persistent = xml, True
+                return guest, libvirt.VIR_DOMAIN_EVENT_DEFINED_UPDATED
+        guest = self.add_guest(
+            name, uuid=uuid, xml=xml, state=libvirt.VIR_DOMAIN_SHUTOFF)
+        guest.memory_kib = fake_xml.memory_kib(xml, guest.memory_kib)
+        return guest, libvirt.VIR_DOMAIN_EVENT_DEFINED_ADDED
 
     def new_id(self) -> int:
         """Return the id for a guest that starts."""
@@ -409,6 +441,28 @@ class FakeConnection:
         self._enter('getAllDomainStats')
         return [(FakeDomain(self, guest), fake_guest.stats(guest, stats))
                 for guest in self._guests(flags)]
+
+    def domainListGetStats(
+        self, doms: list[Any], stats: int = 0, flags: int = 0
+    ) -> list[tuple[Any, dict[str, Any]]]:
+        """Statistics of the guests that are still there."""
+        self._enter('domainListGetStats')
+        return [(domain, fake_guest.stats(domain.guest, stats))
+                for domain in doms
+                if domain.guest in self.hypervisor.guests]
+
+    def defineXML(self, xml: str) -> FakeDomain:
+        """Define a guest, or define it anew."""
+        return self.defineXMLFlags(xml, 0)
+
+    def defineXMLFlags(self, xml: str, flags: int = 0) -> FakeDomain:
+        """Define a guest, or define it anew."""
+        self.enter('defineXMLFlags', 'virDomainDefineXMLFlags', write=True)
+        guest, detail = self.hypervisor.define(xml)
+        self.hypervisor.emit(
+            libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, guest,
+            libvirt.VIR_DOMAIN_EVENT_DEFINED, detail)
+        return FakeDomain(self, guest)
 
     def lookupByUUIDString(self, uuidstr: str) -> FakeDomain:
         """Find by uuid."""

@@ -189,6 +189,18 @@ class ChannelsTest(base.TestCase):
         self.ask(session)
         self.assertEqual([True, False], self.closed())
 
+    def test_call_may_have_a_deadline_of_its_own(self) -> None:
+        session = self.session()
+        with self.hypervisor.block('getHostname'):
+            error = self.assertRaises(
+                exception.CallTimeout, self.channels.run, session,
+                lambda channel: channel.getHostname(), name='asking',
+                timeout_s=0.05)
+
+        self.assertEqual(0.05, error.fields['timeout_s'])
+        wait_until(lambda: self.closed() == [True], 'the close',
+                   timeout_s=5)
+
     def test_hypervisor_in_the_process_needs_no_other(self) -> None:
         session = self.session()
         session.turn.needed = False

@@ -228,3 +228,22 @@ class IOErrorTest(base.TestCase):
 
     def test_unknown_action_is_kept(self) -> None:
         self.assertEqual('4711', decode.io_error_action(4711))
+
+
+class StateReasonTest(base.TestCase):
+
+    def test_reasons_have_words(self) -> None:
+        for state, reason, word in (
+                (libvirt.VIR_DOMAIN_RUNNING,
+                 libvirt.VIR_DOMAIN_RUNNING_UNPAUSED, 'unpaused'),
+                (libvirt.VIR_DOMAIN_PAUSED,
+                 libvirt.VIR_DOMAIN_PAUSED_IOERROR, 'ioerror'),
+                (libvirt.VIR_DOMAIN_SHUTOFF,
+                 libvirt.VIR_DOMAIN_SHUTOFF_SAVED, 'saved'),
+                (libvirt.VIR_DOMAIN_CRASHED,
+                 libvirt.VIR_DOMAIN_CRASHED_PANICKED, 'panicked')):
+            self.assertEqual(word, decode.state_reason(state, reason))
+
+    def test_unknown_numbers_are_kept(self) -> None:
+        self.assertEqual('4711', decode.state_reason(1, 4711))
+        self.assertEqual('1', decode.state_reason(4711, 1))

@@ -37,6 +37,12 @@ TRANSLATIONS = (
      exception.OperationRefused),
     (libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_FROM_NONE,
      exception.UnsupportedOperation),
+    (libvirt.VIR_ERR_OPERATION_UNSUPPORTED, QEMU,
+     exception.UnsupportedOperation),
+    (libvirt.VIR_ERR_CONFIG_UNSUPPORTED, QEMU,
+     exception.UnsupportedOperation),
+    # Nobody asked for a guest whose agent could be missing.
+    (libvirt.VIR_ERR_AGENT_UNRESPONSIVE, QEMU, exception.LibvirtFailure),
     (libvirt.VIR_ERR_SYSTEM_ERROR, QEMU, exception.LibvirtFailure),
     (libvirt.VIR_ERR_INTERNAL_ERROR, QEMU, exception.LibvirtFailure),
     (libvirt.VIR_ERR_NO_MEMORY, RPC, exception.LibvirtFailure),
@@ -207,3 +213,36 @@ class CannotOpenTest(base.TestCase):
 
         self.assertIs(exception.HypervisorUnavailable, type(error))
         self.assertIn('4 calls', str(error))
+
+
+class PredicateTest(base.TestCase):
+
+    def test_agent_is_told_from_other_things_that_are_missing(self) -> None:
+        missing = libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED
+        for code, text, expected in (
+                (libvirt.VIR_ERR_AGENT_UNRESPONSIVE, 'mute', True),
+                (missing, 'QEMU guest agent is not configured', True),
+                (missing, 'iothreads are not supported', False),
+                (libvirt.VIR_ERR_INTERNAL_ERROR, 'guest agent', False)):
+            error = make(code, QEMU, text)
+
+            self.assertEqual(expected, errors.is_agent_unavailable(error))
+            self.assertEqual(expected, isinstance(errors.translate(
+                error, host='here', tried='freeze', instance='one'),
+                exception.AgentUnavailable))
+
+    def test_flag_is_told_from_other_wrong_arguments(self) -> None:
+        invalid = libvirt.VIR_ERR_INVALID_ARG
+
+        self.assertTrue(errors.is_flag_unknown(make(
+            invalid, QEMU, 'unsupported flags (0x1) in function f')))
+        self.assertFalse(errors.is_flag_unknown(make(
+            invalid, QEMU, "disk 'vdz' not found in domain")))
+
+    def test_link_that_is_busy_is_no_busy_process(self) -> None:
+        for domain, number, expected in (
+                (QEMU, 16, True), (QEMU, 2, False), (RPC, 16, False)):
+            error = make(libvirt.VIR_ERR_SYSTEM_ERROR, domain, 'failed')
+            error.err = (*error.err[:7], number, -1)
+
+            self.assertEqual(expected, errors.is_busy(error))

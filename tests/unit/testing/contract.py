@@ -13,6 +13,7 @@ from typing import Any
 
 import libvirt
 
+from nova_libvirt_driver.testing import guests
 from tests import base
 
 GUEST = 'one'
@@ -190,6 +191,93 @@ class ConnectionContract(Contract):
         return (libvirt.VIR_DOMAIN_EVENT_STOPPED,
                 libvirt.VIR_DOMAIN_EVENT_STOPPED_DESTROYED) in [
                     args[2:4] for args in events]
+
+    def test_guest_is_defined_and_undefined(self) -> None:
+        connection = self.open()
+        xml = guests.guest_xml_for_test_driver(
+            'new', uuid=UNKNOWN_UUID, memory_mib=64)
+
+        domain = connection.defineXMLFlags(
+            xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+        found = connection.lookupByUUIDString(UNKNOWN_UUID)
+        self.assertEqual(('new', libvirt.VIR_DOMAIN_SHUTOFF, 64 * 1024),
+                         (domain.name(), *found.info()[:2]))
+        self.assertIn(UNKNOWN_UUID, found.XMLDesc(0))
+        domain.undefineFlags(0)
+
+        self.assert_fails((libvirt.VIR_ERR_NO_DOMAIN,),
+                          connection.lookupByUUIDString, UNKNOWN_UUID)
+
+    def test_name_belongs_to_one_guest(self) -> None:
+        xml = guests.guest_xml_for_test_driver(GUEST, uuid=UNKNOWN_UUID)
+
+        error = self.assert_fails(
+            (libvirt.VIR_ERR_OPERATION_FAILED,),
+            self.open().defineXMLFlags, xml, 0)
+
+        self.assertIn(f'already exists with uuid {UUID}', str(error))
+
+    def test_definition_that_is_no_xml_is_refused(self) -> None:
+        self.assert_fails(
+            (libvirt.VIR_ERR_XML_ERROR, libvirt.VIR_ERR_XML_DETAIL),
+            self.open().defineXMLFlags, '<domain', 0)
+
+    def test_metadata_is_kept_without_its_namespace(self) -> None:
+        domain = self.open().lookupByName(GUEST)
+        kind = libvirt.VIR_DOMAIN_METADATA_ELEMENT
+        codes = (libvirt.VIR_ERR_NO_DOMAIN_METADATA,)
+
+        self.assert_fails(codes, domain.metadata, kind, 'http://ours')
+        domain.setMetadata(kind, '<a><b>x</b></a>', 'our', 'http://ours',
+                           libvirt.VIR_DOMAIN_AFFECT_CONFIG)
+
+        self.assertEqual(
+            '<a><b>x</b></a>',
+            ''.join(domain.metadata(kind, 'http://ours').split()))
+        self.assertIn('<our:b>x</our:b>', domain.XMLDesc(0))
+        self.assert_fails(codes, domain.metadata, kind, 'http://theirs')
+
+    def test_guest_is_saved_and_goes_on(self) -> None:
+        domain = self.open().lookupByName(GUEST)
+        domain.create()
+
+        domain.managedSave(0)
+        saved = (domain.state(), domain.hasManagedSaveImage(0))
+        domain.createWithFlags(0)
+        self.addCleanup(domain.destroy)
+
+        self.assertEqual(([libvirt.VIR_DOMAIN_SHUTOFF,
+                           libvirt.VIR_DOMAIN_SHUTOFF_SAVED], 1), saved)
+        self.assertEqual(libvirt.VIR_DOMAIN_RUNNING, domain.state()[0])
+        self.assertEqual(0, domain.hasManagedSaveImage(0))
+
+    def test_live_xml_has_an_id(self) -> None:
+        domain = self.open().lookupByName(GUEST)
+        stopped = domain.XMLDesc(0)
+
+        domain.create()
+        self.addCleanup(domain.destroy)
+
+        self.assertNotIn(' id=', stopped)
+        self.assertIn(f" id='{domain.ID()}'",
+                      domain.XMLDesc(0).replace('"', "'"))
+
+    def test_guest_that_obeys_shuts_down(self) -> None:
+        domain = self.open().lookupByName(GUEST)
+        domain.create()
+
+        domain.shutdown()
+
+        self.assertEqual(libvirt.VIR_DOMAIN_SHUTOFF, domain.state()[0])
+
+    def test_statistics_of_one_guest_are_told(self) -> None:
+        connection = self.open()
+        domain = connection.lookupByName(GUEST)
+
+        ((found, values),) = connection.domainListGetStats([domain])
+
+        self.assertEqual(UUID, found.UUIDString())
+        self.assertEqual(libvirt.VIR_DOMAIN_SHUTOFF, values['state.state'])
 
     def test_unsubscribed_callback_is_not_called_again(self) -> None:
         connection = self.open()

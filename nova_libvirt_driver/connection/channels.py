@@ -148,7 +148,9 @@ def _is_unharmed(error: Exception) -> bool:
     """Say whether the connection can be used again after an error."""
     if isinstance(error, libvirt.libvirtError):
         return not errors.is_broken_link(error)
-    return isinstance(error, exception.CallBudgetExhausted)
+    # Ours comes from before the call, or from what was made of its answer.
+    return (isinstance(error, exception.DriverError)
+            and not isinstance(error, exception.HypervisorUnavailable))
 
 
 def _close(channel: protocol.Connection) -> None:

@@ -145,6 +145,10 @@ def translate(
         return exception.OperationRefused(tried=tried, reason=reason)
     if instance and is_agent_unavailable(error):
         return exception.AgentUnavailable(instance=instance, reason=reason)
+    if instance and is_agent_refusal(error):
+        # Its words are the tenant's.
+        return exception.AgentUnavailable(
+            instance=instance, reason=f'it refused to {tried}')
     if code in _UNSUPPORTED:
         return exception.UnsupportedOperation(tried=tried, reason=reason)
     return exception.LibvirtFailure(

@@ -111,6 +111,12 @@ class Guests:
         entries = self._link.call('list the guests', _entries)
         return sorted(entries, key=lambda entry: entry.name)
 
+    def is_test_driver(self) -> bool:
+        """Say whether the guests are make-believe: libvirt's test driver."""
+        return self._link.call(
+            'ask for the kind of hypervisor',
+            lambda connection: connection.getType()) == 'TEST'
+
     def _guest(self, uuid: str, name: str) -> handle.Guest:
         return handle.Guest(reach.Reach(self._link, uuid), name)
 

@@ -17,6 +17,7 @@ from nova_libvirt_driver.connection import protocol
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.guest import agent as agent_module
 from nova_libvirt_driver.guest import block
+from nova_libvirt_driver.guest import owner
 from nova_libvirt_driver.guest import reach as reach_module
 from nova_libvirt_driver.spec import instance as instance_spec
 
@@ -73,6 +74,14 @@ class Guest:
         """Ask for the power state and the reason of it."""
         return self._reach.state()
 
+    def is_active(self) -> bool:
+        """Say whether the guest has a process.
+
+        Also while that is going away, when the state is SHUTDOWN already.
+        """
+        return bool(self._reach.call('ask whether the guest is up',
+                                     lambda domain: domain.isActive()))
+
     def xml(self, *, inactive: bool = False) -> str:
         """Return the XML of the domain, without secrets.
 
@@ -82,10 +91,13 @@ class Guest:
         return self._reach.call('read the XML of the guest',
                                 lambda domain: domain.XMLDesc(flags))
 
-    def stats(self) -> Mapping[str, Any]:
+    def stats(
+            self, *, timeout_s: float | None = None) -> Mapping[str, Any]:
         """Return libvirt's statistics by their dotted names.
 
         While the guest's monitor is busy, only those that need no monitor.
+
+        :param timeout_s: default is ``call_timeout``
         """
         def ask(domain: protocol.Domain) -> dict[str, Any]:
             records = domain.connect().domainListGetStats(
@@ -93,7 +105,8 @@ class Guest:
                 libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT)
             return records[0][1] if records else {}
 
-        return self._reach.call('read the statistics of the guest', ask)
+        return self._reach.call('read the statistics of the guest', ask,
+                                timeout_s=timeout_s)
 
     # Power.
 
@@ -231,6 +244,15 @@ class Guest:
         self._reach.call('rename the guest', rename,
                          needs=reach_module.DOWN)
         return Guest(self._reach, name)
+
+    def set_display_name(self, name: str) -> None:
+        """Write the name that users see into the metadata.
+
+        :raises InvalidRequest: the name cannot be written as XML
+        """
+        self._reach.call(
+            'set the display name of the guest',
+            lambda domain: owner.set_display_name(domain, name))
 
 
 def _destroy(domain: protocol.Domain) -> None:

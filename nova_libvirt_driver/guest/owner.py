@@ -13,9 +13,12 @@ from lxml import etree
 
 from nova_libvirt_driver.connection import errors
 from nova_libvirt_driver.connection import protocol
+from nova_libvirt_driver import exception
 
 NAMESPACE = 'http://openstack.org/xmlns/libvirt/nova/1.1'
 """Of the metadata that is written; any 1.x is known as ours."""
+
+_PREFIX = 'nova'
 
 _NAMESPACES = re.compile(
     r'http://openstack\.org/xmlns/libvirt/nova/1\.\d+')
@@ -51,6 +54,36 @@ def mark_in(xml: str) -> Mark | None:
                 name.namespace or ''):
             return _mark(element)
     return None
+
+
+def set_display_name(domain: protocol.Domain, name: str) -> None:
+    """Change the name in the metadata, of the guest that runs and the next.
+
+    :raises InvalidRequest: the name cannot be written as XML
+    :raises libvirt.libvirtError: as it comes
+    """
+    kind = libvirt.VIR_DOMAIN_METADATA_ELEMENT
+    scopes = [libvirt.VIR_DOMAIN_AFFECT_CONFIG]
+    if domain.isActive():
+        scopes.append(libvirt.VIR_DOMAIN_AFFECT_LIVE)
+    for scope in scopes:
+        # Libvirt takes the namespace off, and puts it on again.
+        text = domain.metadata(kind, NAMESPACE, scope)
+        domain.setMetadata(
+            kind, _with_name(text, name), _PREFIX, NAMESPACE, scope)
+
+
+def _with_name(text: str, name: str) -> str:
+    instance = _parse(text)
+    element = instance.find('{*}name')
+    if element is None:
+        element = etree.SubElement(instance, 'name')
+    try:
+        element.text = name
+    except ValueError as error:
+        raise exception.InvalidRequest(
+            reason='a name has no control characters') from error
+    return etree.tostring(instance, encoding='unicode')
 
 
 def _mark(instance: etree._Element) -> Mark:

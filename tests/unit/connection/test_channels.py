@@ -189,6 +189,18 @@ class ChannelsTest(base.TestCase):
         self.ask(session)
         self.assertEqual([True, False], self.closed())
 
+    def test_one_whose_answer_was_not_liked_is_used_again(self) -> None:
+        session = self.session()
+
+        def dislike(channel: protocol.Connection) -> None:
+            raise exception.ForeignDomain(instance='one', host='here')
+
+        self.assertRaises(exception.ForeignDomain, self.channels.run,
+                          session, dislike, name='asking')
+        self.ask(session)
+
+        self.assertEqual([False], self.closed())
+
     def test_call_may_have_a_deadline_of_its_own(self) -> None:
         session = self.session()
         with self.hypervisor.block('getHostname'):

@@ -41,8 +41,6 @@ TRANSLATIONS = (
      exception.UnsupportedOperation),
     (libvirt.VIR_ERR_CONFIG_UNSUPPORTED, QEMU,
      exception.UnsupportedOperation),
-    # Nobody asked for a guest whose agent could be missing.
-    (libvirt.VIR_ERR_AGENT_UNRESPONSIVE, QEMU, exception.LibvirtFailure),
     (libvirt.VIR_ERR_SYSTEM_ERROR, QEMU, exception.LibvirtFailure),
     (libvirt.VIR_ERR_INTERNAL_ERROR, QEMU, exception.LibvirtFailure),
     (libvirt.VIR_ERR_NO_MEMORY, RPC, exception.LibvirtFailure),
@@ -230,6 +228,16 @@ class PredicateTest(base.TestCase):
             self.assertEqual(expected, isinstance(errors.translate(
                 error, host='here', tried='freeze', instance='one'),
                 exception.AgentUnavailable))
+
+    def test_what_a_guest_says_is_not_passed_on(self) -> None:
+        error = errors.translate(
+            make(libvirt.VIR_ERR_INTERNAL_ERROR, QEMU, 'internal error: '
+                 "unable to execute QEMU agent command 'x': anything"),
+            host='here', tried='freeze it', instance='one')
+
+        self.assertIs(exception.AgentUnavailable, type(error))
+        self.assertIn('it refused to freeze it', str(error))
+        self.assertNotIn('anything', str(error))
 
     def test_flag_is_told_from_other_wrong_arguments(self) -> None:
         invalid = libvirt.VIR_ERR_INVALID_ARG

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Freezing the file systems of a guest, and thawing them whatever happens."""
+
+from collections.abc import Iterator
+import contextlib
+
+from oslo_log import log as logging
+
+from nova_libvirt_driver import exception
+from nova_libvirt_driver.guest import handle
+
+LOG = logging.getLogger(__name__)
+
+FREEZE_TIMEOUT_S = 10.0
+_THAW_TIMEOUT_S = 10.0
+_THAW_TRIES = 3
+
+_AGENT_FAILURES = (
+    exception.AgentUnavailable, exception.CallTimeout,
+    exception.LibvirtFailure, exception.UnsupportedOperation,
+    exception.WrongState)
+
+
+@contextlib.contextmanager
+def frozen(guest: handle.Guest) -> Iterator[bool]:
+    """Keep the file systems of a guest frozen, if its agent can do that.
+
+    Without an agent nothing happens. An agent that does not answer in ten
+    seconds is given up, after an attempt to thaw.
+
+    :returns: whether they are frozen
+    """
+    is_frozen = False
+    try:
+        is_frozen = guest.agent.is_connected() and _freeze(guest)
+        yield is_frozen
+    finally:
+        if is_frozen:
+            with contextlib.suppress(exception.DriverError):
+                # It was logged, and there is nothing else to do.
+                thaw(guest)
+
+
+def freeze(guest: handle.Guest) -> None:
+    """Freeze the file systems of a guest.
+
+    On failure they are thawed again, as far as the agent answers.
+
+    :raises AgentUnavailable: there is no agent that could
+    :raises WrongState: the guest does not run
+    """
+    try:
+        guest.agent.freeze(timeout_s=FREEZE_TIMEOUT_S)
+    except exception.CallTimeout as error:
+        _thaw_quietly(guest)
+        raise exception.AgentUnavailable(
+            instance=guest.uuid, reason='it froze nothing within '
+            f'{FREEZE_TIMEOUT_S:g} s') from error
+    except (exception.AgentUnavailable, exception.LibvirtFailure):
+        # It may have frozen some of them.
+        _thaw_quietly(guest)
+        raise
+
+
+def thaw(guest: handle.Guest) -> None:
+    """Thaw the file systems of a guest; they need not be frozen.
+
+    An agent that does not answer is asked three times.
+
+    :raises AgentUnavailable: there is no agent that could
+    :raises WrongState: the guest does not run
+    """
+    for remaining in reversed(range(_THAW_TRIES)):
+        try:
+            guest.agent.thaw(timeout_s=_THAW_TIMEOUT_S)
+            return
+        except (exception.AgentUnavailable, exception.CallTimeout) as error:
+            if not remaining:
+                LOG.error('Guest %s: its file systems may still be frozen: '
+                          '%s', guest.uuid, error)
+                raise
+
+
+def _freeze(guest: handle.Guest) -> bool:
+    try:
+        freeze(guest)
+    except _AGENT_FAILURES as error:
+        LOG.warning('Guest %s: its file systems are not frozen: %s',
+                    guest.uuid, error)
+        return False
+    return True
+
+
+def _thaw_quietly(guest: handle.Guest) -> None:
+    try:
+        guest.agent.thaw(timeout_s=_THAW_TIMEOUT_S)
+    except _AGENT_FAILURES as error:
+        LOG.info('Guest %s: nothing was thawed: %s', guest.uuid, error)

@@ -42,9 +42,8 @@ class Shutdown:
         """
         deadline = self._clock() + timeout_s
         interval_s = retry_interval_s if retry_interval_s > 0 else timeout_s
-        while self._ask(guest):
-            remaining_s = deadline - self._clock()
-            if remaining_s <= 0:
+        while (remaining_s := deadline - self._clock()) > 0:
+            if not self._ask(guest):
                 break
             if self.wait(guest, min(interval_s, remaining_s), progress):
                 return True

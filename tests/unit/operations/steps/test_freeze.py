@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+
+import libvirt
+
+from nova_libvirt_driver import exception
+from nova_libvirt_driver.operations.steps import freeze
+from tests import guests
+from tests.unit.operations import verbs
+
+
+def mute() -> libvirt.libvirtError:
+    return guests.failure(libvirt.VIR_ERR_AGENT_UNRESPONSIVE, 'mute')
+
+
+class FrozenTest(verbs.VerbTestCase):
+
+    def test_guest_is_frozen_meanwhile_only(self) -> None:
+        added = self.add_guest(agent=True)
+
+        with freeze.frozen(self.find()) as is_frozen:
+            self.assertTrue(is_frozen)
+            self.assertTrue(added.frozen)
+
+        self.assertFalse(added.frozen)
+
+    def test_guest_is_thawed_after_a_failure(self) -> None:
+        added = self.add_guest(agent=True)
+
+        def fail() -> None:
+            with freeze.frozen(self.find()):
+                raise ValueError('in between')
+
+        self.assertRaises(ValueError, fail)
+        self.assertFalse(added.frozen)
+
+    def test_without_an_agent_nothing_is_frozen(self) -> None:
+        self.add_guest()
+
+        with freeze.frozen(self.find()) as is_frozen:
+            self.assertFalse(is_frozen)
+
+        self.assertNotIn('fsFreeze', self.hypervisor.calls)
+        self.assertNotIn('fsThaw', self.hypervisor.calls)
+
+    def test_agent_that_refuses_is_thawed_and_left_alone(self) -> None:
+        self.add_guest(agent=True)
+        self.hypervisor.fail_next('fsFreeze', mute())
+
+        with freeze.frozen(self.find()) as is_frozen:
+            self.assertFalse(is_frozen)
+
+        self.assertEqual(1, self.hypervisor.calls['fsThaw'])
+        self.assertIn('are not frozen', self.log.output)
+
+    def test_thaw_is_tried_again(self) -> None:
+        added = self.add_guest(agent=True)
+        for _ in range(2):
+            self.hypervisor.fail_next('fsThaw', mute())
+
+        with freeze.frozen(self.find()):
+            pass
+
+        self.assertFalse(added.frozen)
+
+    def test_thaw_that_fails_for_good_is_logged(self) -> None:
+        self.add_guest(agent=True)
+        for _ in range(3):
+            self.hypervisor.fail_next('fsThaw', mute())
+
+        with freeze.frozen(self.find()):
+            pass
+
+        self.assertIn('may still be frozen', self.log.output)
+
+
+class FreezeTest(verbs.VerbTestCase):
+
+    def test_failure_is_told_after_an_attempt_to_thaw(self) -> None:
+        self.add_guest(agent=True)
+        self.hypervisor.fail_next('fsFreeze', mute())
+
+        self.assertRaises(
+            exception.AgentUnavailable, freeze.freeze, self.find())
+
+        self.assertEqual(1, self.hypervisor.calls['fsThaw'])
+
+    def test_thaw_of_a_stopped_guest_is_wrong(self) -> None:
+        self.add_guest(state=libvirt.VIR_DOMAIN_SHUTOFF)
+
+        self.assertRaises(exception.WrongState, freeze.thaw, self.find())

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+
+import libvirt
+
+from nova_libvirt_driver import exception
+from nova_libvirt_driver.operations.steps import shutdown as shutdown_module
+from nova_libvirt_driver import ports
+from tests import guests
+from tests.unit.operations import verbs
+
+PROGRESS = ports.NullProgress()
+
+
+class Cancelled(ports.NullProgress):
+    """Is told to end the wait."""
+
+    def advance(self, done: int, total: int) -> None:
+        raise exception.WrongState(
+            tried='go on', instance='one', state='being deleted')
+
+
+class ShutdownTest(verbs.VerbTestCase):
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.shutdown = shutdown_module.Shutdown(
+            clock=self.clock, sleep=self.clock.sleep)
+
+    def asked(self) -> int:
+        return self.hypervisor.calls.get('shutdown', 0)
+
+    def test_guest_that_obeys_is_down_at_once(self) -> None:
+        self.add_guest()
+
+        self.assertTrue(self.shutdown.run(self.find(), 60, 10, PROGRESS))
+
+        self.assertEqual((0.0, 1), (self.clock.now_s, self.asked()))
+
+    def test_guest_that_does_not_obey_is_asked_again(self) -> None:
+        self.add_guest(obeys=False)
+
+        self.assertFalse(self.shutdown.run(self.find(), 60, 10, PROGRESS))
+
+        self.assertAlmostEqual(60, self.clock.now_s)
+        self.assertEqual(6, self.asked())
+
+    def test_without_an_interval_it_is_asked_once(self) -> None:
+        self.add_guest(obeys=False)
+
+        self.assertFalse(self.shutdown.run(self.find(), 60, 0, PROGRESS))
+
+        self.assertAlmostEqual(60, self.clock.now_s)
+        self.assertEqual(1, self.asked())
+
+    def test_guest_that_takes_its_time_is_waited_for(self) -> None:
+        added = self.add_guest(obeys=False)
+        self.clock.at(33, lambda: setattr(
+            added, 'state', libvirt.VIR_DOMAIN_SHUTOFF))
+
+        self.assertTrue(self.shutdown.run(self.find(), 60, 10, PROGRESS))
+
+        self.assertLess(self.clock.now_s, 34)
+
+    def test_guest_that_goes_away_is_down(self) -> None:
+        added = self.add_guest(obeys=False)
+        self.clock.at(3, lambda: self.hypervisor.remove_guest(added))
+
+        self.assertTrue(self.shutdown.run(self.find(), 60, 10, PROGRESS))
+
+    def test_paused_guest_cannot_be_asked(self) -> None:
+        self.add_guest(state=libvirt.VIR_DOMAIN_PAUSED)
+
+        self.assertFalse(self.shutdown.run(self.find(), 60, 10, PROGRESS))
+
+        self.assertEqual((0.0, 0), (self.clock.now_s, self.asked()))
+
+    def test_a_failure_to_ask_is_no_failure(self) -> None:
+        self.add_guest()
+        self.hypervisor.fail_next('shutdown', guests.failure(
+            libvirt.VIR_ERR_INTERNAL_ERROR))
+
+        self.assertFalse(self.shutdown.run(self.find(), 60, 10, PROGRESS))
+
+        self.assertIn('cannot be asked', self.log.output)
+
+    def test_a_lost_connection_is_told(self) -> None:
+        self.add_guest()
+        guest = self.find()
+        self.hypervisor.fail_next('shutdown', guests.failure(
+            libvirt.VIR_ERR_INTERNAL_ERROR, domain=libvirt.VIR_FROM_RPC))
+
+        self.assertRaises(exception.HypervisorUnavailable,
+                          self.shutdown.run, guest, 60, 10, PROGRESS)
+
+    def test_wait_can_be_ended(self) -> None:
+        self.add_guest(obeys=False)
+
+        self.assertRaises(exception.WrongState, self.shutdown.run,
+                          self.find(), 60, 10, Cancelled())

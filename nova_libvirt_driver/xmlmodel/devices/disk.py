@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Disks."""
+
+from nova_libvirt_driver.xmlmodel.devices import address
+from nova_libvirt_driver.xmlmodel import element
+from nova_libvirt_driver.xmlmodel import fields
+
+
+class NetworkHost(element.Element):
+    """One server of a network disk."""
+
+    TAG = 'host'
+    name = fields.Text('@name')
+    port = fields.Integer('@port')
+    transport = fields.Text('@transport')
+    socket = fields.Text('@socket')
+
+
+class IoTune(element.Element):
+    """Limits of a disk."""
+
+    TAG = 'iotune'
+    total_bytes_sec = fields.Integer('total_bytes_sec')
+    read_bytes_sec = fields.Integer('read_bytes_sec')
+    write_bytes_sec = fields.Integer('write_bytes_sec')
+    total_iops_sec = fields.Integer('total_iops_sec')
+    read_iops_sec = fields.Integer('read_iops_sec')
+    write_iops_sec = fields.Integer('write_iops_sec')
+    total_bytes_sec_max = fields.Integer('total_bytes_sec_max')
+    read_bytes_sec_max = fields.Integer('read_bytes_sec_max')
+    write_bytes_sec_max = fields.Integer('write_bytes_sec_max')
+    total_iops_sec_max = fields.Integer('total_iops_sec_max')
+    read_iops_sec_max = fields.Integer('read_iops_sec_max')
+    write_iops_sec_max = fields.Integer('write_iops_sec_max')
+    size_iops_sec = fields.Integer('size_iops_sec')
+
+
+class Disk(element.Element):
+    """A disk, floppy or CD drive."""
+
+    TAG = 'disk'
+    type = fields.Text('@type')
+    device = fields.Text('@device')
+    driver_name = fields.Text('driver/@name')
+    driver_type = fields.Text('driver/@type')
+    driver_cache = fields.Text('driver/@cache')
+    driver_io = fields.Text('driver/@io')
+    driver_discard = fields.Text('driver/@discard')
+    driver_detect_zeroes = fields.Text('driver/@detect_zeroes')
+    driver_queues = fields.Integer('driver/@queues')
+    driver_iothread = fields.Integer('driver/@iothread')
+    driver_iommu = fields.OnOff('driver/@iommu')
+    driver_packed = fields.OnOff('driver/@packed')
+    source_file = fields.Text('source/@file')
+    source_dev = fields.Text('source/@dev')
+    source_protocol = fields.Text('source/@protocol')
+    source_name = fields.Text('source/@name')
+    source_index = fields.Integer('source/@index')
+    source_hosts = fields.Children(NetworkHost, 'source')
+    auth_username = fields.Text('auth/@username')
+    auth_secret_type = fields.Text('auth/secret/@type')
+    auth_secret_uuid = fields.Text('auth/secret/@uuid')
+    encryption_format = fields.Text('encryption/@format')
+    encryption_secret_type = fields.Text('encryption/secret/@type')
+    encryption_secret_uuid = fields.Text('encryption/secret/@uuid')
+    backing_type = fields.Text('backingStore/@type')
+    backing_format = fields.Text('backingStore/format/@type')
+    backing_file = fields.Text('backingStore/source/@file')
+    mirror_job = fields.Text('mirror/@job')
+    mirror_ready = fields.Text('mirror/@ready')
+    target_dev = fields.Text('target/@dev')
+    target_bus = fields.Text('target/@bus')
+    logical_block_size = fields.Integer('blockio/@logical_block_size')
+    physical_block_size = fields.Integer('blockio/@physical_block_size')
+    iotune = fields.Child('iotune', IoTune)
+    readonly = fields.Flag('readonly')
+    shareable = fields.Flag('shareable')
+    serial = fields.Text('serial')
+    wwn = fields.Text('wwn')
+    boot_order = fields.Integer('boot/@order')
+    alias = fields.Text('alias/@name')
+    address = fields.Child('address', address.Address)

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Graphical consoles and cards."""
+
+from nova_libvirt_driver.xmlmodel import element
+from nova_libvirt_driver.xmlmodel import fields
+
+
+class Listen(element.Element):
+    """Where a graphical console listens."""
+
+    TAG = 'listen'
+    type = fields.Text('@type')
+    address = fields.Text('@address')
+    socket = fields.Text('@socket')
+
+
+class Graphics(element.Element):
+    """A graphical console."""
+
+    TAG = 'graphics'
+    type = fields.Text('@type')
+    port = fields.Integer('@port')
+    tls_port = fields.Integer('@tlsPort')
+    autoport = fields.YesNo('@autoport')
+    keymap = fields.Text('@keymap')
+    listen = fields.Text('@listen')
+    listens = fields.Children(Listen)
+    clipboard_copypaste = fields.YesNo('clipboard/@copypaste')
+    streaming_mode = fields.Text('streaming/@mode')
+    image_compression = fields.Text('image/@compression')
+
+
+class Video(element.Element):
+    """A graphics card."""
+
+    TAG = 'video'
+    model = fields.Text('model/@type')
+    vram_kib = fields.Integer('model/@vram')
+    ram_kib = fields.Integer('model/@ram')
+    heads = fields.Integer('model/@heads')
+    primary = fields.YesNo('model/@primary')
+    driver_iommu = fields.OnOff('driver/@iommu')
+    alias = fields.Text('alias/@name')

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Network interfaces."""
+
+from nova_libvirt_driver.xmlmodel.devices import address
+from nova_libvirt_driver.xmlmodel import element
+from nova_libvirt_driver.xmlmodel import fields
+
+
+class Bandwidth(element.Element):
+    """Limits of both directions."""
+
+    TAG = 'bandwidth'
+    inbound_average = fields.Integer('inbound/@average')
+    inbound_peak = fields.Integer('inbound/@peak')
+    inbound_burst = fields.Integer('inbound/@burst')
+    outbound_average = fields.Integer('outbound/@average')
+    outbound_peak = fields.Integer('outbound/@peak')
+    outbound_burst = fields.Integer('outbound/@burst')
+
+
+class Interface(element.Element):
+    """A network interface."""
+
+    TAG = 'interface'
+    type = fields.Text('@type')
+    mac = fields.Text('mac/@address')
+    source_bridge = fields.Text('source/@bridge')
+    source_network = fields.Text('source/@network')
+    source_dev = fields.Text('source/@dev')
+    source_mode = fields.Text('source/@mode')
+    source_type = fields.Text('source/@type')
+    source_path = fields.Text('source/@path')
+    target_dev = fields.Text('target/@dev')
+    target_managed = fields.YesNo('target/@managed')
+    model = fields.Text('model/@type')
+    driver_name = fields.Text('driver/@name')
+    driver_queues = fields.Integer('driver/@queues')
+    driver_rx_queue_size = fields.Integer('driver/@rx_queue_size')
+    driver_tx_queue_size = fields.Integer('driver/@tx_queue_size')
+    driver_iommu = fields.OnOff('driver/@iommu')
+    driver_packed = fields.OnOff('driver/@packed')
+    mtu = fields.Integer('mtu/@size')
+    bandwidth = fields.Child('bandwidth', Bandwidth)
+    filter_name = fields.Text('filterref/@filter')
+    virtualport_type = fields.Text('virtualport/@type')
+    virtualport_interface_id = fields.Text(
+        'virtualport/parameters/@interfaceid')
+    virtualport_profile_id = fields.Text('virtualport/parameters/@profileid')
+    link_state = fields.Text('link/@state')
+    boot_order = fields.Integer('boot/@order')
+    rom_bar = fields.OnOff('rom/@bar')
+    rom_file = fields.Text('rom/@file')
+    alias = fields.Text('alias/@name')
+    address = fields.Child('address', address.Address)

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""A whole domain."""
+
+from nova_libvirt_driver.xmlmodel import cpu
+from nova_libvirt_driver.xmlmodel.devices import devices
+from nova_libvirt_driver.xmlmodel import element
+from nova_libvirt_driver.xmlmodel import features
+from nova_libvirt_driver.xmlmodel import fields
+from nova_libvirt_driver.xmlmodel import memory
+from nova_libvirt_driver.xmlmodel import metadata
+from nova_libvirt_driver.xmlmodel import os
+
+
+class Domain(element.Element):
+    """A domain."""
+
+    TAG = 'domain'
+    type = fields.Text('@type')
+    id = fields.Integer('@id')
+    name = fields.Text('name')
+    uuid = fields.Text('uuid')
+    title = fields.Text('title')
+    description = fields.Text('description')
+    instance = fields.Child(
+        f'metadata/{metadata.Instance.TAG}', metadata.Instance)
+    memory_kib = fields.Size('memory')
+    current_memory_kib = fields.Size('currentMemory')
+    memory_backing = fields.Child('memoryBacking', memory.MemoryBacking)
+    vcpus = fields.Integer('vcpu')
+    vcpu_placement = fields.Text('vcpu/@placement')
+    vcpu_cpuset = fields.CpuSet('vcpu/@cpuset')
+    vcpu_current = fields.Integer('vcpu/@current')
+    numatune = fields.Child('numatune', memory.Numatune)
+    cputune = fields.Child('cputune', cpu.Cputune)
+    sysinfo = fields.Child('sysinfo', os.Sysinfo)
+    os = fields.Child('os', os.Os)
+    # Before "features", which hides the module of that name.
+    clock = fields.Child('clock', features.Clock)
+    features = fields.Child('features', features.Features)
+    cpu = fields.Child('cpu', cpu.Cpu)
+    on_poweroff = fields.Text('on_poweroff')
+    on_reboot = fields.Text('on_reboot')
+    on_crash = fields.Text('on_crash')
+    pm_suspend_to_mem = fields.YesNo('pm/suspend-to-mem/@enabled')
+    pm_suspend_to_disk = fields.YesNo('pm/suspend-to-disk/@enabled')
+    launch_security_type = fields.Text('launchSecurity/@type')
+    devices = fields.Child('devices', devices.Devices)

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""The Linux guest for real, on a private host and by virsh alone."""
+
+import pathlib
+import re
+
+from nova_libvirt_driver.testing import fake_ports
+from nova_libvirt_driver.testing import footprint
+from nova_libvirt_driver.testing import guests
+from nova_libvirt_driver.testing import linux_disk
+from nova_libvirt_driver.testing import linux_guest
+from tests.functional import base
+
+BOOT_TIMEOUT_S = 90.0
+
+
+class LinuxGuestTest(base.PrivateHostTestCase):
+    """A guest that boots from a disk."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.disk = self.host.directory / 'linux.img'
+        self.serial = self.host.directory / 'linux.log'
+        linux_disk.write_disk(
+            self.disk, linux_guest.build(), name='base', note='a note')
+
+    def start(self) -> None:
+        xml = pathlib.Path(self.host.directory, 'linux.xml')
+        xml.write_text(guests.boot_guest_xml(
+            'linux', self.disk, self.serial,
+            memory_mib=linux_guest.MEMORY_MIB))
+        self.host.virsh('create', str(xml))
+
+    def wait_for(self, pattern: str) -> None:
+        fake_ports.wait_until(
+            lambda: re.search(
+                pattern, self.serial.read_text(errors='replace'), re.S),
+            f'{pattern} on the console', timeout_s=BOOT_TIMEOUT_S)
+
+    def test_guest_reboots_and_stops_when_it_is_asked_to(self) -> None:
+        before = footprint.Footprint.take(self.host, self.host.directory / 's')
+        self.start()
+        self.wait_for('image=base.*disk sda .*note=a note.*boot 1.*ready')
+
+        self.host.virsh('reboot', 'linux')
+        self.wait_for('power button.*boot 2.*ready')
+        self.host.virsh('shutdown', 'linux')
+        self.wait_for('ready.*power button.*ready.*power button')
+
+        fake_ports.wait_until(
+            lambda: not self.host.virsh('list', '--name').split(),
+            'the end of the guest')
+        self.assertEqual([], before.difference(footprint.Footprint.take(
+            self.host, self.host.directory / 's')))

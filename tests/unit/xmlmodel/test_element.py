@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+
+from nova_libvirt_driver.xmlmodel.devices import disk
+from nova_libvirt_driver.xmlmodel import domain
+from tests import base
+
+STRANGE = '''<domain type="kvm" xmlns:x="urn:x">
+  <name>one</name>
+  <x:future kind="new"><x:deep/></x:future>
+  <devices>
+    <quantum model="q1"/>
+    <disk type="file" novel="yes">
+      <source file="/one"/>
+      <target dev="vda" bus="virtio"/>
+      <aura colour="green"/>
+    </disk>
+    <disk type="file"><source file="/two"/></disk>
+  </devices>
+</domain>
+'''
+
+
+class ElementTest(base.TestCase):
+
+    def test_what_is_unknown_survives_a_change(self) -> None:
+        made = domain.Domain.parse(STRANGE)
+
+        made.name = 'two'
+        made.devices.disks[0].source_file = '/three'
+
+        expected = STRANGE.replace('one</name>', 'two</name>').replace(
+            '"/one"', '"/three"')
+        self.assertEqual(domain.Domain.parse(expected).canonical(),
+                         made.canonical())
+
+    def test_looking_changes_nothing(self) -> None:
+        made = domain.Domain()
+
+        self.assertIsNone(made.os.machine)
+        self.assertIsNone(made.instance.flavor.vcpus)
+        self.assertEqual(0, len(made.devices.disks))
+
+        self.assertEqual('<domain></domain>\n', made.canonical())
+
+    def test_a_part_comes_into_being_with_its_first_field(self) -> None:
+        made = domain.Domain()
+
+        made.instance.flavor.vcpus = 2
+
+        again = domain.Domain.parse(made.to_xml())
+        self.assertEqual(2, again.instance.flavor.vcpus)
+        self.assertIn('nova:vcpus', made.to_xml())
+
+    def test_a_part_goes_with_its_last_field(self) -> None:
+        made = domain.Domain()
+        made.devices.disks.add().iotune.read_bytes_sec = 5
+
+        made.devices.disks[0].iotune.read_bytes_sec = None
+
+        self.assertNotIn('iotune', made.to_xml())
+        self.assertIn('<disk', made.to_xml())
+
+    def test_devices_are_added_found_and_removed(self) -> None:
+        made = domain.Domain.parse(STRANGE)
+        added = disk.Disk()
+        added.source_file = '/added'
+
+        made.devices.disks.append(added)
+        made.devices.disks.remove(made.devices.disks[1])
+
+        self.assertEqual(['/one', '/added'], [
+            one.source_file for one in made.devices.disks])
+
+    def test_other_documents_are_refused(self) -> None:
+        for text in ('<network/>', 'no XML', '<domain>'):
+            self.assertRaises(ValueError, domain.Domain.parse, text)
+
+    def test_entities_are_not_expanded(self) -> None:
+        evil = ('<!DOCTYPE d [<!ENTITY e SYSTEM "file:///etc/hostname">]>'
+                '<domain><name>&e;</name></domain>')
+
+        made = domain.Domain.parse(evil)
+
+        self.assertIn(made.name, (None, ''))

@@ -94,4 +94,4 @@ def _mark(instance: etree._Element) -> Mark:
 def _parse(xml: str) -> etree._Element:
     return etree.fromstring(xml, etree.XMLParser(
         resolve_entities=False, no_network=True, remove_comments=True,
-        remove_pis=True))
+        remove_pis=True, remove_blank_text=True))

@@ -126,6 +126,8 @@ class FakeDomain:
                          libvirt.VIR_DOMAIN_RUNNING_RESTORED,
                          libvirt.VIR_DOMAIN_EVENT_STARTED,
                          libvirt.VIR_DOMAIN_EVENT_STARTED_RESTORED)
+            self._tell(libvirt.VIR_DOMAIN_EVENT_RESUMED,
+                       libvirt.VIR_DOMAIN_EVENT_RESUMED_FROM_SNAPSHOT)
         else:
             self._become(libvirt.VIR_DOMAIN_RUNNING,
                          libvirt.VIR_DOMAIN_RUNNING_BOOTED,

@@ -36,7 +36,7 @@ class PowerTest(handles.HandleTestCase):
         expected = [
             _Transition.STARTED, _Transition.PAUSED, _Transition.RESUMED,
             _Transition.PAUSED, _Transition.SUSPENDED, _Transition.STARTED,
-            _Transition.STOPPED]
+            _Transition.RESUMED, _Transition.STOPPED]
         fake_ports.wait_until(
             lambda: [item.transition for item in self.reached.events]
             == expected, f'{expected}, got {self.reached.events}')

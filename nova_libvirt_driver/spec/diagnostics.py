@@ -42,6 +42,7 @@ class Diagnostics:
     vcpu_times_ns: tuple[int, ...] = ()
     memory_mib: int | None = None
     memory_used_mib: int | None = None
+    """What its process has in the host's memory."""
     disks: tuple[DiskDiagnostics, ...] = ()
     nics: tuple[NicDiagnostics, ...] = ()
     config_drive: bool = False

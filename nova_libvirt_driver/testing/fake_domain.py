@@ -143,7 +143,14 @@ class FakeDomain:
 
     def shutdown(self) -> int:
         """Ask it to stop; it does so at once, or never."""
-        self._enter('shutdown', 'virDomainShutdown', write=True)
+        return self._shut_down('shutdown')
+
+    def shutdownFlags(self, flags: int = 0) -> int:
+        """The same, in a way that the caller chooses."""
+        return self._shut_down('shutdownFlags')
+
+    def _shut_down(self, method: str) -> int:
+        self._enter(method, 'virDomainShutdown', write=True)
         self._require_active()
         if self.guest.obeys:
             self._stop(libvirt.VIR_DOMAIN_SHUTOFF_SHUTDOWN,

@@ -93,6 +93,24 @@ class PowerTest(boot_guest.BootGuestTestCase):
         # It did not boot again.
         self.assertNotIn(b'one is up', self.console.read_bytes())
 
+    def test_full_disk_lets_the_guest_go_on(self) -> None:
+        guest = self.define()
+        guest.start()
+        self.wait_booted()
+        saves = '/var/lib/libvirt/qemu/save'
+        self.host.run(['mount', '-t', 'tmpfs', '-o', 'size=64k', 'small',
+                       saves])
+        self.addCleanup(self.host.run, ['umount', saves])
+
+        self.assertRaises(
+            exception.DriverError, suspend.Suspend(
+                self.guests, exclusive.Exclusive(str(self.folder))).suspend,
+            INSTANCE)
+
+        self.assertEqual(_State.RUNNING, guest.state().power)
+        self.assertFalse(guest.has_saved())
+        self.assertEqual('', self.host.run(['ls', saves]).stdout)
+
     def test_failed_start_leaves_the_guest_stopped(self) -> None:
         guest = self.define()
         self.disk.unlink()

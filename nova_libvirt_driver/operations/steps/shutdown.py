@@ -35,6 +35,9 @@ class Shutdown:
             retry_interval_s: float, progress: ports.Progress) -> bool:
         """Ask a guest to shut down, and again, until it is down.
 
+        Through its agent first if it has one, and by its power button
+        afterwards.
+
         :param retry_interval_s: 0 asks it once
         :param progress: may end the wait by raising
         :returns: whether it is down; False also for one that cannot be
@@ -42,9 +45,11 @@ class Shutdown:
         """
         deadline = self._clock() + timeout_s
         interval_s = retry_interval_s if retry_interval_s > 0 else timeout_s
+        button = False
         while (remaining_s := deadline - self._clock()) > 0:
-            if not self._ask(guest):
+            if not self._ask(guest, button=button):
                 break
+            button = True
             if self.wait(guest, min(interval_s, remaining_s), progress):
                 return True
         return not _is_active(guest)
@@ -64,11 +69,11 @@ class Shutdown:
             pause_s = min(pause_s * 2, _POLL_MAX_S)
         return True
 
-    def _ask(self, guest: handle.Guest) -> bool:
+    def _ask(self, guest: handle.Guest, *, button: bool) -> bool:
         try:
             if guest.state().power is not instance_spec.PowerState.RUNNING:
                 return False
-            guest.shutdown()
+            guest.shutdown(button=button)
         except exception.InstanceNotFound:
             # A transient one that has stopped meanwhile.
             return False

@@ -27,7 +27,8 @@ class ShutdownTest(verbs.VerbTestCase):
             clock=self.clock, sleep=self.clock.sleep)
 
     def asked(self) -> int:
-        return self.hypervisor.calls.get('shutdown', 0)
+        return sum(self.hypervisor.calls.get(method, 0)
+                   for method in ('shutdown', 'shutdownFlags'))
 
     def test_guest_that_obeys_is_down_at_once(self) -> None:
         self.add_guest()
@@ -43,6 +44,8 @@ class ShutdownTest(verbs.VerbTestCase):
 
         self.assertAlmostEqual(60, self.clock.now_s)
         self.assertEqual(6, self.asked())
+        # An agent may have said yes, and done nothing.
+        self.assertEqual(1, self.hypervisor.calls['shutdown'])
 
     def test_without_an_interval_it_is_asked_once(self) -> None:
         self.add_guest(obeys=False)
@@ -82,6 +85,15 @@ class ShutdownTest(verbs.VerbTestCase):
         self.assertFalse(self.shutdown.run(self.find(), 60, 10, PROGRESS))
 
         self.assertIn('cannot be asked', self.log.output)
+
+    def test_driver_that_knows_no_button_is_asked_as_before(self) -> None:
+        self.add_guest(obeys=False)
+        self.hypervisor.fail_next('shutdownFlags', guests.failure(
+            libvirt.VIR_ERR_INVALID_ARG, 'unsupported flags (0x1) in f'))
+
+        self.assertFalse(self.shutdown.run(self.find(), 20, 10, PROGRESS))
+
+        self.assertEqual(2, self.hypervisor.calls['shutdown'])
 
     def test_a_lost_connection_is_told(self) -> None:
         self.add_guest()

@@ -63,11 +63,13 @@ class RecordingListener:
 
 def virt_api(
         notifier: ports.Notifier | None = None,
-        service_state: ports.ServiceState | None = None) -> ports.VirtAPI:
-    """Return ports, recording ones where none are given."""
+        service_state: ports.ServiceState | None = None,
+        images: ports.ImageSource | None = None) -> ports.VirtAPI:
+    """Return ports, recording ones where none are given, and no images."""
     return ports.VirtAPI(
         notifier=notifier or RecordingNotifier(),
-        service_state=service_state or RecordingServiceState())
+        service_state=service_state or RecordingServiceState(),
+        images=images or ports.NullImages())
 
 
 def wait_until(

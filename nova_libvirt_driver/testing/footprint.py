@@ -50,10 +50,10 @@ class Footprint:
         """
         names = [os.path.abspath(folder) for folder in folders]
         uri = host if isinstance(host, str) else host.uri
-        looked_at = names + _own_folders(host)
         found = [
-            *_files(looked_at, tuple(ignore)), *_libvirt(uri),
-            *_processes(names, _namespace(host)), *_interfaces(host)]
+            *_files(names, tuple(ignore)), *_kept_by_libvirt(host),
+            *_libvirt(uri), *_processes(names, _namespace(host)),
+            *_interfaces(host)]
         return cls(tuple(sorted(found)))
 
     def difference(self, later: 'Footprint') -> list[str]:
@@ -65,10 +65,13 @@ class Footprint:
         return sorted(came + went, key=lambda line: line[2:])
 
 
-def _own_folders(host: libvirtd.PrivateHost | str) -> list[str]:
+def _kept_by_libvirt(host: libvirtd.PrivateHost | str) -> list[str]:
     if isinstance(host, str):
         return []
-    return [str(host.directory / name) for name in _OWN_FOLDERS]
+    own = [str(host.directory / name) for name in _OWN_FOLDERS]
+    # libvirt makes a folder when it needs it first, and keeps it.
+    return [line for line in _files(own, ())
+            if not line.startswith(_KINDS[stat.S_IFDIR])]
 
 
 def _files(folders: Iterable[str], ignore: tuple[str, ...]) -> Iterator[str]:

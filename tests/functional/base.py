@@ -11,6 +11,7 @@ import fixtures
 
 from nova_libvirt_driver import conf
 from nova_libvirt_driver import driver as driver_module
+from nova_libvirt_driver import ports
 from nova_libvirt_driver.testing import fake_ports
 from nova_libvirt_driver.testing import guests
 from nova_libvirt_driver.testing import libvirtd
@@ -36,6 +37,7 @@ class DriverTestCase(base.TestCase):
         self.notifier = fake_ports.RecordingNotifier()
         self.service_state = fake_ports.RecordingServiceState()
         self.listener = fake_ports.RecordingListener()
+        self.image_source: ports.ImageSource = ports.NullImages()
 
     def make_driver(
             self, uri: str, *, read_only: bool = False,
@@ -45,7 +47,8 @@ class DriverTestCase(base.TestCase):
         self.config.config(group='nova_libvirt_driver',
                            **{**FAST, **options})
         driver = driver_module.LibvirtDriver(
-            fake_ports.virt_api(self.notifier, self.service_state),
+            fake_ports.virt_api(
+                self.notifier, self.service_state, self.image_source),
             read_only)
         driver.register_event_listener(self.listener)
         self.addCleanup(driver.cleanup_host, 'here')

@@ -39,9 +39,11 @@ class LinuxGuestTest(base.PrivateHostTestCase):
             f'{pattern} on the console', timeout_s=BOOT_TIMEOUT_S)
 
     def test_guest_reboots_and_stops_when_it_is_asked_to(self) -> None:
-        before = footprint.Footprint.take(self.host, self.host.directory / 's')
+        before = footprint.Footprint.take(self.host)
         self.start()
         self.wait_for('image=base.*disk sda .*note=a note.*boot 1.*ready')
+        running = footprint.Footprint.take(self.host)
+        self.assertIn('process qemu-system-x86_64 guest=linux', running.lines)
 
         self.host.virsh('reboot', 'linux')
         self.wait_for('power button.*boot 2.*ready')
@@ -51,5 +53,5 @@ class LinuxGuestTest(base.PrivateHostTestCase):
         fake_ports.wait_until(
             lambda: not self.host.virsh('list', '--name').split(),
             'the end of the guest')
-        self.assertEqual([], before.difference(footprint.Footprint.take(
-            self.host, self.host.directory / 's')))
+        self.assertEqual(
+            [], before.difference(footprint.Footprint.take(self.host)))

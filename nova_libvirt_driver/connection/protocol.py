@@ -22,6 +22,9 @@ class Domain(Protocol):
 
     def abortJob(self) -> int: ...
 
+    def agentSetResponseTimeout(
+            self, timeout: int, flags: int = 0) -> int: ...
+
     def blockCopy(
             self, disk: str, destxml: str,
             params: dict[str, Any] | None = None, flags: int = 0) -> int: ...

@@ -5,6 +5,9 @@
 What it answers comes from the tenant: nothing of it is taken but numbers.
 """
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import libvirt
 from lxml import etree
 
@@ -14,14 +17,26 @@ from nova_libvirt_driver import exception
 from nova_libvirt_driver.guest import reach as reach_module
 from nova_libvirt_driver.spec import instance as instance_spec
 
+T = TypeVar('T')
+
 _NEEDS = (instance_spec.PowerState.RUNNING,)
 
 _CHANNEL = ('devices/channel/target'
             '[@type="virtio"][@name="org.qemu.guest_agent.0"]')
 
 
+ANSWER_TIMEOUT_S = 10
+
+# For somebody else who is asking the same agent.
+_MARGIN_S = 5.0
+
+
 class Agent:
-    """The guest agent of one guest."""
+    """The guest agent of one guest.
+
+    Every call ends soon after the time that the agent has for an answer;
+    by itself libvirt waits for ever for an agent that was there once.
+    """
 
     def __init__(self, reach: reach_module.Reach) -> None:
         self._reach = reach
@@ -36,32 +51,32 @@ class Agent:
         target = etree.fromstring(xml).find(_CHANNEL)
         return target is not None and target.get('state') == 'connected'
 
-    def freeze(self, *, timeout_s: float | None = None) -> int:
+    def freeze(self, *, timeout_s: int = ANSWER_TIMEOUT_S) -> int:
         """Freeze the file systems; return how many.
 
-        After CallTimeout they may be frozen a little later: thaw them in
-        any case.
+        After a failure they may be frozen a little later: thaw them in any
+        case.
 
         :raises AgentUnavailable: it is not there, or does not answer
         :raises WrongState: the guest does not run
         """
-        return self._reach.call(
+        return self._ask(
             'freeze the file systems of the guest',
-            lambda domain: domain.fsFreeze(None, 0), needs=_NEEDS,
-            timeout_s=timeout_s)
+            lambda domain: domain.fsFreeze(None, 0), timeout_s)
 
-    def thaw(self, *, timeout_s: float | None = None) -> int:
+    def thaw(self, *, timeout_s: int = ANSWER_TIMEOUT_S) -> int:
         """Thaw the file systems; return how many were frozen.
 
         :raises AgentUnavailable: it is not there, or does not answer
         :raises WrongState: the guest does not run
         """
-        return self._reach.call(
+        return self._ask(
             'thaw the file systems of the guest',
-            lambda domain: domain.fsThaw(None, 0), needs=_NEEDS,
-            timeout_s=timeout_s)
+            lambda domain: domain.fsThaw(None, 0), timeout_s)
 
-    def set_user_password(self, user: str, password: str) -> None:
+    def set_user_password(
+            self, user: str, password: str, *,
+            timeout_s: int = ANSWER_TIMEOUT_S) -> None:
         """Set the password of a user of the guest.
 
         Errors name neither the user nor the password.
@@ -79,8 +94,23 @@ class Agent:
                 return False
             return True
 
-        if not self._reach.call(
-                'set a password in the guest', is_set, needs=_NEEDS):
+        if not self._ask('set a password in the guest', is_set, timeout_s):
             raise exception.AgentUnavailable(
                 instance=self._reach.uuid,
                 reason='it refused to set the password')
+
+    def _ask(
+            self, tried: str, function: Callable[[protocol.Domain], T],
+            timeout_s: int) -> T:
+        def ask(domain: protocol.Domain) -> T:
+            try:
+                domain.agentSetResponseTimeout(timeout_s, 0)
+            except libvirt.libvirtError as error:
+                # Libvirt's test driver, whose agents answer at once.
+                if not errors.is_unsupported(error):
+                    raise
+            return function(domain)
+
+        # Libvirt first looks whether it answers at all, then asks it.
+        return self._reach.call(
+            tried, ask, needs=_NEEDS, timeout_s=2 * timeout_s + _MARGIN_S)

@@ -277,6 +277,14 @@ class FakeDomain:
 
     # Agent.
 
+    def agentSetResponseTimeout(self, timeout: int, flags: int = 0) -> int:
+        """Take note of the time; any guest that runs will do."""
+        self._enter('agentSetResponseTimeout',
+                    'virDomainAgentSetResponseTimeout', write=True)
+        self._require_active()
+        self.guest.agent_timeout_s = timeout
+        return 0
+
     def fsFreeze(
         self, mountpoints: list[str] | None = None, flags: int = 0
     ) -> int:

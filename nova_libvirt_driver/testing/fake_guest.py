@@ -53,6 +53,8 @@ class Guest:
     """It shuts down and reboots when it is asked to."""
     agent: bool = False
     """Its agent has opened the channel and answers."""
+    agent_timeout_s: int = -2
+    """How long libvirt waits for its agent; -2 is for ever."""
     frozen: bool = False
     passwords: dict[str, str] = dataclasses.field(default_factory=dict)
     """Those that were set through the agent."""

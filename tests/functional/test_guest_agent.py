@@ -2,6 +2,8 @@
 
 """What goes through the guest agent, with a Linux guest that has one."""
 
+import os
+import signal
 import time
 
 from lxml import etree
@@ -80,6 +82,21 @@ class AgentTest(boot_guest.BootGuestTestCase):
 
         self.assertFalse(guest.is_active())
         self.assertEqual(1, self.printed('power button'))
+
+    def test_mute_agent_is_not_waited_for(self) -> None:
+        guest = self.boot()
+        pid = self.host.guest_pid('one')
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        self.addCleanup(os.kill, pid, signal.SIGCONT)
+
+        for act in (guest.agent.freeze, guest.agent.thaw):
+            self.assertRaises(exception.AgentUnavailable, act, timeout_s=1)
+        os.kill(pid, signal.SIGCONT)
+
+        # What it answers now is too late, and nobody is confused by it.
+        self.assertEqual(1, guest.agent.freeze())
+        self.assertEqual(1, guest.agent.thaw())
 
 
 class WithoutAgentTest(boot_guest.BootGuestTestCase):

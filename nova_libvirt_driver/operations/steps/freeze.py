@@ -12,8 +12,6 @@ from nova_libvirt_driver.guest import handle
 
 LOG = logging.getLogger(__name__)
 
-FREEZE_TIMEOUT_S = 10.0
-_THAW_TIMEOUT_S = 10.0
 _THAW_TRIES = 3
 
 _AGENT_FAILURES = (
@@ -26,14 +24,14 @@ _AGENT_FAILURES = (
 def frozen(guest: handle.Guest) -> Iterator[bool]:
     """Keep the file systems of a guest frozen, if its agent can do that.
 
-    Without an agent nothing happens. An agent that does not answer in ten
-    seconds is given up, after an attempt to thaw.
+    Without an agent nothing happens. An agent that does not answer in time
+    is given up, after an attempt to thaw.
 
     :returns: whether they are frozen
     """
     is_frozen = False
     try:
-        is_frozen = guest.agent.is_connected() and _freeze(guest)
+        is_frozen = _freeze(guest)
         yield is_frozen
     finally:
         if is_frozen:
@@ -51,14 +49,10 @@ def freeze(guest: handle.Guest) -> None:
     :raises WrongState: the guest does not run
     """
     try:
-        guest.agent.freeze(timeout_s=FREEZE_TIMEOUT_S)
-    except exception.CallTimeout as error:
-        _thaw_quietly(guest)
-        raise exception.AgentUnavailable(
-            instance=guest.uuid, reason='it froze nothing within '
-            f'{FREEZE_TIMEOUT_S:g} s') from error
-    except (exception.AgentUnavailable, exception.LibvirtFailure):
-        # It may have frozen some of them.
+        guest.agent.freeze()
+    except (exception.AgentUnavailable, exception.CallTimeout,
+            exception.LibvirtFailure):
+        # It may have frozen some of them, or be about to.
         _thaw_quietly(guest)
         raise
 
@@ -73,7 +67,7 @@ def thaw(guest: handle.Guest) -> None:
     """
     for remaining in reversed(range(_THAW_TRIES)):
         try:
-            guest.agent.thaw(timeout_s=_THAW_TIMEOUT_S)
+            guest.agent.thaw()
             return
         except (exception.AgentUnavailable, exception.CallTimeout) as error:
             if not remaining:
@@ -84,6 +78,8 @@ def thaw(guest: handle.Guest) -> None:
 
 def _freeze(guest: handle.Guest) -> bool:
     try:
+        if not guest.agent.is_connected():
+            return False
         freeze(guest)
     except _AGENT_FAILURES as error:
         LOG.warning('Guest %s: its file systems are not frozen: %s',
@@ -94,6 +90,6 @@ def _freeze(guest: handle.Guest) -> bool:
 
 def _thaw_quietly(guest: handle.Guest) -> None:
     try:
-        guest.agent.thaw(timeout_s=_THAW_TIMEOUT_S)
+        guest.agent.thaw()
     except _AGENT_FAILURES as error:
         LOG.info('Guest %s: nothing was thawed: %s', guest.uuid, error)

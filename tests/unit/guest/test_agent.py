@@ -30,6 +30,13 @@ class AgentTest(handles.HandleTestCase):
 
         self.assertEqual({'root': CANARY}, added.passwords)
 
+    def test_libvirt_does_not_wait_for_ever(self) -> None:
+        added = self.add_guest(agent=True)
+
+        self.find().agent.thaw(timeout_s=3)
+
+        self.assertEqual(3, added.agent_timeout_s)
+
     def test_agent_that_is_not_connected_is_not_available(self) -> None:
         self.add_guest()
         agent = self.find().agent

@@ -6,7 +6,8 @@ The guest speaks over its first serial port in lines that begin with
 ``guest:``, and takes one command in a line from there: ``write TEXT`` puts a
 note on the root disk, ``disks`` tells of the disks anew, ``poweroff`` ends
 it. Its boot counter and the note are in sectors of the root disk that no
-partition uses.
+partition uses. It obeys the power button, and a guest agent of its own
+answers at the usual channel: it says what it was told, and freezes nothing.
 """
 
 STATE_SECTOR = 1024

@@ -4,6 +4,7 @@ import os
 import pathlib
 import struct
 import subprocess
+import sys
 
 import fixtures
 
@@ -12,6 +13,34 @@ from nova_libvirt_driver.testing import linux_disk
 from nova_libvirt_driver.testing import linux_guest
 from nova_libvirt_driver.testing import linux_init
 from tests import base
+
+
+# A package manager without lists of packages until it has been told to
+# fetch them.
+APT_CACHE = r'''#!/bin/sh
+here=$(dirname "$0")
+[ -e "$here/lists" ] && echo "  Depends: linux-image-6.1"
+exit 0
+'''
+APT_GET = r'''#!/bin/sh
+here=$(dirname "$0")
+echo "$3 $4" >>"$here/log"
+case $3 in
+update) touch "$here/lists";;
+download) touch "$4.deb";;
+esac
+'''
+DPKG = r'''#!/bin/sh
+mkdir -p "$3/boot" "$3/lib/modules/6.1"
+echo kernel >"$3/boot/vmlinuz-6.1"
+for name in MODULES; do echo "$name" >"$3/lib/modules/6.1/$name.ko"; done
+'''.replace('MODULES', ' '.join(linux_init.MODULES))
+
+BUILDER = '''
+import pathlib, sys
+from nova_libvirt_driver.testing import linux_guest
+print(linux_guest.build(pathlib.Path(sys.argv[1])).kernel)
+'''
 
 
 class FolderTestCase(base.TestCase):
@@ -99,6 +128,64 @@ class LinuxGuestTest(FolderTestCase):
 
         self.assertEqual('', checked.stderr)
         self.assertEqual(0, checked.returncode)
+
+
+class BuildTest(FolderTestCase):
+    """The guest made of a package that a stand-in for apt delivers."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.programs = self.folder / 'programs'
+        self.programs.mkdir()
+        for name, text in (('apt-cache', APT_CACHE), ('apt-get', APT_GET),
+                           ('dpkg', DPKG)):
+            (self.programs / name).write_text(text)
+            (self.programs / name).chmod(0o755)
+        self.useFixture(fixtures.EnvironmentVariable(
+            'PATH', f'{self.programs}:{os.environ["PATH"]}'))
+        self.target = self.folder / 'kept' / 'guest'
+
+    def log(self) -> list[str]:
+        return (self.programs / 'log').read_text().splitlines()
+
+    def test_lists_are_fetched_when_there_are_none(self) -> None:
+        linux_guest.build(self.target)
+
+        self.assertEqual(
+            ['update ', 'download linux-image-6.1'], self.log())
+
+    def test_initial_file_system_has_what_the_script_needs(self) -> None:
+        guest = linux_guest.build(self.target)
+
+        listing = subprocess.run(
+            ['cpio', '--list', '--quiet'], input=guest.initrd.read_bytes(),
+            capture_output=True, check=True).stdout.decode().split()
+        for name in ('init', 'bin/busybox', 'modules/order', 'dev',
+                     'modules/virtio_blk.ko'):
+            self.assertIn(name, listing)
+        self.assertEqual('kernel\n', guest.kernel.read_text())
+
+    def test_processes_that_want_it_at_a_time_make_it_once(self) -> None:
+        argv = [sys.executable, '-c', BUILDER, str(self.target)]
+        builders = [subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+                    for _ in range(3)]
+
+        said = [builder.communicate()[0] for builder in builders]
+
+        self.assertEqual([f'{self.target}/vmlinuz\n'] * 3, said)
+        self.assertEqual(1, self.log().count('download linux-image-6.1'))
+        self.assertEqual({'guest', 'guest.lock'},
+                         set(os.listdir(self.target.parent)))
+
+    def test_failed_download_leaves_nothing(self) -> None:
+        (self.programs / 'apt-get').write_text(
+            '#!/bin/sh\necho no network >&2\nexit 100\n')
+
+        self.assertRaisesRegex(
+            linux_guest.GuestUnavailable, 'no network', linux_guest.build,
+            self.target)
+
+        self.assertEqual(['guest.lock'], os.listdir(self.target.parent))
 
 
 class DiskTest(FolderTestCase):

@@ -27,6 +27,8 @@ def parse(
         secure_boot=uefi and 'yes' in _values(
             root.find('os/loader'), 'secure'),
         stateless_firmware=uefi and libvirt_version >= _STATELESS_SINCE,
+        loaders=tuple(value.text or '' for value in root.iterfind(
+            'os/loader/value')),
         cpu_modes=_cpu_modes(root), cpu_models=_cpu_models(root),
         disk_buses=_device(root, 'disk', 'bus'),
         graphics=_device(root, 'graphics', 'type'),

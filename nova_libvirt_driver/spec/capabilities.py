@@ -18,6 +18,8 @@ class DomainCapabilities:
     uefi: bool = False
     secure_boot: bool = False
     stateless_firmware: bool = False
+    loaders: tuple[str, ...] = ()
+    """Files of the UEFI firmware, the preferred one first."""
     cpu_modes: frozenset[str] = frozenset()
     cpu_models: frozenset[str] = frozenset()
     """Models usable for the mode custom."""

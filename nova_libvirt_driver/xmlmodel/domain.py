@@ -45,4 +45,5 @@ class Domain(element.Element):
     pm_suspend_to_mem = fields.YesNo('pm/suspend-to-mem/@enabled')
     pm_suspend_to_disk = fields.YesNo('pm/suspend-to-disk/@enabled')
     launch_security_type = fields.Text('launchSecurity/@type')
+    launch_security_policy = fields.Text('launchSecurity/policy')
     devices = fields.Child('devices', devices.Devices)

@@ -36,6 +36,8 @@ DOMAIN = """
   <os supported='yes'>
     <enum name='firmware'><value>efi</value></enum>
     <loader supported='yes'>
+      <value>/firmware/secboot.fd</value>
+      <value>/firmware/plain.fd</value>
       <enum name='secure'><value>yes</value><value>no</value></enum>
     </loader>
   </os>
@@ -94,6 +96,8 @@ class ParseTest(tests_base.TestCase):
         self.assertEqual(
             (True, True, True),
             (found.uefi, found.secure_boot, found.stateless_firmware))
+        self.assertEqual(('/firmware/secboot.fd', '/firmware/plain.fd'),
+                         found.loaders)
         self.assertEqual(('x86_64', 'pc-q35-7.2'),
                          (found.arch, found.machine))
 

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""The facet of the machine's features."""
+
+from nova_libvirt_driver.configurators import inputs as inputs_module
+from nova_libvirt_driver import exception
+from nova_libvirt_driver.spec import device as device_spec
+from nova_libvirt_driver.xmlmodel import domain as domain_module
+from nova_libvirt_driver.xmlmodel import features as features_module
+
+_SPINLOCK_RETRIES = 8191
+
+
+def apply(domain: domain_module.Domain, inputs: inputs_module.Inputs) -> None:
+    """Turn features of the machine on and off.
+
+    :raises InvalidRequest: a feature lacks what it is built on
+    """
+    asked = inputs.spec.features
+    element = domain.features
+    if not asked.acpi and not inputs.x86:
+        raise exception.InvalidRequest(
+            reason=f'a guest of architecture {inputs.arch} needs ACPI')
+    element.acpi = asked.acpi
+    element.apic = asked.apic and inputs.x86
+    element.pmu = asked.pmu
+    if asked.hide_hypervisor:
+        element.kvm_hidden = True
+    if asked.vmcoreinfo:
+        element.vmcoreinfo = True
+    if inputs.kvm and asked.os_type is device_spec.OsType.WINDOWS:
+        _enlighten(element)
+    if inputs.policy.virt_type == 'qemu' and not inputs.in_test_driver:
+        element.tb_cache = inputs.policy.tb_cache_mib
+
+
+def _enlighten(element: features_module.Features) -> None:
+    """Tell Windows how to be a good guest; only KVM understands it."""
+    element.hyperv_relaxed = True
+    element.hyperv_vapic = True
+    element.hyperv_spinlocks = True
+    element.hyperv_spinlocks_retries = _SPINLOCK_RETRIES
+    element.hyperv_vpindex = True
+    element.hyperv_runtime = True
+    element.hyperv_synic = True
+    element.hyperv_stimer = True
+    element.hyperv_reset = True
+    element.hyperv_frequencies = True
+    element.hyperv_tlbflush = True
+    element.hyperv_ipi = True

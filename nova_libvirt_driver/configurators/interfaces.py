@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""The facet of network interfaces."""
+
+import re
+
+from nova_libvirt_driver.configurators import checks
+from nova_libvirt_driver.configurators import inputs as inputs_module
+from nova_libvirt_driver import exception
+from nova_libvirt_driver.spec import nic as nic_spec
+from nova_libvirt_driver.xmlmodel.devices import interface
+from nova_libvirt_driver.xmlmodel import domain as domain_module
+
+Kind = nic_spec.NicKind
+
+_MAC = re.compile(r'[0-9a-f]{2}(:[0-9a-f]{2}){5}')
+
+# What the kernel takes, without the zero at its end.
+_TAP_NAME_MAX = 15
+
+_VIRTIO = 'virtio'
+
+
+def apply(domain: domain_module.Domain, inputs: inputs_module.Inputs) -> None:
+    """Add the interfaces.
+
+    :raises InvalidRequest: one contradicts itself or another one
+    """
+    nics = inputs.spec.nics
+    checks.distinct('the MAC address', (nic.mac.lower() for nic in nics))
+    checks.distinct('the tap device', (
+        nic.target_dev for nic in nics if nic.target_dev))
+    for nic in nics:
+        fill(domain.devices.interfaces.add(), nic, inputs)
+
+
+def fill(
+        element: interface.Interface, nic: nic_spec.NicSpec,
+        inputs: inputs_module.Inputs) -> None:
+    """Write one interface into its element.
+
+    :raises InvalidRequest: it contradicts itself
+    """
+    _check(nic)
+    element.type = nic.kind.value
+    element.mac = nic.mac.lower()
+    _source(element, nic)
+    element.target_dev = nic.target_dev or None
+    if nic.kind is Kind.ETHERNET and not nic.managed_tap:
+        element.target_managed = False
+    _model(element, nic, inputs)
+    element.mtu = None if nic.kind is Kind.USER else nic.mtu
+    _bandwidth(element.bandwidth, nic)
+    element.filter_name = nic.filter_name or None
+    if nic.virtualport_type:
+        element.virtualport_type = nic.virtualport_type
+        element.virtualport_interface_id = nic.interface_id or None
+    element.boot_order = nic.boot_order
+
+
+def _source(element: interface.Interface, nic: nic_spec.NicSpec) -> None:
+    match nic.kind:
+        case Kind.BRIDGE:
+            element.source_bridge = nic.source
+        case Kind.NETWORK:
+            element.source_network = nic.source
+        case Kind.VHOSTUSER:
+            element.source_type = 'unix'
+            element.source_path = nic.source
+            element.source_mode = nic.vhostuser_mode
+
+
+def _model(
+        element: interface.Interface, nic: nic_spec.NicSpec,
+        inputs: inputs_module.Inputs) -> None:
+    model = nic.model or inputs.policy.nic_model or _VIRTIO
+    element.model = model
+    asked = (nic.queues, nic.rx_queue_size, nic.tx_queue_size)
+    if model != _VIRTIO or nic.kind is Kind.USER:
+        if any(asked):
+            raise exception.InvalidRequest(
+                reason=f'the interface {nic.mac} of kind {nic.kind} and '
+                f'model {model} cannot have queues')
+        return
+    policy = inputs.policy
+    if inputs.kvm and nic.kind is not Kind.VHOSTUSER:
+        element.driver_name = 'vhost'
+    element.driver_queues = nic.queues
+    element.driver_rx_queue_size = nic.rx_queue_size or policy.rx_queue_size
+    element.driver_tx_queue_size = nic.tx_queue_size or policy.tx_queue_size
+
+
+def _bandwidth(
+        element: interface.Bandwidth, nic: nic_spec.NicSpec) -> None:
+    inbound, outbound = nic.inbound, nic.outbound
+    if inbound is not None:
+        element.inbound_average = inbound.average_kib_s
+        element.inbound_peak = inbound.peak_kib_s
+        element.inbound_burst = inbound.burst_kib
+    if outbound is not None:
+        element.outbound_average = outbound.average_kib_s
+        element.outbound_peak = outbound.peak_kib_s
+        element.outbound_burst = outbound.burst_kib
+
+
+def _check(nic: nic_spec.NicSpec) -> None:
+    mac = nic.mac.lower()
+    if not _MAC.fullmatch(mac) or int(mac[:2], 16) & 1:
+        raise exception.InvalidRequest(
+            reason=f'{nic.mac!r} is no MAC address of one interface')
+    for wrong, reason in _contradictions(nic):
+        if wrong:
+            raise exception.InvalidRequest(
+                reason=f'the interface {nic.mac} {reason}')
+    if nic.kind is Kind.VHOSTUSER:
+        checks.path(f'the interface {nic.mac}', nic.source)
+
+
+def _contradictions(
+        nic: nic_spec.NicSpec) -> tuple[tuple[bool, str], ...]:
+    kind = nic.kind
+    limits = [one for one in (nic.inbound, nic.outbound) if one is not None]
+    return (
+        (kind in (Kind.BRIDGE, Kind.NETWORK) and not nic.source,
+         f'does not name its {kind}'),
+        (len(nic.target_dev) > _TAP_NAME_MAX
+         or not re.fullmatch(r'[\w.-]*', nic.target_dev, re.ASCII),
+         f'has a tap named {nic.target_dev!r}, which Linux does not take'),
+        (kind is Kind.ETHERNET and not (nic.managed_tap or nic.target_dev),
+         'has no name for the tap that somebody else makes'),
+        (nic.vhostuser_mode not in ('client', 'server'),
+         f'has the mode {nic.vhostuser_mode!r}: take client or server'),
+        (bool(limits) and kind in (Kind.USER, Kind.VHOSTUSER),
+         f'is of kind {kind}, whose bandwidth cannot be limited'),
+        (any(one.average_kib_s is None for one in limits),
+         'has a limit without an average'),
+    )

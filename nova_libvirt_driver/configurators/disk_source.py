@@ -9,6 +9,9 @@ from nova_libvirt_driver.xmlmodel.devices import disk as disk_module
 
 Kind = disk_spec.SourceKind
 
+# QEMU itself reads the first version only.
+_LUKS2 = 'luks2'
+
 _REMOVABLE = (disk_spec.DiskDevice.CDROM, disk_spec.DiskDevice.FLOPPY)
 
 
@@ -31,6 +34,7 @@ def check(disk: disk_spec.DiskSpec) -> None:
         checks.uuid_of_secret(what, source.auth_secret_uuid)
     if disk.encryption is not None:
         checks.uuid_of_secret(what, disk.encryption.secret_uuid)
+        _check_encryption(what, disk.encryption, source)
 
 
 def fill(element: disk_module.Disk, disk: disk_spec.DiskSpec) -> None:
@@ -49,6 +53,8 @@ def fill(element: disk_module.Disk, disk: disk_spec.DiskSpec) -> None:
         element.auth_secret_uuid = source.auth_secret_uuid
     if disk.encryption is not None:
         element.encryption_format = disk.encryption.format
+        if disk.encryption.format == _LUKS2:
+            element.encryption_engine = 'librbd'
         element.encryption_secret_type = 'passphrase'
         element.encryption_secret_uuid = disk.encryption.secret_uuid
 
@@ -65,6 +71,19 @@ def _network(
         else:
             node.name = host.name
             node.port = host.port
+
+
+def _check_encryption(
+        what: str, encryption: disk_spec.DiskEncryption,
+        source: disk_spec.DiskSource) -> None:
+    if encryption.format not in ('luks', _LUKS2):
+        raise exception.InvalidRequest(
+            reason=f'{what} has the encryption {encryption.format!r}: take '
+            'luks')
+    if encryption.format == _LUKS2 and source.protocol != 'rbd':
+        raise exception.InvalidRequest(
+            reason=f'{what} has the encryption luks2, which only RBD can '
+            'read')
 
 
 def _check_host(what: str, host: disk_spec.NetworkHost) -> None:

@@ -62,6 +62,7 @@ class Disk(element.Element):
     auth_secret_type = fields.Text('auth/secret/@type')
     auth_secret_uuid = fields.Text('auth/secret/@uuid')
     encryption_format = fields.Text('encryption/@format')
+    encryption_engine = fields.Text('encryption/@engine')
     encryption_secret_type = fields.Text('encryption/secret/@type')
     encryption_secret_uuid = fields.Text('encryption/secret/@uuid')
     backing_type = fields.Text('backingStore/@type')

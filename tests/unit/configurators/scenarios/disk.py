@@ -74,8 +74,9 @@ SCENARIOS = {
             'vda', 'virtio',
             encryption=disk_spec.DiskEncryption(secret_uuid=values.SECRET)),
         values.file_disk(
-            'vdb', 'virtio', encryption=disk_spec.DiskEncryption(
-                secret_uuid=values.SECRET, format='qcow')))),
+            'vdb', 'virtio', source=EXPORT,
+            encryption=disk_spec.DiskEncryption(
+                secret_uuid=values.SECRET, format='luks2')))),
     'disk-config-drive': values.inputs(disks=(
         values.ROOT,
         values.file_disk('hda', 'ide', device=Device.CDROM,

@@ -37,21 +37,25 @@ def make(path: str, fill: Callable[[str], object], mode: int = MODE) -> None:
         try:
             os.close(descriptor)
             fill(temporary)
-            _sync(temporary)
+            sync(temporary)
             os.chmod(temporary, mode)
             os.rename(temporary, path)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
             raise
-        _sync(folder)
+        sync(folder)
     except OSError as error:
         raise exception.StorageFailure(
             reason=f'cannot write {path}: {error.strerror or error}',
             path=folder) from error
 
 
-def _sync(path: str) -> None:
+def sync(path: str) -> None:
+    """Bring a file, or the names in a folder, to the disk.
+
+    :raises OSError: that failed
+    """
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

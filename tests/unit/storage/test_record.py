@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+
+import json
+import os
+import pathlib
+import stat
+
+import fixtures
+
+from nova_libvirt_driver import exception
+from nova_libvirt_driver.storage import record
+from tests import base
+
+
+class RecordTest(base.TestCase):
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        self.path = str(self.folder / 'disk.info')
+
+    def test_it_is_the_record_of_novas_own_driver(self) -> None:
+        record.write(self.path, '/i/disk', 'qcow2')
+        record.write(self.path, '/i/disk.swap', 'raw')
+
+        self.assertEqual(
+            {'/i/disk': 'qcow2', '/i/disk.swap': 'raw'},
+            json.loads(pathlib.Path(self.path).read_text()))
+        self.assertEqual(
+            0o640, stat.S_IMODE(os.stat(self.path).st_mode))
+        self.assertEqual(['disk.info'], os.listdir(self.folder))
+
+    def test_what_is_written_is_read(self) -> None:
+        record.write(self.path, '/i/disk', 'raw')
+        record.write(self.path, '/i/disk', 'qcow2')
+
+        self.assertEqual('qcow2', record.read(self.path, '/i/disk'))
+        self.assertEqual({'/i/disk': 'qcow2'}, record.read_all(self.path))
+
+    def test_a_disk_without_a_record_is_not_looked_at(self) -> None:
+        disk = self.folder / 'disk'
+        disk.write_bytes(b'QFI\xfb\0\0\0\3')
+
+        error = self.assertRaises(
+            exception.StorageFailure, record.read, self.path, str(disk))
+
+        self.assertIn(str(disk), str(error))
+        self.assertFalse(os.path.exists(self.path))
+
+    def test_a_damaged_record_is_neither_read_nor_replaced(self) -> None:
+        for damaged in ('', '{', '[]', '{"/i/disk": 3}',
+                        '{"/i/disk": "raw,backing=/etc/passwd"}', '\xff'):
+            pathlib.Path(self.path).write_text(damaged, 'latin-1')
+
+            self.assertRaises(
+                exception.StorageFailure, record.read, self.path, '/i/disk')
+            self.assertRaises(
+                exception.StorageFailure, record.write, self.path,
+                '/i/disk', 'raw')
+
+            self.assertEqual(
+                damaged, pathlib.Path(self.path).read_text('latin-1'))
+
+    def test_what_is_no_format_is_not_written_down(self) -> None:
+        for path, format in (('/i/disk', ''), ('/i/disk', 'raw,x=y'),
+                             ('/i/disk', 'raw\n'), ('disk', 'raw')):
+            self.assertRaises(
+                ValueError, record.write, self.path, path, format)
+        self.assertFalse(os.path.exists(self.path))
+
+    def test_forgotten_disks_have_no_format(self) -> None:
+        record.write(self.path, '/i/disk', 'raw')
+        record.write(self.path, '/i/disk.rescue', 'qcow2')
+
+        record.forget(self.path, '/i/disk.rescue', '/i/disk.config.rescue')
+
+        self.assertEqual({'/i/disk': 'raw'}, record.read_all(self.path))
+
+    def test_forgetting_makes_no_record(self) -> None:
+        record.forget(self.path, '/i/disk')
+
+        self.assertEqual([], os.listdir(self.folder))

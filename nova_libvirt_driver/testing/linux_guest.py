@@ -23,7 +23,10 @@ from nova_libvirt_driver.testing import debian_kernel
 from nova_libvirt_driver.testing import linux_init
 
 MEMORY_MIB = 128
-"""Memory that suffices."""
+"""Memory that suffices after a BIOS."""
+
+UEFI_MEMORY_MIB = 256
+"""Memory that suffices after UEFI, which crashes with less."""
 
 # All but the first saves time under emulation.
 _ARGUMENTS = ('console=ttyS0 quiet loglevel=3 no_timer_check tsc=reliable '

@@ -95,6 +95,22 @@ tell_drive() {
 }
 '''
 
+_DEVICES = r'''
+tell_devices() {
+    firmware=bios
+    [ -d /sys/firmware/efi ] && firmware=uefi
+    say "firmware=$firmware"
+    say "cpus=$(grep -c ^processor /proc/cpuinfo)"
+    say "memory_kib=$(awk '/^MemTotal/ {print $2}' /proc/meminfo)"
+    tpm=$(cat /sys/class/tpm/tpm0/tpm_version_major 2>/dev/null) &&
+        say "tpm=$tpm"
+    for nic in /sys/class/net/e*; do
+        [ -e "$nic" ] && say "nic mac=$(cat "$nic/address")" \
+            "mtu=$(cat "$nic/mtu")"
+    done
+}
+'''
+
 _POWER = r'''
 mkdir -p /etc/acpi/PWRF
 cat >/etc/acpi/PWRF/00000080 <<'END'
@@ -133,6 +149,7 @@ _MAIN = r'''
 say up
 say "image=$(sed -n 's/.*guest.image=\([^ ]*\).*/\1/p' /proc/cmdline)"
 say "dmi serial=$(cat /sys/class/dmi/id/product_serial)"
+tell_devices
 tell_drive
 tell_disks
 tell_boot
@@ -154,4 +171,4 @@ def script() -> str:
     """Return the script; it needs busybox and the modules beside it."""
     state = f'STATE={STATE_SECTOR}\n'
     return ''.join((
-        _HEAD, state, _STATE, _DRIVE, _POWER, _AGENT, _MAIN))
+        _HEAD, state, _STATE, _DRIVE, _DEVICES, _POWER, _AGENT, _MAIN))

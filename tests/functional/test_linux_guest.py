@@ -5,6 +5,8 @@
 import pathlib
 import re
 
+from lxml import etree
+
 from nova_libvirt_driver.testing import fake_ports
 from nova_libvirt_driver.testing import footprint
 from nova_libvirt_driver.testing import guests
@@ -25,11 +27,21 @@ class LinuxGuestTest(base.PrivateHostTestCase):
         linux_disk.write_disk(
             self.disk, linux_guest.build(), name='base', note='a note')
 
-    def start(self) -> None:
+    def start(
+            self, firmware: str = 'bios',
+            memory_mib: int = linux_guest.MEMORY_MIB) -> None:
+        domain = etree.fromstring(guests.boot_guest_xml(
+            'linux', self.disk, self.serial, memory_mib=memory_mib))
+        system = domain.find('os')
+        assert system is not None
+        if firmware == 'efi':
+            system.set('firmware', firmware)
+            # Firmware for secure boot has no shell.
+            etree.SubElement(
+                etree.SubElement(system, 'firmware'), 'feature',
+                enabled='no', name='secure-boot')
         xml = pathlib.Path(self.host.directory, 'linux.xml')
-        xml.write_text(guests.boot_guest_xml(
-            'linux', self.disk, self.serial,
-            memory_mib=linux_guest.MEMORY_MIB))
+        xml.write_bytes(etree.tostring(domain))
         self.host.virsh('create', str(xml))
 
     def wait_for(self, pattern: str) -> None:
@@ -55,3 +67,8 @@ class LinuxGuestTest(base.PrivateHostTestCase):
             'the end of the guest')
         self.assertEqual(
             [], before.difference(footprint.Footprint.take(self.host)))
+
+    def test_guest_starts_by_uefi_too(self) -> None:
+        self.start('efi', linux_guest.UEFI_MEMORY_MIB)
+
+        self.wait_for('firmware=uefi.*boot 1.*ready')

@@ -207,14 +207,20 @@ class DiskTest(FolderTestCase):
         self.assertEqual((0x80, 0x0e), (active, kind))
         self.assertEqual(self.disk.stat().st_size, (start + sectors) * 512)
 
-    def test_partition_holds_kernel_and_settings(self) -> None:
+    def read(self, name: str) -> str:
+        return subprocess.run(
+            ['mtype', '-i', f'{self.disk}@@1M', f'::{name}'],
+            capture_output=True, text=True, check=True).stdout
+
+    def test_both_firmwares_find_the_kernel_and_its_arguments(self) -> None:
         linux_disk.write_disk(self.disk, self.guest, name='rescue')
 
-        settings = subprocess.run(
-            ['mtype', '-i', f'{self.disk}@@1M', '::syslinux.cfg'],
-            capture_output=True, text=True, check=True).stdout
-        self.assertIn('KERNEL /vmlinuz', settings)
-        self.assertIn('guest.image=rescue\n', settings)
+        self.assertEqual(('kernel', 'initrd'),
+                         (self.read('vmlinuz'), self.read('initrd')))
+        for name, command in (('syslinux.cfg', 'KERNEL /vmlinuz'),
+                              ('startup.nsh', '\\vmlinuz initrd=\\initrd ')):
+            self.assertIn(command, self.read(name))
+            self.assertIn('guest.image=rescue', self.read(name))
 
     def test_note_stands_where_the_guest_looks(self) -> None:
         linux_disk.write_disk(self.disk, self.guest, note='hello')

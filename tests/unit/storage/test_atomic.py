@@ -35,7 +35,7 @@ class AtomicTest(base.TestCase):
         self.assertEqual(0o600, stat.S_IMODE(os.stat(self.path).st_mode))
 
     def test_no_other_process_sees_a_part_of_it(self) -> None:
-        seen = []
+        seen: list[object] = []
 
         def fill(temporary: str) -> None:
             with open(temporary, 'wb') as file:

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+
+import json
+import os
+import pathlib
+import stat
+import subprocess
+import typing
+
+import fixtures
+
+from nova_libvirt_driver import exception
+from nova_libvirt_driver import ports
+from nova_libvirt_driver.spec import policy as policy_spec
+from nova_libvirt_driver.storage import qemu_img as qemu_img_module
+from nova_libvirt_driver.storage import tool as tool_module
+from nova_libvirt_driver.testing import fake_progress
+from tests import base
+
+MIB = 1024 * 1024
+
+
+def seen(path: str, format: str) -> dict[str, typing.Any]:
+    """Return what the tool itself says of a file."""
+    found = json.loads(subprocess.check_output(
+        ['qemu-img', 'info', '-f', format, '--output=json', path]))
+    assert isinstance(found, dict)
+    return found
+
+
+class RecordingTool(tool_module.Tool):
+    """Keeps the command lines."""
+
+    def __init__(self, policy: policy_spec.StoragePolicy) -> None:
+        super().__init__(policy)
+        self.lines: list[list[str]] = []
+
+    def run(self, argv: typing.Any, **options: typing.Any) -> str:
+        self.lines.append(list(argv))
+        return super().run(argv, **options)
+
+
+class QemuImgTest(base.TestCase):
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        policy = policy_spec.StoragePolicy(instances_path=str(self.folder))
+        self.tool = RecordingTool(policy)
+        self.qemu_img = qemu_img_module.QemuImg(self.tool, policy)
+        self.base = self._path('base')
+        pathlib.Path(self.base).write_bytes(b'base' * (MIB // 4))
+
+    def _path(self, name: str) -> str:
+        return str(self.folder / name)
+
+    def test_empty_disks_have_their_size_and_take_no_room(self) -> None:
+        for format in ('raw', 'qcow2'):
+            path = self._path(format)
+
+            self.qemu_img.create(path, format, 10 * MIB)
+
+            self.assertEqual(10 * MIB, seen(path, format)['virtual-size'])
+            self.assertEqual(
+                10 * MIB,
+                self.qemu_img.info(path, format).virtual_size_bytes)
+            self.assertLess(os.stat(path).st_blocks * 512, MIB)
+
+    def test_an_overlay_names_its_base_with_its_format(self) -> None:
+        path = self._path('disk')
+
+        self.qemu_img.create_overlay(path, self.base, 'raw', 3 * MIB)
+
+        found = seen(path, 'qcow2')
+        self.assertEqual((self.base, 'raw', 3 * MIB), (
+            found['backing-filename'], found['backing-filename-format'],
+            found['virtual-size']))
+
+    def test_looking_at_disks_takes_no_program(self) -> None:
+        self.qemu_img.create(self._path('disk'), 'qcow2', MIB)
+        del self.tool.lines[:]
+
+        self.qemu_img.info(self._path('disk'), 'qcow2')
+        self.qemu_img.info(self.base, 'raw')
+
+        self.assertEqual([], self.tool.lines)
+
+    def test_converting_tells_how_far_it_is(self) -> None:
+        told = fake_progress.RecordingProgress()
+
+        self.qemu_img.convert(self.base, 'raw', self._path('copy'), 'qcow2',
+                              progress=told)
+        self.qemu_img.convert(self._path('copy'), 'qcow2',
+                              self._path('again'), 'raw', progress=told)
+
+        self.assertEqual((MIB, MIB), told.advances[-1])
+        self.assertEqual(pathlib.Path(self.base).read_bytes(),
+                         pathlib.Path(self._path('again')).read_bytes())
+
+    def test_a_compressed_copy_is_smaller(self) -> None:
+        for name, compress in (('large', False), ('small', True)):
+            self.qemu_img.convert(
+                self.base, 'raw', self._path(name), 'qcow2',
+                compress=compress, progress=ports.NullProgress())
+
+        self.assertLess(os.stat(self._path('small')).st_size,
+                        os.stat(self._path('large')).st_size)
+
+    def test_other_formats_can_be_made_and_read(self) -> None:
+        for format in ('vmdk', 'vdi', 'vhdx'):
+            path = self._path(format)
+            self.qemu_img.convert(self.base, 'raw', path, format,
+                                  progress=ports.NullProgress())
+
+            self.assertEqual(
+                MIB, self.qemu_img.info(path, format).virtual_size_bytes)
+
+    def test_disks_grow_and_do_not_shrink(self) -> None:
+        path = self._path('disk')
+        for format in ('raw', 'qcow2'):
+            self.qemu_img.create(path, format, MIB)
+            self.qemu_img.resize(path, format, 2 * MIB)
+
+            self.assertRaises(exception.StorageFailure,
+                              self.qemu_img.resize, path, format, MIB)
+
+            self.assertEqual(
+                2 * MIB, self.qemu_img.info(path, format).virtual_size_bytes)
+            os.unlink(path)
+
+    def test_a_header_on_a_raw_disk_is_only_bytes(self) -> None:
+        self.qemu_img.create_overlay(
+            self._path('evil'), self.base, 'raw', 10 * MIB)
+        disk = self._path('disk')
+        pathlib.Path(disk).write_bytes(
+            pathlib.Path(self._path('evil')).read_bytes().ljust(MIB, b'\0'))
+        before = pathlib.Path(disk).read_bytes()
+
+        self.qemu_img.resize(disk, 'raw', 2 * MIB)
+        self.qemu_img.convert(disk, 'raw', self._path('copy'), 'raw',
+                              progress=ports.NullProgress())
+
+        copied = pathlib.Path(self._path('copy')).read_bytes()
+        self.assertEqual(before.ljust(2 * MIB, b'\0'), copied)
+
+    def test_every_command_names_every_format(self) -> None:
+        self.qemu_img.create(self._path('a'), 'qcow2', MIB)
+        self.qemu_img.create_overlay(
+            self._path('b'), self.base, 'raw', MIB)
+        self.qemu_img.convert(self._path('b'), 'qcow2', self._path('c'),
+                              'vdi', progress=ports.NullProgress())
+        self.qemu_img.info(self._path('c'), 'vdi')
+        self.qemu_img.resize(self._path('a'), 'qcow2', 2 * MIB)
+
+        for line in self.tool.lines:
+            self.assertIn('-f', line)
+            self.assertEqual('-b' in line, '-F' in line)
+            self.assertEqual('convert' in line, '-O' in line)
+        self.assertEqual(5, len(self.tool.lines))
+
+    def test_others_on_the_host_may_not_read_what_is_made(self) -> None:
+        self.addCleanup(os.umask, os.umask(0))
+        self.qemu_img.create(self._path('a'), 'qcow2', MIB)
+        self.qemu_img.create(self._path('b'), 'raw', MIB)
+        self.qemu_img.create_overlay(
+            self._path('c'), self.base, 'raw', MIB)
+        self.qemu_img.convert(self.base, 'raw', self._path('d'), 'qcow2',
+                              progress=ports.NullProgress())
+
+        self.assertEqual([0o640] * 4, [
+            stat.S_IMODE(os.stat(self._path(name)).st_mode)
+            for name in 'abcd'])
+
+    def test_what_exists_is_not_written_over(self) -> None:
+        before = pathlib.Path(self.base).read_bytes()
+
+        for format in ('raw', 'qcow2'):
+            self.assertRaises(exception.StorageFailure,
+                              self.qemu_img.create, self.base, format, MIB)
+
+        self.assertEqual(before, pathlib.Path(self.base).read_bytes())
+
+    def test_what_cannot_be_made_leaves_no_file(self) -> None:
+        target = self._path('new')
+
+        self.assertRaises(
+            exception.StorageFailure, self.qemu_img.create_overlay, target,
+            self._path('missing'), 'raw', MIB)
+        self.assertRaises(
+            exception.StorageFailure, self.qemu_img.convert, self.base,
+            'qcow2', target, 'raw', progress=ports.NullProgress())
+        self.assertRaises(
+            exception.StorageFailure, self.qemu_img.create, target, 'luks',
+            MIB)
+
+        self.assertEqual(['base'], os.listdir(self.folder))
+
+    def test_stopping_a_conversion_leaves_no_file(self) -> None:
+        class Stop(ports.NullProgress):
+            def advance(self, done: int, total: int) -> None:
+                raise fake_progress.Stopped
+
+        self.assertRaises(
+            fake_progress.Stopped, self.qemu_img.convert, self.base, 'raw',
+            self._path('copy'), 'raw', progress=Stop())
+
+        self.assertEqual(['base'], os.listdir(self.folder))
+
+    def test_what_is_no_path_is_no_option_and_no_protocol(self) -> None:
+        for wrong in ('-h', 'nbd:host:10809', 'json:{"driver":"raw"}'):
+            self.assertRaises(
+                ValueError, self.qemu_img.resize, wrong, 'raw', MIB)
+        self.assertEqual([], self.tool.lines)

@@ -20,7 +20,7 @@ class Cell(element.Element):
     TAG = 'cell'
     id = fields.Integer('@id')
     cpus = fields.CpuSet('@cpus')
-    memory_kib = fields.Integer('@memory')
+    memory_kib = fields.Size('@memory')
     unit = fields.Text('@unit')
     mem_access = fields.Text('@memAccess')
     discard = fields.YesNo('@discard')

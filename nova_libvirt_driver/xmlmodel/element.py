@@ -5,6 +5,7 @@
 What the model does not know stays in the document untouched.
 """
 
+import copy
 from typing import ClassVar
 from typing import Self
 
@@ -14,8 +15,8 @@ from lxml import etree
 def _parser() -> etree.XMLParser:
     # Not shared: a parser of lxml is not for several threads at once.
     return etree.XMLParser(
-        resolve_entities=False, no_network=True, load_dtd=False,
-        huge_tree=False, remove_blank_text=True)
+        encoding='utf-8', resolve_entities=False, no_network=True,
+        load_dtd=False, dtd_validation=False, huge_tree=False)
 
 
 class Element:
@@ -29,8 +30,7 @@ class Element:
 
     def __init__(self, node: etree._Element | None = None) -> None:
         self._node: etree._Element | None = (
-            etree.Element(self.TAG, nsmap=self.NAMESPACES)
-            if node is None else node)
+            self._new() if node is None else node)
         self._parent: 'Element | None' = None
         self._steps: tuple[str, ...] = ()
 
@@ -50,23 +50,26 @@ class Element:
     def parse(cls, xml: str) -> Self:
         """Read an element from XML.
 
-        :raises ValueError: it is not well formed, or another element
+        :raises ValueError: it is not well formed, another element, or has
+            a document type, which libvirt never writes
         """
         try:
             node = etree.fromstring(xml.encode(), _parser())
         except etree.XMLSyntaxError as error:
             raise ValueError(f'not well-formed XML: {error}') from error
+        if node.getroottree().docinfo.internalDTD is not None:
+            raise ValueError('XML with a document type is not accepted')
         if node.tag != cls.TAG:
             raise ValueError(f'{node.tag} is not {cls.TAG}')
         return cls(node)
 
     @property
-    def node(self) -> etree._Element:
+    def element(self) -> etree._Element:
         """The node of lxml, made if need be."""
         if self._node is not None:
             return self._node
         assert self._parent is not None
-        return descend(self._parent.node, self._steps, self.NAMESPACES)
+        return descend(self._parent.element, self._steps, self.NAMESPACES)
 
     def peek(self) -> etree._Element | None:
         """Return the node of lxml, None while there is none."""
@@ -83,20 +86,35 @@ class Element:
             above = node.getparent()
             if above is None:
                 return
-            above.remove(node)
+            detach(node, above)
             node = above
 
-    def to_xml(self) -> str:
-        """Return the XML text, indented."""
-        node = self.node
+    def to_xml(self, *, pretty: bool = True) -> str:
+        """Return the XML text.
+
+        :param pretty: indent it; otherwise white space is as it was read
+        """
+        node = self._copy()
+        if not pretty:
+            return etree.tostring(node, encoding='unicode', with_tail=False)
         etree.indent(node)
-        return etree.tostring(node, encoding='unicode') + '\n'
+        text = etree.tostring(node, encoding='unicode', with_tail=False)
+        return f'{text}\n'
 
     def canonical(self) -> str:
         """Return a text that is the same for the same content."""
-        plain = etree.fromstring(etree.tostring(self.node), _parser())
-        etree.indent(plain)
-        return etree.tostring(plain, method='c14n2').decode() + '\n'
+        node = self._copy()
+        etree.indent(node)
+        text = etree.tostring(node, method='c14n2', with_tail=False)
+        return f'{text.decode()}\n'
+
+    @classmethod
+    def _new(cls) -> etree._Element:
+        return etree.Element(cls.TAG, nsmap=cls.NAMESPACES)
+
+    def _copy(self) -> etree._Element:
+        node = self.peek()
+        return self._new() if node is None else copy.deepcopy(node)
 
     def _top(self) -> etree._Element | None:
         element: Element | None = self
@@ -129,6 +147,48 @@ def descend(
     return node
 
 
+def detach(node: etree._Element, parent: etree._Element) -> None:
+    """Remove a node, and the white space that only it was indented by."""
+    parent.remove(node)
+    if not len(parent) and is_empty(parent):
+        parent.text = None
+
+
+def replace(old: etree._Element, new: etree._Element) -> None:
+    """Put a node in the place of another one."""
+    parent = old.getparent()
+    assert parent is not None
+    parent.replace(old, new)
+
+
 def is_empty(node: etree._Element) -> bool:
     """Say whether a node has neither attributes, text nor children."""
     return not (len(node) or node.attrib or (node.text or '').strip())
+
+
+def text_of(node: etree._Element) -> str | None:
+    """Return the text of a node, also around comments; None for none."""
+    if not len(node):
+        return node.text
+    text = (node.text or '') + ''.join(below.tail or '' for below in node)
+    return text if text.strip() else None
+
+
+def put_text(node: etree._Element, text: str | None) -> None:
+    """Replace the text of a node, also what stands behind comments."""
+    node.text = text
+    for below in node:
+        below.tail = None
+
+
+def forbidden(text: str) -> str:
+    """Return the first character that XML cannot hold, empty for none."""
+    if text.isprintable():
+        return ''
+    return next((one for one in text if _is_forbidden(one)), '')
+
+
+def _is_forbidden(character: str) -> bool:
+    code = ord(character)
+    return (code < 0x20 and character not in '\t\n\r'
+            or 0xd800 <= code < 0xe000 or code in (0xfffe, 0xffff))

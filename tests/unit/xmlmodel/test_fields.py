@@ -70,7 +70,7 @@ class FieldTest(base.TestCase):
         for kind in dict.fromkeys(kinds(domain.Domain)):
             paths = [field.path for field in fields.declared(kind).values()
                      if isinstance(field, fields.Field)]
-            self.assertEqual(len(paths), len(set(paths)), kind)
+            self.assertEqual(len(paths), len(set(paths)), kind.__name__)
 
     def test_what_xml_cannot_hold_is_refused_by_name(self) -> None:
         made = domain.Domain()

@@ -29,12 +29,13 @@ STARTED = (
     'minimal', 'diskless', 'boot-menu', 'boot-uefi', 'boot-secure',
     'boot-stateless', 'boot-q35', 'boot-policy-machine', 'cpu-none',
     'cpu-host-model', 'cpu-maximum', 'cpu-custom', 'cpu-policy',
-    'cpu-topology', 'cpu-numa', 'features', 'memory-file', 'memory-memfd-shared', 'memory-policy',
-    'console-tcp', 'console-none', 'console-without-log', 'console-vnc',
-    'console-spice', 'console-both', 'console-without-card', 'device-tpm',
-    'device-policy', 'device-iommu-intel',
-    'device-iommu-plain', 'device-iommu-virtio', 'disk-iotune', 'disk-buses', 'disk-options',
-    'disk-config-drive', 'disk-config-drive-q35', 'nic-user',
+    'cpu-topology', 'cpu-numa', 'features', 'memory-file',
+    'memory-memfd-shared', 'memory-policy', 'console-tcp', 'console-none',
+    'console-without-log', 'console-vnc', 'console-spice', 'console-both',
+    'console-without-card', 'device-tpm', 'device-policy',
+    'device-iommu-intel', 'device-iommu-plain', 'device-iommu-virtio',
+    'disk-iotune', 'disk-buses', 'disk-options', 'disk-config-drive',
+    'disk-config-drive-q35', 'nic-user',
 )
 
 _LEFT_BEHIND = (libvirt.VIR_DOMAIN_UNDEFINE_NVRAM

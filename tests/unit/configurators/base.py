@@ -18,6 +18,8 @@ from lxml import etree
 
 from nova_libvirt_driver.configurators import builder
 from nova_libvirt_driver.configurators import inputs as inputs_module
+from nova_libvirt_driver import exception
+from nova_libvirt_driver.spec import disk as disk_spec
 from tests import base
 from tests.unit.configurators import values
 
@@ -69,7 +71,27 @@ class FacetTestCase(base.TestCase):
             {str(key): str(value) for key, value in element.attrib.items()}
             for element in root.iterfind(path)]
 
+    def attribute(
+            self, root: etree._Element, path: str, name: str) -> str | None:
+        """Return one attribute of the only element at a path."""
+        [found] = self.attributes(root, path)
+        return found.get(name)
+
     def refusal(
             self, error: type[Exception], **changes: Any) -> str:
         """Return why a guest is refused."""
         return str(self.assertRaises(error, self.build, **changes))
+
+
+class DiskTestCase(FacetTestCase):
+    """Builds guests that differ in their disks."""
+
+    def build_disks(
+            self, *disks: disk_spec.DiskSpec, **changes: Any
+    ) -> etree._Element:
+        """Return the XML of a guest with these disks."""
+        return self.build(disks=disks, **changes)
+
+    def why(self, *disks: disk_spec.DiskSpec) -> str:
+        """Return why the disks are refused."""
+        return self.refusal(exception.InvalidRequest, disks=disks)

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+
+from typing import Any
+
+from nova_libvirt_driver import exception
+from nova_libvirt_driver.spec import nic as nic_spec
+from nova_libvirt_driver.spec import policy as policy_spec
+from tests.unit.configurators import base
+from tests.unit.configurators import values
+
+Kind = nic_spec.NicKind
+LIMIT = nic_spec.NicBandwidth(average_kib_s=1)
+
+
+def nic(**fields: Any) -> nic_spec.NicSpec:
+    return nic_spec.NicSpec(
+        **{'mac': '52:54:00:00:00:01', 'source': 'default', **fields})
+
+
+class InterfacesTest(base.FacetTestCase):
+
+    def test_model_is_the_requests_then_the_policys(self) -> None:
+        policy = policy_spec.GuestPolicy(nic_model='e1000')
+        for one, chosen, model in (
+                (nic(), values.QEMU_POLICY, 'virtio'),
+                (nic(), policy, 'e1000'),
+                (nic(model='rtl8139'), policy, 'rtl8139')):
+            root = self.build(nics=(one,), policy=chosen)
+            self.assertEqual(model, self.attribute(
+                root, 'devices/interface/model', 'type'))
+
+    def test_only_kvm_has_vhost(self) -> None:
+        kvm = self.build(
+            host=values.KVM, policy=values.KVM_POLICY, nics=(nic(),))
+
+        self.assertEqual([{'name': 'vhost'}], self.attributes(
+            kvm, 'devices/interface/driver'))
+        self.assertEqual([], self.attributes(
+            self.build(nics=(nic(),)), 'devices/interface/driver'))
+
+    def test_address_is_written_in_lower_case(self) -> None:
+        root = self.build(nics=(nic(mac='FA:16:3E:00:00:0A'),))
+
+        self.assertEqual([{'address': 'fa:16:3e:00:00:0a'}],
+                         self.attributes(root, 'devices/interface/mac'))
+
+    def test_interface_is_of_its_kind(self) -> None:
+        for one, source in (
+                (nic(), {'network': 'default'}),
+                (nic(kind=Kind.BRIDGE, source='br0'), {'bridge': 'br0'}),
+                (nic(kind=Kind.VHOSTUSER, source='/run/v'),
+                 {'type': 'unix', 'path': '/run/v', 'mode': 'client'})):
+            root = self.build(nics=(one,))
+            self.assertEqual(one.kind.value, self.attribute(
+                root, 'devices/interface', 'type'))
+            self.assertEqual([source], self.attributes(
+                root, 'devices/interface/source'))
+
+    def test_user_network_needs_no_source(self) -> None:
+        root = self.build(nics=(nic(kind=Kind.USER, mtu=1400),))
+
+        self.assertEqual([], self.attributes(
+            root, 'devices/interface/source'))
+        self.assertEqual([], self.attributes(root, 'devices/interface/mtu'))
+
+    def test_same_address_twice_is_refused(self) -> None:
+        self.assertIn('there twice', self.refusal(
+            exception.InvalidRequest, nics=(
+                nic(mac='52:54:00:00:00:0a'), nic(mac='52:54:00:00:00:0A'))))
+
+    def test_wrong_addresses_are_refused(self) -> None:
+        for mac in ('', '52:54', '53:54:00:00:00:01', '52:54:00:00:00:0g',
+                    '52-54-00-00-00-01'):
+            self.assertIn('MAC', self.refusal(
+                exception.InvalidRequest, nics=(nic(mac=mac),)))
+
+    def test_contradictions_are_refused(self) -> None:
+        for wrong in (
+                nic(source=''), nic(target_dev='tap/../0'),
+                nic(target_dev='a' * 16),
+                nic(kind=Kind.ETHERNET, managed_tap=False),
+                nic(kind=Kind.VHOSTUSER, source='relative'),
+                nic(vhostuser_mode='both'),
+                nic(kind=Kind.USER, inbound=LIMIT),
+                nic(outbound=nic_spec.NicBandwidth(peak_kib_s=1)),
+                nic(kind=Kind.USER, queues=2),
+                nic(model='e1000', rx_queue_size=256)):
+            self.assertIn(wrong.mac, self.refusal(
+                exception.InvalidRequest, nics=(wrong,)))
+
+    def test_same_tap_twice_is_refused(self) -> None:
+        self.assertIn('tap0', self.refusal(
+            exception.InvalidRequest, nics=(
+                nic(target_dev='tap0'),
+                nic(mac='52:54:00:00:00:02', target_dev='tap0'))))

@@ -2,23 +2,15 @@
 
 """The facet of encrypted memory (AMD SEV)."""
 
-from collections.abc import Iterator
-
 from nova_libvirt_driver.configurators import inputs as inputs_module
 from nova_libvirt_driver.configurators import machine
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import boot as boot_spec
-from nova_libvirt_driver.xmlmodel.devices import controller
-from nova_libvirt_driver.xmlmodel.devices import disk
-from nova_libvirt_driver.xmlmodel.devices import interface
-from nova_libvirt_driver.xmlmodel.devices import other
+from nova_libvirt_driver.xmlmodel.devices import devices as devices_module
 from nova_libvirt_driver.xmlmodel import domain as domain_module
 
 # No debugging, no shared keys, no migration to hosts without SEV.
 _POLICY = '0x0033'
-
-_Virtio = (disk.Disk | interface.Interface | controller.Controller
-           | other.Memballoon | other.Rng | other.Vsock)
 
 
 def apply(domain: domain_module.Domain, inputs: inputs_module.Inputs) -> None:
@@ -41,16 +33,29 @@ def apply(domain: domain_module.Domain, inputs: inputs_module.Inputs) -> None:
     domain.launch_security_policy = _POLICY
     # Encrypted pages cannot be moved.
     domain.memory_backing.locked = True
-    for device in _virtio_devices(domain):
-        device.driver_iommu = True
+    _open_large(domain.devices)
+    _open_small(domain.devices)
 
 
-def _virtio_devices(domain: domain_module.Domain) -> Iterator[_Virtio]:
-    devices = domain.devices
-    yield from (one for one in devices.disks if one.target_bus == 'virtio')
-    yield from (one for one in devices.interfaces if one.model == 'virtio')
-    yield from (one for one in devices.controllers
-                if one.model == 'virtio-scsi')
-    yield from (one for one in devices.memballoons if one.model == 'virtio')
-    yield from devices.rngs
-    yield from devices.vsocks
+def _open_large(devices: devices_module.Devices) -> None:
+    """Let disks and interfaces use the memory that is not encrypted."""
+    for disk in devices.disks:
+        if disk.target_bus == 'virtio':
+            disk.driver_iommu = True
+    for interface in devices.interfaces:
+        if interface.model == 'virtio':
+            interface.driver_iommu = True
+    for controller in devices.controllers:
+        if controller.model == 'virtio-scsi':
+            controller.driver_iommu = True
+
+
+def _open_small(devices: devices_module.Devices) -> None:
+    """Let the other virtio devices do so."""
+    for balloon in devices.memballoons:
+        if balloon.model == 'virtio':
+            balloon.driver_iommu = True
+    for rng in devices.rngs:
+        rng.driver_iommu = True
+    for vsock in devices.vsocks:
+        vsock.driver_iommu = True

@@ -44,6 +44,7 @@ class Cpu(element.Element):
     maxphysaddr_mode = fields.Text('maxphysaddr/@mode')
     maxphysaddr_bits = fields.Integer('maxphysaddr/@bits')
     cache_mode = fields.Text('cache/@mode')
+    cache_level = fields.Integer('cache/@level')
     features = fields.Children(Feature)
     cells = fields.Children(Cell, 'numa')
 
@@ -53,6 +54,14 @@ class Vcpupin(element.Element):
 
     TAG = 'vcpupin'
     vcpu = fields.Integer('@vcpu')
+    cpuset = fields.CpuSet('@cpuset')
+
+
+class Iothreadpin(element.Element):
+    """Where one thread for input and output may run."""
+
+    TAG = 'iothreadpin'
+    iothread = fields.Integer('@iothread')
     cpuset = fields.CpuSet('@cpuset')
 
 
@@ -73,5 +82,6 @@ class Cputune(element.Element):
     period = fields.Integer('period')
     quota = fields.Integer('quota')
     vcpupins = fields.Children(Vcpupin)
+    iothreadpins = fields.Children(Iothreadpin)
     emulatorpin = fields.CpuSet('emulatorpin/@cpuset')
     vcpuscheds = fields.Children(Vcpusched)

@@ -10,6 +10,7 @@ from nova_libvirt_driver.xmlmodel import fields
 from nova_libvirt_driver.xmlmodel import memory
 from nova_libvirt_driver.xmlmodel import metadata
 from nova_libvirt_driver.xmlmodel import os
+from nova_libvirt_driver.xmlmodel import seclabel
 
 
 class Domain(element.Element):
@@ -31,8 +32,10 @@ class Domain(element.Element):
     vcpu_placement = fields.Text('vcpu/@placement')
     vcpu_cpuset = fields.CpuSet('vcpu/@cpuset')
     vcpu_current = fields.Integer('vcpu/@current')
+    iothreads = fields.Integer('iothreads')
     numatune = fields.Child('numatune', memory.Numatune)
     cputune = fields.Child('cputune', cpu.Cputune)
+    resource_partition = fields.Text('resource/partition')
     sysinfo = fields.Child('sysinfo', os.Sysinfo)
     os = fields.Child('os', os.Os)
     # Before "features", which hides the module of that name.
@@ -47,3 +50,4 @@ class Domain(element.Element):
     launch_security_type = fields.Text('launchSecurity/@type')
     launch_security_policy = fields.Text('launchSecurity/policy')
     devices = fields.Child('devices', devices.Devices)
+    seclabels = fields.Children(seclabel.Seclabel)

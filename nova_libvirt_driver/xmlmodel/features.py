@@ -29,6 +29,7 @@ class Features(element.Element):
     hyperv_runtime = fields.OnOff('hyperv/runtime/@state')
     hyperv_synic = fields.OnOff('hyperv/synic/@state')
     hyperv_stimer = fields.OnOff('hyperv/stimer/@state')
+    hyperv_stimer_direct = fields.OnOff('hyperv/stimer/direct/@state')
     hyperv_reset = fields.OnOff('hyperv/reset/@state')
     hyperv_vendor_id_state = fields.OnOff('hyperv/vendor_id/@state')
     hyperv_vendor_id = fields.Text('hyperv/vendor_id/@value')
@@ -36,6 +37,7 @@ class Features(element.Element):
     hyperv_reenlightenment = fields.OnOff('hyperv/reenlightenment/@state')
     hyperv_tlbflush = fields.OnOff('hyperv/tlbflush/@state')
     hyperv_ipi = fields.OnOff('hyperv/ipi/@state')
+    hyperv_evmcs = fields.OnOff('hyperv/evmcs/@state')
     tb_cache = fields.Size('tcg/tb-cache', 'MiB')
 
 
@@ -46,6 +48,7 @@ class Timer(element.Element):
     name = fields.Text('@name')
     tickpolicy = fields.Text('@tickpolicy')
     present = fields.YesNo('@present')
+    track = fields.Text('@track')
 
 
 class Clock(element.Element):

@@ -61,3 +61,5 @@ class Sysinfo(element.Element):
     type = fields.Text('@type')
     bios_entries = fields.Children(Entry, 'bios')
     system_entries = fields.Children(Entry, 'system')
+    baseboard_entries = fields.Children(Entry, 'baseBoard')
+    chassis_entries = fields.Children(Entry, 'chassis')

@@ -6,8 +6,18 @@ from nova_libvirt_driver.xmlmodel.devices import character
 from nova_libvirt_driver.xmlmodel.devices import controller
 from nova_libvirt_driver.xmlmodel.devices import disk
 from nova_libvirt_driver.xmlmodel.devices import graphics
+from nova_libvirt_driver.xmlmodel.devices import hostdev
+from nova_libvirt_driver.xmlmodel.devices import input
 from nova_libvirt_driver.xmlmodel.devices import interface
-from nova_libvirt_driver.xmlmodel.devices import other
+from nova_libvirt_driver.xmlmodel.devices import iommu
+from nova_libvirt_driver.xmlmodel.devices import memballoon
+from nova_libvirt_driver.xmlmodel.devices import redirdev
+from nova_libvirt_driver.xmlmodel.devices import rng
+from nova_libvirt_driver.xmlmodel.devices import sound
+from nova_libvirt_driver.xmlmodel.devices import tpm
+from nova_libvirt_driver.xmlmodel.devices import video
+from nova_libvirt_driver.xmlmodel.devices import vsock
+from nova_libvirt_driver.xmlmodel.devices import watchdog
 from nova_libvirt_driver.xmlmodel import element
 from nova_libvirt_driver.xmlmodel import fields
 
@@ -16,8 +26,6 @@ class Devices(element.Element):
     """The devices."""
 
     TAG = 'devices'
-    # Before "graphics", which hides the module of that name.
-    videos = fields.Children(graphics.Video)
     emulator = fields.Text('emulator')
     disks = fields.Children(disk.Disk)
     controllers = fields.Children(controller.Controller)
@@ -25,14 +33,15 @@ class Devices(element.Element):
     serials = fields.Children(character.Serial)
     consoles = fields.Children(character.Console)
     channels = fields.Children(character.Channel)
-    tpms = fields.Children(other.Tpm)
-    inputs = fields.Children(other.Input)
+    tpms = fields.Children(tpm.Tpm)
+    inputs = fields.Children(input.Input)
     graphics = fields.Children(graphics.Graphics)
-    sounds = fields.Children(other.Sound)
-    hostdevs = fields.Children(controller.Hostdev)
-    redirdevs = fields.Children(controller.Redirdev)
-    watchdogs = fields.Children(other.Watchdog)
-    memballoons = fields.Children(other.Memballoon)
-    rngs = fields.Children(other.Rng)
-    iommus = fields.Children(other.Iommu)
-    vsocks = fields.Children(other.Vsock)
+    videos = fields.Children(video.Video)
+    sounds = fields.Children(sound.Sound)
+    hostdevs = fields.Children(hostdev.Hostdev)
+    redirdevs = fields.Children(redirdev.Redirdev)
+    watchdogs = fields.Children(watchdog.Watchdog)
+    memballoons = fields.Children(memballoon.Memballoon)
+    rngs = fields.Children(rng.Rng)
+    iommus = fields.Children(iommu.Iommu)
+    vsocks = fields.Children(vsock.Vsock)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""Graphical consoles and cards."""
+"""Graphical consoles."""
 
 from nova_libvirt_driver.xmlmodel import element
 from nova_libvirt_driver.xmlmodel import fields
@@ -29,16 +29,3 @@ class Graphics(element.Element):
     clipboard_copypaste = fields.YesNo('clipboard/@copypaste')
     streaming_mode = fields.Text('streaming/@mode')
     image_compression = fields.Text('image/@compression')
-
-
-class Video(element.Element):
-    """A graphics card."""
-
-    TAG = 'video'
-    model = fields.Text('model/@type')
-    vram_kib = fields.Integer('model/@vram')
-    ram_kib = fields.Integer('model/@ram')
-    heads = fields.Integer('model/@heads')
-    primary = fields.YesNo('model/@primary')
-    driver_iommu = fields.OnOff('driver/@iommu')
-    alias = fields.Text('alias/@name')

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Devices of the host."""
+
+from nova_libvirt_driver.xmlmodel.devices import address
+from nova_libvirt_driver.xmlmodel import element
+from nova_libvirt_driver.xmlmodel import fields
+
+
+class Hostdev(element.Element):
+    """A device of the host."""
+
+    TAG = 'hostdev'
+    mode = fields.Text('@mode')
+    type = fields.Text('@type')
+    managed = fields.YesNo('@managed')
+    model = fields.Text('@model')
+    source_address = fields.Child('source/address', address.Address)
+    alias = fields.Text('alias/@name')
+    address = fields.Child('address', address.Address)

@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""USB devices that a console redirects."""
+
+from nova_libvirt_driver.xmlmodel import element
+from nova_libvirt_driver.xmlmodel import fields
+
+
+class Redirdev(element.Element):
+    """A USB device that is redirected."""
+
+    TAG = 'redirdev'
+    bus = fields.Text('@bus')
+    type = fields.Text('@type')
+    alias = fields.Text('alias/@name')

@@ -11,7 +11,9 @@ import libvirt
 
 from nova_libvirt_driver.configurators import builder
 from nova_libvirt_driver.configurators import inputs as inputs_module
+from nova_libvirt_driver.configurators import text
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.xmlmodel import domain as domain_module
 from tests.functional import base
 from tests.unit.configurators import base as golden
 from tests.unit.configurators import scenarios
@@ -84,6 +86,17 @@ class QemuTest(base.PrivateHostTestCase):
     def test_libvirt_refuses_what_is_said_to_be_impossible(self) -> None:
         for name, words in REFUSED.items():
             self.assertIn(words, self.refusal(name), name)
+
+    def test_libvirt_gives_the_metadata_back(self) -> None:
+        name = scenarios.SCENARIOS['metadata'].spec.metadata.display_name
+        domain = self.connection.defineXML(self.xml('metadata'))
+        self.addCleanup(domain.undefineFlags, _LEFT_BEHIND)
+
+        found = domain_module.Domain.parse(domain.XMLDesc()).instance
+
+        self.assertEqual(text.clean(name), found.display_name)
+        self.assertEqual('m1.large & <more>', found.flavor.name)
+        self.assertEqual(4, found.flavor.vcpus)
 
     def test_qemu_starts_the_guests(self) -> None:
         failed = {name: self.start_failure(name) for name in STARTED}

@@ -91,13 +91,18 @@ def _driver(
     element.driver_name = 'qemu'
     # Never left to QEMU, which would look at what the guest wrote.
     element.driver_type = disk.format
-    element.driver_cache = disk.cache or policy.disk_cachemodes.get(
-        disk.source.kind.value) or None
+    element.driver_cache = _cache(disk, policy) or None
     element.driver_io = disk.io or None
     element.driver_discard = disk.discard or (
         policy.discard if _is_writable(disk) else '') or None
     if disk.bus is Bus.VIRTIO:
         element.driver_queues = disk.queues
+
+
+def _cache(
+        disk: disk_spec.DiskSpec, policy: policy_spec.GuestPolicy) -> str:
+    return disk.cache or policy.disk_cachemodes.get(
+        disk.source.kind.value, '')
 
 
 def _is_writable(disk: disk_spec.DiskSpec) -> bool:
@@ -123,6 +128,10 @@ def _check(disk: disk_spec.DiskSpec, inputs: inputs_module.Inputs) -> None:
     for wrong, reason in _contradictions(disk):
         if wrong:
             raise exception.InvalidRequest(reason=f'{what} {reason}')
+    if disk.io == 'native' and _cache(
+            disk, inputs.policy) not in ('none', 'directsync'):
+        raise exception.InvalidRequest(
+            reason=f'{what} needs cache none or directsync for io native')
     checks.supported('disk bus', disk.bus,
                      inputs.host.capabilities.disk_buses)
     disk_source.check(disk)
@@ -150,9 +159,6 @@ def _contradictions(
         (iotune is not None and (
             _both(iotune, 'bytes_s') or _both(iotune, 'iops')),
          'has a limit in total and one for reading or writing'),
-        (disk.io == 'native' and disk.cache not in (
-            '', 'none', 'directsync'),
-         f'cannot have io native with cache {disk.cache}'),
     )
 
 

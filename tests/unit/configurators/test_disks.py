@@ -68,8 +68,19 @@ class DiskTest(base.DiskTestCase):
                 disk('hda', 'ide', queues=2), disk('vda', 'virtio', unit=1),
                 disk('vda', 'virtio', scsi_model='lsilogic'),
                 disk('vda', 'virtio', iotune=limit),
+                disk('vda', 'virtio', io='native'),
                 disk('vda', 'virtio', io='native', cache='writeback')):
             self.assertIn(wrong.target_dev, self.why(wrong))
+
+    def test_native_io_may_have_its_cache_mode_from_policy(self) -> None:
+        policy = policy_spec.GuestPolicy(
+            disk_cachemodes={'file': 'directsync'})
+
+        root = self.build_disks(
+            disk('vda', 'virtio', io='native'), policy=policy)
+
+        self.assertEqual('native', self.attribute(
+            root, 'devices/disk/driver', 'io'))
 
     def test_bus_that_the_machine_lacks_is_refused(self) -> None:
         self.assertIn('ide', self.refusal(

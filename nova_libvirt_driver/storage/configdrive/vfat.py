@@ -4,11 +4,11 @@
 
 from collections.abc import Mapping
 import os
-import subprocess
 import tempfile
 
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.storage.configdrive import limits
+from nova_libvirt_driver.storage import tool as tool_module
 
 LABEL = 'config-2'
 
@@ -18,15 +18,17 @@ _CLUSTER_BYTES = _SECTORS_PER_CLUSTER * 512
 _RESERVED_BYTES = 1024 * 1024
 """For both tables and the root folder."""
 _ROOT_ENTRIES = 512
-_TIMEOUT_S = 120
 # A name of 64 letters takes 6 entries, of 32 bytes each.
 _NAME_BYTES = 6 * 32
 
 
-def fill(path: str, files: Mapping[str, bytes]) -> None:
+def fill(
+        path: str, files: Mapping[str, bytes],
+        tool: tool_module.Tool) -> None:
     """Write a file system into a file.
 
-    A folder with a copy of the files is beside it for the time this takes.
+    A folder with a copy of the files is beside it for the time this takes;
+    its name begins with that of the file.
 
     :param files: contents by path, which :func:`limits.check` has allowed
     :raises InvalidRequest: they do not fit
@@ -35,15 +37,18 @@ def fill(path: str, files: Mapping[str, bytes]) -> None:
     """
     _check_room(files)
     os.truncate(path, _BYTES)
-    _run('dosfstools', 'mkfs.vfat', '-F', '16', '-n', LABEL,
-         '-s', str(_SECTORS_PER_CLUSTER), '-r', str(_ROOT_ENTRIES), path)
+    tool.run(['mkfs.vfat', '-F', '16', '-n', LABEL,
+              '-s', str(_SECTORS_PER_CLUSTER), '-r', str(_ROOT_ENTRIES),
+              path])
     with tempfile.TemporaryDirectory(
-            prefix='.files.', dir=os.path.dirname(path)) as folder:
+            prefix=f'{os.path.basename(path)}.',
+            dir=os.path.dirname(path)) as folder:
         _copy(folder, files)
         tops = sorted(os.listdir(folder))
         if tops:
-            _run('mtools', 'mcopy', '-Q', '-s', '-i', path,
-                 *(os.path.join(folder, top) for top in tops), '::/')
+            # Without -b: mtools 4.0.32 fails with it on a disk of this size.
+            tool.run(['mcopy', '-Q', '-s', '-i', path,
+                      *(os.path.join(folder, top) for top in tops), '::/'])
 
 
 def _check_room(files: Mapping[str, bytes]) -> None:
@@ -65,24 +70,3 @@ def _copy(folder: str, files: Mapping[str, bytes]) -> None:
     for path, content in files.items():
         with open(os.path.join(folder, path), 'xb') as file:
             file.write(content)
-
-
-def _run(package: str, *command: str) -> None:
-    """Run a tool to its end; nobody's settings apply to it."""
-    environment = {
-        'PATH': os.environ.get('PATH', os.defpath) + ':/usr/sbin:/sbin',
-        'LC_ALL': 'C', 'MTOOLSRC': os.devnull}
-    try:
-        subprocess.run(
-            command, env=environment, stdin=subprocess.DEVNULL,
-            capture_output=True, check=True, timeout=_TIMEOUT_S)
-    except FileNotFoundError as error:
-        raise exception.StorageFailure(
-            reason=f'{command[0]} is missing: install {package}',
-            path=command[0]) from error
-    except subprocess.SubprocessError as error:
-        output = (getattr(error, 'stderr', None) or b'').decode(
-            'utf-8', 'replace').strip()
-        raise exception.StorageFailure(
-            reason=f'{command[0]} failed: {output or error}',
-            path=command[-1]) from error

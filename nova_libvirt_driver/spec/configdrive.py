@@ -34,7 +34,8 @@ class ConfigDriveSpec:
 
     hostname: str = ''
     user_data: str = dataclasses.field(default='', repr=False)
-    """Text for cloud-init, handed on as it is."""
+    """Text for cloud-init, handed on as it is; bytes that are not UTF-8 are
+    lone surrogates, as ``surrogateescape`` makes them."""
     vendor_data: str = dataclasses.field(default='', repr=False)
     """JSON text of the operator's, empty for none."""
     public_keys: Mapping[str, str] = dataclasses.field(default_factory=dict)

@@ -131,7 +131,7 @@ class LayoutTest(base.TestCase):
         self.assertIn('project_id', meta_data(spec, '2015-10-15'))
 
     def test_user_data_are_handed_on_as_bytes(self) -> None:
-        data = b'\x1f\x8b\xff\0 caf\xc3\xa9'
+        data = b'\x1f\x8b\xff\0 na\xc3\xafve'
         spec = guest(user_data=data.decode('utf-8', 'surrogateescape'))
 
         files = made(spec)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import contextlib
 import dataclasses
 import difflib
+import inspect
 import os
 import sys
 import traceback
@@ -29,7 +30,7 @@ from nova_libvirt_driver.cli import exit_code
 from nova_libvirt_driver.cli import options
 from nova_libvirt_driver import version
 
-_DESCRIPTION = 'Look at one compute host, its libvirt and its guests.'
+_DESCRIPTION = 'Make guests on one compute host, and look after them.'
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -111,9 +112,10 @@ class Client(cliff_app.App):
         """Print the options and the commands."""
         self.parser.print_help(self.stdout)
         self.stdout.write('\ncommands:\n')
+        width = max(map(len, commands.COMMANDS))
         for name, place in sorted(self.command_manager):
             first, *_ = (place.load().__doc__ or '').splitlines() or ['']
-            self.stdout.write(f'  {name:<16}  {first.rstrip(".")}\n')
+            self.stdout.write(f'  {name:<{width}}  {first.rstrip(".")}\n')
 
     def _run(self, argv: list[str]) -> int:
         self.options, words = self.parser.parse_known_args(argv)
@@ -140,7 +142,13 @@ class Client(cliff_app.App):
             return errors.UsageError(
                 f'there is no option {words[0]}', f'{self.NAME} --help')
         text = ' '.join(words)
-        close = difflib.get_close_matches(text, commands.COMMANDS)
+        begun = [name for name in commands.COMMANDS
+                 if name.startswith(f'{text} ')]
+        if begun:
+            return errors.UsageError(
+                f'{text} is only the beginning of a command',
+                f'go on: {", ".join(begun)}')
+        close = difflib.get_close_matches(text, commands.COMMANDS, n=1)
         advice = [f'{self.NAME} {name}' for name in ('--help', *close)]
         return errors.UsageError(
             f'there is no command {text!r}', ' or '.join(advice))
@@ -164,6 +172,9 @@ def _raising(
 
     # Not by a subclass: the parsers are made by cliff.
     setattr(parser, 'error', refuse)
+    # The paragraphs of the descriptions are made by hand.
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description = inspect.cleandoc(parser.description or '')
     return parser
 
 

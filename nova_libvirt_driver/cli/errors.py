@@ -6,11 +6,15 @@ Everything that can end a command is described here. Tracebacks are not
 printed from here; ``--debug`` brings them.
 """
 
+from collections.abc import Iterator
+import contextlib
 import dataclasses
+from typing import ClassVar
 
 from oslo_config import cfg
 
 from nova_libvirt_driver.cli import exit_code
+from nova_libvirt_driver.cli import terminal
 from nova_libvirt_driver import exception
 
 ExitCode = exit_code.ExitCode
@@ -19,7 +23,15 @@ _UNCHANGED = 'nothing was changed'
 
 _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (exception.InvalidConfiguration, ExitCode.USAGE),
+    (exception.InstanceExists, ExitCode.CONFLICT),
+    (exception.InvalidRequest, ExitCode.USAGE),
     (exception.InstanceNotFound, ExitCode.NOT_FOUND),
+    (exception.ImageNotFound, ExitCode.NOT_FOUND),
+    (exception.WrongState, ExitCode.CONFLICT),
+    (exception.ForeignDomain, ExitCode.CONFLICT),
+    (exception.ConsoleUnavailable, ExitCode.CONFLICT),
+    (exception.AgentUnavailable, ExitCode.CONFLICT),
+    (exception.WaitTimeout, ExitCode.TIMED_OUT),
     (exception.CallTimeout, ExitCode.TIMED_OUT),
     (exception.HypervisorUnavailable, ExitCode.UNREACHABLE),
     (exception.CallBudgetExhausted, ExitCode.UNREACHABLE),
@@ -27,28 +39,42 @@ _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
 )
 
 
-class UsageError(Exception):
-    """The command line, or a file it names, cannot be used.
+class ClientError(Exception):
+    """What the client itself finds wrong.
 
-    :param message: what is wrong with it
+    :param message: what is wrong
     :param next_step: what to type or to do instead
     """
 
-    def __init__(self, message: str, next_step: str) -> None:
-        super().__init__(message)
-        self.next_step = next_step
-
-
-class WaitTimeout(Exception):
-    """What the command waited for did not come in time.
-
-    :param message: what did not come
-    :param next_step: how to wait longer, or for something else
-    """
+    code: ClassVar[ExitCode] = ExitCode.FAILED
 
     def __init__(self, message: str, next_step: str) -> None:
         super().__init__(message)
         self.next_step = next_step
+
+
+class UsageError(ClientError):
+    """The command line, or a file it names, cannot be used."""
+
+    code = ExitCode.USAGE
+
+
+class NotFound(ClientError):
+    """There is nothing of that name."""
+
+    code = ExitCode.NOT_FOUND
+
+
+class Conflict(ClientError):
+    """It cannot be done with what is there."""
+
+    code = ExitCode.CONFLICT
+
+
+class WaitTimeout(ClientError):
+    """What the command waited for did not come in time."""
+
+    code = ExitCode.TIMED_OUT
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -76,16 +102,37 @@ def describe(error: BaseException, tried: str = '') -> Report:
 
     :param tried: what the command was doing
     """
+    report = _described(error, tried)
+    notes = getattr(error, '__notes__', ())
+    if not notes:
+        return report
+    return dataclasses.replace(report, state='; '.join(notes))
+
+
+@contextlib.contextmanager
+def state(text: str) -> Iterator[None]:
+    """Say how things stand when something goes wrong within.
+
+    :param text: what is told instead of "nothing was changed"
+    """
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(text)
+        raise
+
+
+def _described(error: BaseException, tried: str) -> Report:
     if isinstance(error, KeyboardInterrupt):
         return Report('interrupted', ExitCode.INTERRUPTED, tried)
     if isinstance(error, exception.DriverError):
         return Report(str(error), _code(error), tried,
                       next_step=error.next_step)
     if isinstance(error, UsageError):
-        return Report(str(error), ExitCode.USAGE, state='',
+        return Report(str(error), error.code, state='',
                       next_step=error.next_step)
-    if isinstance(error, WaitTimeout):
-        return Report(str(error), ExitCode.TIMED_OUT, tried,
+    if isinstance(error, ClientError):
+        return Report(str(error), error.code, tried,
                       next_step=error.next_step)
     if isinstance(error, cfg.Error):
         return _configuration(error)
@@ -135,4 +182,4 @@ def _os_error(error: OSError) -> str:
 
 
 def _one_line(text: str) -> str:
-    return ' '.join(text.split())
+    return terminal.plain(' '.join(text.split()))

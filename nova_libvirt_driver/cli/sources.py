@@ -9,7 +9,10 @@ client of the service the message bus.
 import argparse
 from collections.abc import Iterator
 import contextlib
+import os
 from typing import TYPE_CHECKING
+
+from oslo_config import cfg
 
 from nova_libvirt_driver.cli import configuration
 from nova_libvirt_driver import ports
@@ -17,8 +20,10 @@ from nova_libvirt_driver import ports
 if TYPE_CHECKING:
     from nova_libvirt_driver.compute import rpc_client
     from nova_libvirt_driver import driver as driver_module
+    from nova_libvirt_driver.images import local as local_images
 
 _TIMEOUT_S = 10.0
+_IMAGES = 'images'
 
 
 def driver(*, read_only: bool = True) -> 'driver_module.LibvirtDriver':
@@ -30,18 +35,36 @@ def driver(*, read_only: bool = True) -> 'driver_module.LibvirtDriver':
     """
     from nova_libvirt_driver import driver as driver_module
 
-    virtapi = ports.VirtAPI(ports.NullNotifier(), ports.NullServiceState())
+    virtapi = ports.VirtAPI(
+        ports.NullNotifier(), ports.NullServiceState(),
+        images=images(cfg.CONF))
     return driver_module.LibvirtDriver(virtapi, read_only=read_only)
+
+
+def images(conf: cfg.ConfigOpts) -> 'local_images.LocalImages':
+    """Return the images of this host; they need not be there yet."""
+    from nova_libvirt_driver.images import local as local_images
+
+    return local_images.LocalImages(os.path.join(conf.state_path, _IMAGES))
 
 
 @contextlib.contextmanager
 def local(
-        arguments: argparse.Namespace,
+        arguments: argparse.Namespace, *, read_only: bool = True,
         ) -> Iterator['driver_module.LibvirtDriver']:
-    """Lend a read-only driver for this host."""
+    """Lend a driver for this host.
+
+    :param read_only: False is for verbs, which a driver begins with its
+        ``init_host``
+    :raises HypervisorUnavailable: for verbs, libvirt cannot be used now
+    """
     conf = configuration.load(arguments)
-    made = driver()
+    made = driver(read_only=read_only)
     try:
+        if not read_only:
+            # Raises unless libvirt can be reached now.
+            made.get_host_facts()
+            made.init_host(conf.host)
         yield made
     finally:
         made.cleanup_host(conf.host)

@@ -71,3 +71,7 @@ class InstanceSummary:
     """Virtual CPUs, None when libvirt did not say."""
     memory_mib: int | None = None
     """Memory in MiB, None when libvirt did not say."""
+    owned: bool = True
+    """It is ours; what is not is never touched."""
+    display_name: str = ''
+    """Name that its user gave it, empty when it has none."""

@@ -47,6 +47,24 @@ class UsageTest(base.ClientTestCase):
             '  Next:  nova-libvirt --help or nova-libvirt server list\n',
             result.stderr)
 
+    def test_half_a_command_gets_its_other_halves(self) -> None:
+        result = self.run_client('service')
+
+        self.assertEqual(2, result.code)
+        self.assertEqual(
+            'Error: service is only the beginning of a command\n'
+            '  Next:  go on: service disable, service enable, service show\n',
+            result.stderr)
+
+    def test_every_command_about_guests_has_an_example(self) -> None:
+        for name in commands.COMMANDS:
+            if name.split()[0] in ('flavor', 'image', 'server'):
+                with self.subTest(name=name):
+                    shown = self.run_client('help', *name.split()).stdout
+
+                    self.assertIn(f'Example: nova-libvirt {name}',
+                                  ' '.join(shown.split()))
+
     def test_an_unknown_option_is_named(self) -> None:
         for words in (('--nope', 'version'), ('version', '--nope')):
             with self.subTest(words=words):
@@ -102,5 +120,6 @@ class UsageTest(base.ClientTestCase):
         self.assertEqual(0, result.code)
         self.assertIn('complete -F _nova_libvirt nova-libvirt',
                       result.stdout)
-        self.assertIn("cmds_server='list'", result.stdout)
+        self.assertRegex(
+            result.stdout, r"cmds_server='console create .* list ")
         self.assertIn('--follow', result.stdout)

@@ -37,6 +37,19 @@ class DescribeTest(base.TestCase):
             (exception.OperationRefused(tried='x', reason='y'), 1),
             (exception.UnsupportedOperation(tried='x', reason='y'), 1),
             (exception.RemoteError(host='h1', reason='x'), 5),
+            (exception.InvalidRequest(reason='x'), 2),
+            (exception.FlavorTooSmall(image='a', needed='x', given='y'), 2),
+            (exception.InstanceExists(instance='a', host='h1'), 4),
+            (exception.WrongState(tried='x', instance='a', state='y'), 4),
+            (exception.ForeignDomain(instance='a', host='h1'), 4),
+            (exception.ConsoleUnavailable(instance='a', kind='vnc'), 4),
+            (exception.AgentUnavailable(instance='a'), 4),
+            (exception.ImageNotFound(image='a'), 3),
+            (exception.ImageRefused(image='a', reason='x'), 1),
+            (exception.StorageFailure(reason='x'), 1),
+            (exception.WaitTimeout(awaited='x', timeout_s=1), 6),
+            (errors.NotFound('x', 'y'), 3),
+            (errors.Conflict('x', 'y'), 4),
             (errors.UsageError('x', 'y'), 2),
             (errors.WaitTimeout('x', 'y'), 6),
             (cfg.NoSuchOptError('x'), 2),
@@ -75,3 +88,19 @@ class DescribeTest(base.TestCase):
             ValueError("No recognized column names in ['x']."))
 
         self.assertEqual(2, report.code)
+
+    def test_the_state_is_the_one_that_was_told(self) -> None:
+        def fail() -> None:
+            with errors.state('one is done'), errors.state('two is not'):
+                raise exception.StorageFailure(reason='full')
+
+        error = self.assertRaises(exception.StorageFailure, fail)
+
+        self.assertEqual('two is not; one is done',
+                         errors.describe(error).state)
+
+    def test_names_cannot_move_the_cursor(self) -> None:
+        error = exception.ImageNotFound(image='\x1b[2Jx\x9b1A')
+
+        self.assertEqual('Error: image x was not found',
+                         errors.describe(error).lines()[0])

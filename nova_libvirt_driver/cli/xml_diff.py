@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""The difference between a domain that runs and its definition.
+
+Both are brought into one order, and what libvirt adds to every domain that
+runs (names of taps, chosen ports, labels) is left out. Text in, text out.
+"""
+
+from collections.abc import Iterator
+from collections.abc import Sequence
+import dataclasses
+import difflib
+import re
+
+from lxml import etree
+
+_CONTEXT = 3
+
+# What libvirt adds when a domain starts, as tags and as attributes.
+_ADDED_TAGS = frozenset({'alias', 'seclabel', 'backingStore', 'mirror'})
+_ADDED = frozenset({
+    ('domain', 'id'), ('console', 'tty'), ('disk/source', 'index'),
+    ('interface/target', 'dev'), ('channel/target', 'state'),
+    ('nvram', 'template'), ('hostdev/source', 'index')})
+
+# Paths below "domain" of what libvirt can change while a guest runs.
+_LIVE = re.compile(
+    r'(metadata|title|description|currentMemory|memtune|blkiotune|cputune'
+    r'|devices/disk/iotune|devices/interface/(bandwidth|link|filterref)'
+    r'|devices/memballoon/stats)(/.*)?')
+
+# A CPU that stands for another one is replaced by that at the start.
+_STANDING_FOR = ('host-model', 'maximum')
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Line:
+    text: str
+    path: str
+
+
+def is_live(xml: str) -> bool:
+    """Say whether it is the XML of a guest that runs."""
+    return _parse(xml).get('id') is not None
+
+
+def diff(running: str, defined: str) -> Iterator[str]:
+    """Yield the lines of a unified diff; none when there is no difference.
+
+    :param running: XML of the domain as it runs
+    :param defined: XML of what its next start makes
+    """
+    old, new = _parse(running), _parse(defined)
+    for domain in (old, new):
+        _strip(domain)
+    _forget_chosen(old, new)
+    before, after = list(_lines(old, '', 0)), list(_lines(new, '', 0))
+    matcher = difflib.SequenceMatcher(
+        None, [line.text for line in before], [line.text for line in after],
+        autojunk=False)
+    for group in matcher.get_grouped_opcodes(_CONTEXT):
+        yield (f'@@ -{group[0][1] + 1},{group[-1][2] - group[0][1]} '
+               f'+{group[0][3] + 1},{group[-1][4] - group[0][3]} @@')
+        for kind, start, end, new_start, new_end in group:
+            if kind == 'equal':
+                yield from (f' {line.text}' for line in before[start:end])
+                continue
+            yield from _marked('-', before[start:end])
+            yield from _marked('+', after[new_start:new_end])
+
+
+def _marked(sign: str, lines: Sequence[_Line]) -> Iterator[str]:
+    for line in lines:
+        mark = '(live)' if _LIVE.fullmatch(line.path) else '(reboot)'
+        yield f'{sign}{line.text}  {mark}'
+
+
+def _strip(domain: etree._Element) -> None:
+    """Take away what libvirt adds to a domain that runs."""
+    for element in list(domain.iter('*')):
+        parent = element.getparent()
+        if parent is not None and element.tag in _ADDED_TAGS:
+            parent.remove(element)
+            continue
+        for place in _places(element):
+            for name in list(element.attrib):
+                if (place, name) in _ADDED:
+                    del element.attrib[name]
+        if not _has_content(element) and element.tag in (
+                'target', 'nvram') and parent is not None:
+            parent.remove(element)
+
+
+def _places(element: etree._Element) -> tuple[str, ...]:
+    parent = element.getparent()
+    if parent is None:
+        return (str(element.tag),)
+    return str(element.tag), f'{parent.tag}/{element.tag}'
+
+
+def _forget_chosen(running: etree._Element, defined: etree._Element) -> None:
+    """Take away what the definition leaves to libvirt."""
+    for graphics, planned in _pairs(running, defined, 'devices/graphics'):
+        if planned.get('autoport') == 'yes':
+            for name in ('port', 'tlsPort', 'websocket'):
+                graphics.attrib.pop(name, '')
+                planned.attrib.pop(name, '')
+    for tag in ('serial', 'console', 'channel'):
+        for port, planned in _pairs(running, defined, f'devices/{tag}'):
+            source = port.find('source')
+            if source is not None and planned.find('source') is None:
+                port.remove(source)
+    model = defined.find('cpu')
+    if model is not None and model.get('mode') in _STANDING_FOR:
+        for domain in (running, defined):
+            for cpu in domain.findall('cpu'):
+                domain.remove(cpu)
+
+
+def _pairs(
+        running: etree._Element, defined: etree._Element, path: str
+        ) -> Iterator[tuple[etree._Element, etree._Element]]:
+    return zip(running.findall(path), defined.findall(path))
+
+
+def _lines(
+        element: etree._Element, path: str, depth: int) -> Iterator[_Line]:
+    """Yield an element in lines; its children are in a fixed order."""
+    indent = '  ' * depth
+    name = etree.QName(element).localname
+    attributes = ''.join(
+        f' {key}={_quoted(element.get(key, ""))}'
+        for key in sorted(map(str, element.keys())))
+    text = (element.text or '').strip()
+    children = sorted(element, key=_order)
+    if not children:
+        body = f'>{_escaped(text)}</{name}>' if text else '/>'
+        yield _Line(f'{indent}<{name}{attributes}{body}', path)
+        return
+    yield _Line(f'{indent}<{name}{attributes}>', path)
+    for child in children:
+        tag = etree.QName(child).localname
+        yield from _lines(child, f'{path}/{tag}'.lstrip('/'), depth + 1)
+    yield _Line(f'{indent}</{name}>', path)
+
+
+def _order(element: etree._Element) -> tuple[str, ...]:
+    """Return what sorts an element: its kind, its name, then all of it."""
+    target = element.find('target')
+    name = '' if target is None else target.get('dev', '')
+    mac = element.find('mac')
+    address = '' if mac is None else mac.get('address', '')
+    return (etree.QName(element).localname, name, address,
+            etree.tostring(element, method='c14n2').decode())
+
+
+def _has_content(element: etree._Element) -> bool:
+    return bool(len(element) or element.attrib
+                or (element.text or '').strip())
+
+
+def _quoted(value: str) -> str:
+    return "'" + _escaped(value).replace("'", '&apos;') + "'"
+
+
+def _escaped(text: str) -> str:
+    return ' '.join(text.split()).replace('&', '&amp;').replace('<', '&lt;')
+
+
+def _parse(xml: str) -> etree._Element:
+    return etree.fromstring(xml.encode(), etree.XMLParser(
+        resolve_entities=False, no_network=True, remove_comments=True,
+        remove_pis=True, remove_blank_text=True))

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+
+import os
+import pathlib
+import subprocess
+import sys
+
+from nova_libvirt_driver.spec import image as image_spec
+from nova_libvirt_driver.storage import file_lock
+from tests.unit.storage import test_image_cache
+
+CHILD = '''
+import sys, time
+from nova_libvirt_driver import ports
+from nova_libvirt_driver.testing import fake_images
+from tests.unit.storage import test_image_cache
+images = fake_images.MemoryImages()
+image = images.add(b'x' * 300000, id='killed')
+def hang():
+    images.faults.before_chunk = lambda: (
+        print('begun', flush=True), time.sleep(600))
+images.faults.before_chunk = hang
+cache = test_image_cache.make(sys.argv[1])
+cache.using(image.id, images, ports.NullProgress()).__enter__()
+'''
+
+
+class SweepTest(test_image_cache.CacheTest):
+
+    def _aged(self, content: bytes = b'x') -> image_spec.CachedImage:
+        cached = self.use(self.images.add(content))
+        os.utime(cached.path, (0, 0))
+        return cached
+
+    def test_what_nobody_used_for_long_goes(self) -> None:
+        old, used, fresh = (
+            self._aged(), self._aged(), self.use(self.images.add(b'y')))
+
+        self.assertEqual([old.path], self.cache.sweep({used.path}))
+
+        left = [name for name in self.files() if '/' not in name]
+        self.assertEqual(
+            sorted(os.path.basename(path) + end for path in (
+                used.path, fresh.path) for end in ('', '.json')), left)
+        self.assertEqual([], self.cache.sweep({used.path}))
+
+    def test_what_is_used_now_stays(self) -> None:
+        image = self.images.add(b'x')
+        with self.cache.using(
+                image.id, self.images, test_image_cache.QUIET) as cached:
+            os.utime(cached.path, (0, 0))
+
+            self.assertEqual([], test_image_cache.make(
+                self.root).sweep(set()))
+            self.assertTrue(os.path.exists(cached.path))
+
+        self.assertEqual([cached.path], self.cache.sweep(set()))
+        self.assertEqual([], self.files())
+
+    def test_use_makes_young(self) -> None:
+        image = self.images.add(b'x')
+        os.utime(self.use(image).path, (0, 0))
+
+        self.use(image)
+
+        self.assertEqual([], self.cache.sweep(set()))
+
+    def test_what_is_no_image_of_ours_stays(self) -> None:
+        self.folder.mkdir()
+        outside = pathlib.Path(self.root, 'outside')
+        outside.touch()
+        os.utime(outside, (0, 0))
+        (self.folder / ('a' * 40)).symlink_to(outside)
+        for name in ('swap_100', f'{"b" * 40}_20', 'ephemeral_1_default'):
+            (self.folder / name).touch()
+            os.utime(self.folder / name, (0, 0))
+
+        self.assertEqual([], self.cache.sweep(set()))
+
+        self.assertEqual(4, len(list(self.folder.iterdir())) - 1)
+
+    def test_without_a_cache_there_is_nothing_to_do(self) -> None:
+        self.assertEqual([], self.cache.sweep(set()))
+        self.assertEqual([], self.cache.sweep_temporaries())
+
+    def test_what_a_killed_process_left_goes(self) -> None:
+        child = subprocess.Popen(
+            [sys.executable, '-c', CHILD, self.root],
+            stdout=subprocess.PIPE)
+        self.addCleanup(child.wait)
+        self.addCleanup(child.kill)
+        assert child.stdout is not None
+        self.addCleanup(child.stdout.close)
+        self.assertEqual(b'begun\n', child.stdout.readline())
+        [part] = self.folder.glob('*.part')
+
+        self.assertEqual([], self.cache.sweep_temporaries())
+        child.kill()
+        child.wait()
+        self.assertEqual([str(part)], self.cache.sweep_temporaries())
+
+        self.assertEqual([], self.files())
+        self.assertTrue(self.use(
+            self.images.add(b'x', id='killed')).fetched)
+
+    def test_a_temporary_that_someone_fills_stays(self) -> None:
+        self.folder.mkdir()
+        path = str(self.folder / 'x.1.part')
+        lock = file_lock.try_lock(path)
+        assert lock is not None
+
+        self.assertEqual([], self.cache.sweep_temporaries())
+        os.close(lock)
+
+        self.assertEqual([path], self.cache.sweep_temporaries())

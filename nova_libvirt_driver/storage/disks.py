@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""The disks of an instance: made, recorded, and made larger.
+
+Each disk is in the record before it is there. When it cannot be made,
+neither stays.
+"""
+
+from collections.abc import Iterator
+import contextlib
+import os
+import re
+
+from nova_libvirt_driver import exception
+from nova_libvirt_driver import ports
+from nova_libvirt_driver.spec import disk as disk_spec
+from nova_libvirt_driver.spec import image as image_spec
+from nova_libvirt_driver.spec import policy as policy_spec
+from nova_libvirt_driver.storage import folder as folder_module
+from nova_libvirt_driver.storage import image_fetch
+from nova_libvirt_driver.storage import qemu_img as qemu_img_module
+from nova_libvirt_driver.storage import record
+from nova_libvirt_driver.storage import tool as tool_module
+
+_MIB, _GIB = 1 << 20, 1 << 30
+_RAW, _QCOW2 = policy_spec.ImageBackend.RAW, policy_spec.ImageBackend.QCOW2
+# Program and its options, that for the label last; longest label.
+_FILE_SYSTEMS = {
+    'vfat': (('mkfs.vfat', '-n'), 11),
+    'ext2': (('mkfs.ext4', '-q', '-F', '-t', 'ext2', '-L'), 16),
+    'ext3': (('mkfs.ext4', '-q', '-F', '-t', 'ext3', '-L'), 16),
+    'ext4': (('mkfs.ext4', '-q', '-F', '-t', 'ext4', '-L'), 16),
+    'swap': (('mkswap', '-f', '-L'), 15)}
+_LABEL = re.compile(r'[A-Za-z0-9][A-Za-z0-9_.-]*')
+
+
+class Disks:
+    """Makes disks in the folders of instances."""
+
+    def __init__(
+            self, policy: policy_spec.StoragePolicy,
+            qemu_img: qemu_img_module.QemuImg,
+            tool: tool_module.Tool) -> None:
+        self._policy = policy
+        self._qemu_img = qemu_img
+        self._tool = tool
+
+    def make_root(
+            self, folder: folder_module.InstanceFolder,
+            cached: image_spec.CachedImage, size_bytes: int, *,
+            image_id: str = '',
+            progress: ports.Progress | None = None) -> None:
+        """Make the root disk from an image; raw ones are copied.
+
+        :param size_bytes: 0 for the image's size
+        :param image_id: for messages
+        :raises FlavorTooSmall: the image's disk is larger than that, or
+            than the host's limit
+        :raises StorageFailure: it cannot be made
+        """
+        self._make_from_image(
+            folder, folder.disk, cached,
+            self._root_size(cached, size_bytes, image_id),
+            progress or ports.NullProgress())
+
+    def make_rescue(
+            self, folder: folder_module.InstanceFolder,
+            cached: image_spec.CachedImage, *, image_id: str = '',
+            progress: ports.Progress | None = None) -> None:
+        """Make the disk that a rescued guest starts from.
+
+        :raises FlavorTooSmall: the image's disk is larger than the host's
+            limit
+        :raises StorageFailure: it cannot be made
+        """
+        self._make_from_image(
+            folder, folder.rescue_disk, cached,
+            self._root_size(cached, 0, image_id),
+            progress or ports.NullProgress())
+
+    def make_blank(
+            self, path: str, folder: folder_module.InstanceFolder,
+            size_bytes: int) -> None:
+        """Make an empty disk.
+
+        :raises StorageFailure: it cannot be made
+        """
+        with _recorded(folder, path, self._policy.backend):
+            self._qemu_img.create(path, self._policy.backend, size_bytes)
+
+    def make_ephemeral(
+            self, folder: folder_module.InstanceFolder, number: int,
+            wanted: disk_spec.LocalDisk) -> None:
+        """Make a raw disk with a file system and without partitions.
+
+        :param number: counts from 0
+        :raises InvalidRequest: there is no such file system or label
+        :raises StorageFailure: it cannot be made
+        """
+        self._make_formatted(
+            folder, folder.ephemeral(number), wanted,
+            wanted.filesystem or self._policy.ephemeral_filesystem,
+            wanted.label or f'ephemeral{number}')
+
+    def make_swap(
+            self, folder: folder_module.InstanceFolder,
+            wanted: disk_spec.LocalDisk) -> None:
+        """Make a raw disk that is ready to be swap space.
+
+        :raises InvalidRequest: there can be no such label
+        :raises StorageFailure: it cannot be made
+        """
+        self._make_formatted(
+            folder, folder.swap, wanted, 'swap', wanted.label or 'swap')
+
+    def resize(self, path: str, format: str, size_bytes: int) -> None:
+        """Make a disk larger; nothing to do when it has that size.
+
+        :raises InvalidRequest: it is larger already
+        :raises StorageFailure: it cannot be made larger; it may be in use
+        """
+        before = self._qemu_img.info(path, format).virtual_size_bytes
+        if size_bytes < before:
+            raise exception.InvalidRequest(
+                reason=f'{path} has {image_fetch.gib(before)} and cannot '
+                f'become smaller ({image_fetch.gib(size_bytes)})')
+        if size_bytes > before:
+            self._qemu_img.resize(path, format, size_bytes)
+
+    def _root_size(
+            self, cached: image_spec.CachedImage, size_bytes: int,
+            image_id: str) -> int:
+        limit = size_bytes or self._policy.image_max_gib * _GIB
+        if cached.virtual_size_bytes > limit:
+            raise exception.FlavorTooSmall(
+                image=image_id or os.path.basename(cached.path),
+                needed=image_fetch.gib(cached.virtual_size_bytes),
+                given=image_fetch.gib(limit))
+        return size_bytes or cached.virtual_size_bytes
+
+    def _make_from_image(
+            self, folder: folder_module.InstanceFolder, path: str,
+            cached: image_spec.CachedImage, size_bytes: int,
+            progress: ports.Progress) -> None:
+        with _recorded(folder, path, self._policy.backend):
+            if self._policy.backend is _QCOW2:
+                self._qemu_img.create_overlay(
+                    path, cached.path, cached.format, size_bytes)
+                return
+            self._qemu_img.convert(
+                cached.path, cached.format, path, _RAW, progress=progress)
+            with _removed_on_failure(path):
+                if size_bytes > self._qemu_img.info(
+                        path, _RAW).virtual_size_bytes:
+                    self._qemu_img.resize(path, _RAW, size_bytes)
+
+    def _make_formatted(
+            self, folder: folder_module.InstanceFolder, path: str,
+            wanted: disk_spec.LocalDisk, file_system: str,
+            label: str) -> None:
+        line = _format_line(file_system, label)
+        with _recorded(folder, path, _RAW):
+            self._qemu_img.create(path, _RAW, wanted.size_mib * _MIB)
+            with _removed_on_failure(path):
+                self._tool.run([*line, path],
+                               cpu_s=self._policy.tool_convert_cpu_s)
+
+
+def _format_line(file_system: str, label: str) -> list[str]:
+    if file_system not in _FILE_SYSTEMS:
+        raise exception.InvalidRequest(
+            reason=f'there is no file system {file_system!r} for disks, only '
+            + ', '.join(_FILE_SYSTEMS))
+    options, longest = _FILE_SYSTEMS[file_system]
+    if len(label) > longest or not _LABEL.fullmatch(label):
+        raise exception.InvalidRequest(
+            reason=f'a {file_system} file system cannot have the label '
+            f'{label!r}: {longest} letters, digits, _ . - at the most')
+    return [*options, label]
+
+
+@contextlib.contextmanager
+def _recorded(
+        folder: folder_module.InstanceFolder, path: str,
+        format: str) -> Iterator[None]:
+    # What exists keeps its record.
+    if os.path.lexists(path):
+        raise exception.StorageFailure(
+            reason=f'{path} exists already', path=path)
+    record.write(folder.disk_info, path, str(format))
+    try:
+        yield
+    except BaseException:
+        record.forget(folder.disk_info, path)
+        raise
+
+
+@contextlib.contextmanager
+def _removed_on_failure(path: str) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        raise

@@ -20,9 +20,6 @@ class Character(element.Element):
     log_file = fields.Text('log/@file')
     log_append = fields.OnOff('log/@append')
     target_type = fields.Text('target/@type')
-    target_port = fields.Integer('target/@port')
-    target_name = fields.Text('target/@name')
-    target_model = fields.Text('target/model/@name')
     alias = fields.Text('alias/@name')
 
 
@@ -30,12 +27,15 @@ class Serial(Character):
     """A serial port."""
 
     TAG = 'serial'
+    target_port = fields.Integer('target/@port')
+    target_model = fields.Text('target/model/@name')
 
 
 class Console(Character):
     """The console that a guest prints to."""
 
     TAG = 'console'
+    target_port = fields.Integer('target/@port')
     tty = fields.Text('@tty')
 
 
@@ -43,5 +43,6 @@ class Channel(Character):
     """A private channel between guest and host."""
 
     TAG = 'channel'
+    target_name = fields.Text('target/@name')
     target_state = fields.Text('target/@state')
     address = fields.Child('address', address.Address)

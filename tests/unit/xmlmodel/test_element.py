@@ -75,6 +75,13 @@ class ElementTest(base.TestCase):
         for text in ('<network/>', 'no XML', '<domain>'):
             self.assertRaises(ValueError, domain.Domain.parse, text)
 
+    def test_an_encoding_that_is_declared_does_not_matter(self) -> None:
+        made = domain.Domain.parse(
+            '<?xml version="1.0" encoding="iso-8859-1"?>'
+            '<domain><name>\u00e9\u20ac</name></domain>')
+
+        self.assertEqual('\u00e9\u20ac', made.name)
+
     def test_a_document_type_is_refused(self) -> None:
         for doctype in ('<!DOCTYPE domain>',
                         '<!DOCTYPE d SYSTEM "http://192.0.2.1/d.dtd">',
@@ -93,3 +100,65 @@ class ElementTest(base.TestCase):
         error = self.assertRaises(ValueError, domain.Domain.parse, evil)
 
         self.assertNotIn('aaaa', str(error))
+
+
+class WritingTest(base.TestCase):
+
+    def test_nothing_is_touched_when_it_need_not_be_pretty(self) -> None:
+        text = ('<domain>\n\t<!-- one --><name>a</name>  <?two three?>\n'
+                '<metadata><m:x xmlns:m="urn:m">b <m:y/> c</m:x></metadata>'
+                '<devices>\n</devices></domain>')
+        made = domain.Domain.parse(text)
+
+        made.to_xml()
+        made.canonical()
+
+        self.assertEqual(text, made.to_xml(pretty=False))
+
+    def test_a_part_is_written_without_what_is_around_it(self) -> None:
+        made = domain.Domain.parse(STRANGE)
+
+        text = made.devices.disks[1].to_xml(pretty=False)
+
+        self.assertEqual(
+            '<disk type="file"><source file="/two"/></disk>', text)
+
+    def test_a_part_that_is_not_there_is_written_but_not_made(self) -> None:
+        made = domain.Domain()
+
+        self.assertEqual('<os/>\n', made.os.to_xml())
+        self.assertEqual('<domain/>\n', made.to_xml())
+
+    def test_white_space_says_nothing(self) -> None:
+        one = domain.Domain.parse('<domain><os><kernel>k</kernel></os>'
+                                  '<name>n</name></domain>')
+        two = domain.Domain.parse('<domain>\n <os>\n  <kernel>k</kernel>'
+                                  '\n\n </os><name>n</name>\n</domain>')
+
+        self.assertEqual(one.canonical(), two.canonical())
+
+    def test_order_of_attributes_says_nothing_but_values_do(self) -> None:
+        one, two, three = (
+            domain.Domain.parse(f'<domain {attributes}/>').canonical()
+            for attributes in ('id="1" type="a"', 'type="a" id="1"',
+                               'type="a" id="2"'))
+
+        self.assertEqual(one, two)
+        self.assertNotEqual(one, three)
+
+    def test_the_last_device_leaves_no_white_space(self) -> None:
+        made = domain.Domain.parse(
+            '<domain>\n  <devices>\n    <disk/>\n  </devices>\n</domain>')
+
+        made.devices.disks.clear()
+
+        self.assertEqual('<domain/>', made.to_xml(pretty=False))
+
+    def test_the_namespace_is_declared_once(self) -> None:
+        made = domain.Domain()
+        flavor = made.instance.flavor
+        for name in ('one', 'two'):
+            flavor.extra_specs.add().name = name
+        made.instance.ports.add().ips.add().address = '192.0.2.1'
+
+        self.assertEqual(1, made.to_xml().count('xmlns:nova='))

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""What the model writes is what libvirt's own schema describes."""
+
+import functools
+
+from lxml import etree
+
+from nova_libvirt_driver.xmlmodel import domain
+from nova_libvirt_driver.xmlmodel import fields
+from tests import base
+from tests.unit.xmlmodel import kinds
+from tests.unit.xmlmodel import maximal
+
+_SCHEMA = '/usr/share/libvirt/schemas/domain.rng'
+
+
+@functools.cache
+def schema() -> etree.RelaxNG:
+    return etree.RelaxNG(etree.parse(_SCHEMA))
+
+
+class SchemaTest(base.TestCase):
+
+    def test_a_domain_with_everything_is_valid(self) -> None:
+        node = etree.fromstring(maximal.build().to_xml().encode())
+
+        valid = schema().validate(node)
+
+        self.assertTrue(valid, str(schema().error_log))
+
+    def test_it_has_a_value_in_every_declared_field(self) -> None:
+        declared = {
+            f'{kind.__name__}.{name}' for kind, name, _ in kinds.declared(
+                (fields.Field, fields.Child, fields.Children))}
+
+        self.assertEqual(
+            set(), declared - set(kinds.used(maximal.build())))
+
+    def test_no_two_kinds_have_one_name(self) -> None:
+        names = [kind.__name__ for kind in kinds.all_kinds()]
+        self.assertEqual(sorted(set(names)), sorted(names))
+
+    def test_it_is_the_same_when_it_is_read_again(self) -> None:
+        made = maximal.build()
+
+        again = domain.Domain.parse(made.to_xml())
+
+        self.assertEqual(made.canonical(), again.canonical())
+        self.assertEqual(set(kinds.used(made)), set(kinds.used(again)))
+
+    def test_the_schema_would_notice(self) -> None:
+        made = maximal.build()
+        made.devices.disks[0].element.set('unheard', 'of')
+
+        self.assertFalse(schema().validate(
+            etree.fromstring(made.to_xml().encode())))

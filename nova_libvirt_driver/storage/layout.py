@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Which disks a guest has, in which order, and under which names.
+
+Formats come from the record of the disks. Before there are disks they come
+from :func:`planned_formats`, which is for no other moment.
+"""
+
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Mapping
+import dataclasses
+import itertools
+import string
+
+from nova_libvirt_driver import exception
+from nova_libvirt_driver.spec import disk as disk_spec
+from nova_libvirt_driver.spec import guest as guest_spec
+from nova_libvirt_driver.spec import policy as policy_spec
+from nova_libvirt_driver.storage import folder as folder_module
+
+_BUS = disk_spec.DiskBus
+_DEVICE = disk_spec.DiskDevice
+_PREFIXES = {
+    _BUS.VIRTIO: 'vd', _BUS.SCSI: 'sd', _BUS.SATA: 'sd', _BUS.USB: 'sd',
+    _BUS.IDE: 'hd', _BUS.FDC: 'fd'}
+_X86 = ('', 'x86_64', 'i686')
+_RAW = 'raw'
+
+
+def planned_formats(
+        spec: guest_spec.GuestSpec, folder: folder_module.InstanceFolder,
+        backend: policy_spec.ImageBackend) -> dict[str, str]:
+    """Return the formats that the disks of a new guest will have."""
+    return {
+        folder.disk: str(backend), folder.rescue_disk: str(backend),
+        folder.swap: _RAW,
+        **{folder.ephemeral(number): _RAW
+           for number in range(len(spec.storage.ephemerals))}}
+
+
+def plan(
+        spec: guest_spec.GuestSpec, folder: folder_module.InstanceFolder,
+        formats: Mapping[str, str], guest_policy: policy_spec.GuestPolicy,
+        ) -> tuple[disk_spec.DiskSpec, ...]:
+    """Return the disks of a guest.
+
+    :param formats: format of each disk, by path
+    :raises StorageFailure: a disk has no format there
+    """
+    planner = _Planner(spec, formats, guest_policy)
+    return planner.named([
+        *_root(planner, folder.disk, boot_order=1),
+        *_locals(planner, folder),
+        *_config_drive(planner, folder.config_drive),
+        *spec.storage.volumes])
+
+
+def plan_rescue(
+        spec: guest_spec.GuestSpec, folder: folder_module.InstanceFolder,
+        formats: Mapping[str, str], guest_policy: policy_spec.GuestPolicy,
+        stable_device: bool) -> tuple[disk_spec.DiskSpec, ...]:
+    """Return the disks of a rescued guest.
+
+    :param stable_device: all disks keep their names, and that which the
+        guest starts from comes last; else it comes first, and only the
+        root disk after it
+    :raises StorageFailure: a disk has no format there
+    """
+    planner = _Planner(spec, formats, guest_policy)
+    rescue = planner.disk(folder.rescue_disk, boot_order=1)
+    root = _root(planner, folder.disk, boot_order=None)
+    config_drive = _config_drive(planner, folder.rescue_config_drive)
+    if not stable_device:
+        return planner.named([rescue, *root, *config_drive])
+    volumes = [dataclasses.replace(volume, boot_order=None)
+               for volume in spec.storage.volumes]
+    return planner.named([
+        *root, *_locals(planner, folder), *config_drive, *volumes, rescue])
+
+
+class _Planner:
+    """Makes disks without names, and names for them."""
+
+    def __init__(
+            self, spec: guest_spec.GuestSpec, formats: Mapping[str, str],
+            guest_policy: policy_spec.GuestPolicy) -> None:
+        self.spec = spec
+        self._formats = formats
+        self._prefix = guest_policy.disk_prefix
+        self._bus = (spec.storage.bus or guest_policy.disk_bus
+                     or _BUS.VIRTIO)
+
+    def disk(
+            self, path: str, *, boot_order: int | None = None,
+            bus: disk_spec.DiskBus | None = None,
+            device: disk_spec.DiskDevice = _DEVICE.DISK,
+            ) -> disk_spec.DiskSpec:
+        """Return a disk that the driver made."""
+        storage = self.spec.storage
+        bus = self._fitting(bus or self._bus, device)
+        return disk_spec.DiskSpec(
+            target_dev='', bus=bus, device=device, boot_order=boot_order,
+            format=self._format(path),
+            source=disk_spec.DiskSource(path=path),
+            readonly=device is _DEVICE.CDROM, discard=storage.discard,
+            scsi_model=storage.scsi_model if bus is _BUS.SCSI else '',
+            iotune=storage.iotune)
+
+    def config_drive(
+            self, path: str, device: disk_spec.DiskDevice,
+            ) -> disk_spec.DiskSpec:
+        """Return a config drive; its format is known without a record."""
+        bus = self._fitting(self._bus, device)
+        if device is _DEVICE.CDROM:
+            bus = self._cdrom_bus()
+        return disk_spec.DiskSpec(
+            target_dev='', bus=bus, device=device, format=_RAW,
+            source=disk_spec.DiskSource(path=path),
+            # QEMU has no IDE and SATA disks that cannot be written to.
+            readonly=device is _DEVICE.CDROM or bus not in (
+                _BUS.IDE, _BUS.SATA),
+            scsi_model=(self.spec.storage.scsi_model
+                        if bus is _BUS.SCSI else ''))
+
+    def named(
+            self, disks: list[disk_spec.DiskSpec],
+            ) -> tuple[disk_spec.DiskSpec, ...]:
+        """Give a name to each disk that has none, in their order."""
+        taken = {disk.target_dev for disk in disks}
+        named = []
+        for disk in disks:
+            if not disk.target_dev:
+                disk = dataclasses.replace(
+                    disk, target_dev=_free(self._prefix_of(disk), taken))
+                taken.add(disk.target_dev)
+            named.append(disk)
+        return tuple(named)
+
+    def _prefix_of(self, disk: disk_spec.DiskSpec) -> str:
+        if self._prefix and disk.device is _DEVICE.DISK and (
+                disk.bus is self._bus):
+            return self._prefix
+        return _PREFIXES[disk.bus]
+
+    def _format(self, path: str) -> str:
+        found = self._formats.get(path)
+        if found is None:
+            raise exception.StorageFailure(
+                reason=f'there is no record of the format of {path}, and it '
+                'is not found out by looking at the disk', path=path)
+        return found
+
+    def _fitting(
+            self, bus: disk_spec.DiskBus,
+            device: disk_spec.DiskDevice) -> disk_spec.DiskBus:
+        if device is _DEVICE.CDROM and bus is _BUS.VIRTIO:
+            return self._cdrom_bus()
+        return _BUS.FDC if device is _DEVICE.FLOPPY else bus
+
+    def _cdrom_bus(self) -> disk_spec.DiskBus:
+        machine, arch = self.spec.boot.machine, self.spec.boot.arch
+        if 'q35' in machine:
+            return _BUS.SATA
+        if machine.startswith('pc') or not machine and arch in _X86:
+            return _BUS.IDE
+        return _BUS.SCSI
+
+
+def _root(
+        planner: _Planner, path: str, *,
+        boot_order: int | None) -> Iterator[disk_spec.DiskSpec]:
+    storage = planner.spec.storage
+    if storage.image_id or storage.root_gib:
+        yield planner.disk(
+            path, boot_order=boot_order, device=storage.root_device)
+
+
+def _locals(
+        planner: _Planner, folder: folder_module.InstanceFolder,
+        ) -> Iterator[disk_spec.DiskSpec]:
+    storage = planner.spec.storage
+    for number, wanted in enumerate(storage.ephemerals):
+        yield planner.disk(folder.ephemeral(number), bus=wanted.bus)
+    if storage.swap is not None:
+        yield planner.disk(folder.swap, bus=storage.swap.bus)
+
+
+def _config_drive(
+        planner: _Planner, path: str) -> Iterator[disk_spec.DiskSpec]:
+    wanted = planner.spec.config_drive
+    if wanted is not None:
+        yield planner.config_drive(path, _DEVICE(wanted.device))
+
+
+def _free(prefix: str, taken: Iterable[str]) -> str:
+    return next(name for name in _names(prefix) if name not in taken)
+
+
+def _names(prefix: str) -> Iterator[str]:
+    """Return vda to vdz, vdaa and so on."""
+    for length in itertools.count(1):
+        for letters in itertools.product(
+                string.ascii_lowercase, repeat=length):
+            yield prefix + ''.join(letters)

@@ -15,6 +15,7 @@ from nova_libvirt_driver.cli import errors
 from nova_libvirt_driver.cli import naming
 from nova_libvirt_driver.cli import progress
 from nova_libvirt_driver.cli import sources
+from nova_libvirt_driver.cli import terminal
 from nova_libvirt_driver.cli import waiting
 from nova_libvirt_driver.spec import guest as guest_spec
 
@@ -47,7 +48,8 @@ class ServerCreate(commands.ShowOne):
                 'for a server that is there')
         if not parsed_args.show_xml:
             return super().run(parsed_args)
-        self.app.stdout.write(self._planned_xml(parsed_args))
+        xml = self._planned_xml(parsed_args).rstrip()
+        self.app.stdout.write(f'{terminal.plain_xml(xml)}\n')
         return 0
 
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:

@@ -10,6 +10,7 @@ from nova_libvirt_driver.cli import commands
 from nova_libvirt_driver.cli import exit_code
 from nova_libvirt_driver.cli import naming
 from nova_libvirt_driver.cli import sources
+from nova_libvirt_driver.cli import terminal
 from nova_libvirt_driver import exception
 
 _SAME, _DIFFERENT = exit_code.ExitCode.DONE, exit_code.ExitCode.FAILED
@@ -34,7 +35,7 @@ class ServerShowXml(commands.Command):
             row = naming.find(driver.list_instance_summaries(),
                               parsed_args.server, cfg.CONF.host)
             xml = driver.get_domain_xml(row, inactive=parsed_args.inactive)
-        self.app.stdout.write(xml if xml.endswith('\n') else f'{xml}\n')
+        self.app.stdout.write(f'{terminal.plain_xml(xml.rstrip())}\n')
 
 
 class ServerDiff(commands.Command):
@@ -62,7 +63,7 @@ class ServerDiff(commands.Command):
                               parsed_args.server, cfg.CONF.host)
             running = driver.get_domain_xml(row)
             defined = driver.get_domain_xml(row, inactive=True)
-        name = naming.shown(row)
+        name = terminal.plain(naming.shown(row))
         if not xml_diff.is_live(running):
             raise exception.WrongState(
                 tried='compare it with its definition', instance=name,
@@ -72,7 +73,8 @@ class ServerDiff(commands.Command):
             return _SAME
         self.app.stdout.write(
             f'--- {name} as it runs\n+++ {name} as it is defined\n')
-        self.app.stdout.writelines(f'{line}\n' for line in lines)
+        self.app.stdout.writelines(
+            f'{terminal.plain_xml(line)}\n' for line in lines)
         return _DIFFERENT
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:

@@ -58,6 +58,12 @@ def plain(text: str) -> str:
     return Cleaner().feed(text.encode('utf-8', 'replace'))
 
 
+def plain_xml(xml: str) -> str:
+    """Return XML with references to characters that a terminal obeys."""
+    return ''.join(f'&#{ord(char)};' if _is_unseen(char) else char
+                   for char in xml)
+
+
 def is_terminal(stream: TextIO) -> bool:
     """Say whether a person looks at a stream, or types into it."""
     try:

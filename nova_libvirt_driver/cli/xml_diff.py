@@ -17,16 +17,20 @@ from lxml import etree
 _CONTEXT = 3
 
 # What libvirt adds when a domain starts, as tags and as attributes.
-_ADDED_TAGS = frozenset({'alias', 'seclabel', 'backingStore', 'mirror'})
+_ADDED_TAGS = frozenset({
+    'alias', 'seclabel', 'backingStore', 'mirror', 'resource'})
 _ADDED = frozenset({
     ('domain', 'id'), ('console', 'tty'), ('disk/source', 'index'),
     ('interface/target', 'dev'), ('channel/target', 'state'),
-    ('nvram', 'template'), ('hostdev/source', 'index')})
+    ('nvram', 'template'), ('hostdev/source', 'index'),
+    ('serial/source', 'tls'), ('console/source', 'tls'),
+    ('channel/source', 'tls')})
 
 # Paths below "domain" of what libvirt can change while a guest runs.
 _LIVE = re.compile(
     r'(metadata|title|description|currentMemory|memtune|blkiotune|cputune'
-    r'|devices/disk/iotune|devices/interface/(bandwidth|link|filterref)'
+    r'|devices/(disk|cdrom)/iotune|devices/cdrom/source'
+    r'|devices/interface/(bandwidth|link|filterref)'
     r'|devices/memballoon/stats)(/.*)?')
 
 # A CPU that stands for another one is replaced by that at the start.
@@ -110,11 +114,26 @@ def _forget_chosen(running: etree._Element, defined: etree._Element) -> None:
             source = port.find('source')
             if source is not None and planned.find('source') is None:
                 port.remove(source)
+    _forget_firmware(running.find('os'), defined.find('os'))
     model = defined.find('cpu')
     if model is not None and model.get('mode') in _STANDING_FOR:
         for domain in (running, defined):
             for cpu in domain.findall('cpu'):
                 domain.remove(cpu)
+
+
+def _forget_firmware(
+        running: etree._Element | None,
+        defined: etree._Element | None) -> None:
+    if running is None or defined is None or (
+            running.get('firmware') or not defined.get('firmware')):
+        return
+    # Libvirt has put the files of the firmware it chose in its place.
+    del defined.attrib['firmware']
+    for system in (running, defined):
+        for tag in ('loader', 'nvram'):
+            for element in system.findall(tag):
+                system.remove(element)
 
 
 def _pairs(
@@ -139,7 +158,9 @@ def _lines(
         return
     yield _Line(f'{indent}<{name}{attributes}>', path)
     for child in children:
-        tag = etree.QName(child).localname
+        tag = child.get('device', '')
+        if tag != 'cdrom':
+            tag = etree.QName(child).localname
         yield from _lines(child, f'{path}/{tag}'.lstrip('/'), depth + 1)
     yield _Line(f'{indent}</{name}>', path)
 
@@ -151,7 +172,7 @@ def _order(element: etree._Element) -> tuple[str, ...]:
     mac = element.find('mac')
     address = '' if mac is None else mac.get('address', '')
     return (etree.QName(element).localname, name, address,
-            etree.tostring(element, method='c14n2').decode())
+            *(line.text for line in _lines(element, '', 0)))
 
 
 def _has_content(element: etree._Element) -> bool:

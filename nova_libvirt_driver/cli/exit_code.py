@@ -44,4 +44,5 @@ exit codes:
   130  interrupted
   141  the reader of the output went away
   doctor: 0 all is well, 1 warnings, 2 failures, 255 internal error
+  server diff: 0 no difference, 1 a difference; others as above
 """

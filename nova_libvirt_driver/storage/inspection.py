@@ -114,7 +114,9 @@ def _detect(content: _Content) -> 'list[format_inspector.FileInspector]':
     wrapper = format_inspector.InspectWrapper(
         typing.cast('typing.IO[bytes]', _chunks(content)))
     for _ in wrapper:
-        pass
+        # None as long as what comes may still matter.
+        if wrapper.formats is not None:
+            break
     return wrapper.formats or []
 
 

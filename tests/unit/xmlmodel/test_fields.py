@@ -158,10 +158,12 @@ class ChildrenTest(base.TestCase):
         made.devices.disks.add()
         stranger = other.devices.disks.add()
 
-        for one in (stranger, disk.Disk()):
+        sibling = disk.Disk(made.devices.interfaces.add().element)
+        for one in (stranger, disk.Disk(), sibling):
             self.assertRaises(ValueError, made.devices.disks.remove, one)
 
-        self.assertEqual(1, len(other.devices.disks))
+        self.assertEqual((1, 1), (len(made.devices.interfaces),
+                                  len(other.devices.disks)))
 
 
 class TextTest(base.TestCase):

@@ -5,8 +5,11 @@
 import argparse
 
 from nova_libvirt_driver.cli import arguments as kinds
-from nova_libvirt_driver.cli import networks
 from nova_libvirt_driver.cli import waiting
+
+_NETWORK_HELP = (
+    "a network that libvirt manages by its name (default), bridge=br0, "
+    "user for QEMU's own, none; may be repeated")
 
 
 def add(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -53,7 +56,7 @@ def _add_content(group: argparse._ArgumentGroup) -> None:
         help='make a config drive, even with nothing of the above')
     group.add_argument(
         '--network', dest='networks', action='append', default=[],
-        metavar='NETWORK', help=networks.HELP)
+        metavar='NETWORK', help=_NETWORK_HELP)
 
 
 def _add_hardware(group: argparse._ArgumentGroup) -> None:

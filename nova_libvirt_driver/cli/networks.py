@@ -10,8 +10,6 @@ from nova_libvirt_driver.spec import nic as nic_spec
 
 Kind = nic_spec.NicKind
 
-HELP = ("a network that libvirt manages by its name (default), bridge=br0, "
-        "user for QEMU's own, none; may be repeated")
 NONE = 'none'
 
 # The one of KVM's guests; it is one that no maker of cards has.

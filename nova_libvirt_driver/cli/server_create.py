@@ -17,10 +17,10 @@ from nova_libvirt_driver.cli import progress
 from nova_libvirt_driver.cli import sources
 from nova_libvirt_driver.cli import terminal
 from nova_libvirt_driver.cli import waiting
-from nova_libvirt_driver.spec import guest as guest_spec
 
 if TYPE_CHECKING:
     from nova_libvirt_driver import driver as driver_module
+    from nova_libvirt_driver.spec import guest as guest_spec
 
 Shown = tuple[tuple[str, ...], tuple[Any, ...]]
 
@@ -92,7 +92,7 @@ class ServerCreate(commands.ShowOne):
 
     def _wait(
             self, driver: 'driver_module.LibvirtDriver',
-            spec: guest_spec.GuestSpec,
+            spec: 'guest_spec.GuestSpec',
             wanted: waiting.Condition | None) -> None:
         if wanted is None:
             return
@@ -112,7 +112,7 @@ class ServerCreate(commands.ShowOne):
 
 def _request(
         driver: 'driver_module.LibvirtDriver',
-        parsed_args: argparse.Namespace) -> guest_spec.GuestSpec:
+        parsed_args: argparse.Namespace) -> 'guest_spec.GuestSpec':
     from nova_libvirt_driver.cli import request
 
     naming.check_new(driver.list_instance_summaries(), parsed_args.name,

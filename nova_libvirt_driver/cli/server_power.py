@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING
 from nova_libvirt_driver.cli import commands
 from nova_libvirt_driver.cli import server_verb
 from nova_libvirt_driver import ports
-from nova_libvirt_driver.spec import guest as guest_spec
 
 if TYPE_CHECKING:
     from nova_libvirt_driver import driver as driver_module
 
 Summary = server_verb.Summary
-RebootType = guest_spec.RebootType
 
 _SOFT_S = 60.0
 _RETRY_S = 10.0
@@ -82,9 +80,12 @@ class ServerReboot(server_verb.Verb):
     def act(
             self, driver: 'driver_module.LibvirtDriver', row: Summary,
             parsed_args: argparse.Namespace, line: ports.Progress) -> None:
+        from nova_libvirt_driver.spec import guest as guest_spec
+
+        kind = guest_spec.RebootType
         driver.reboot(
             server_verb.recorded(driver, row),
-            RebootType.HARD if parsed_args.hard else RebootType.SOFT,
+            kind.HARD if parsed_args.hard else kind.SOFT,
             progress=line)
 
 

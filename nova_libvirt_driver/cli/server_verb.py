@@ -19,11 +19,11 @@ from nova_libvirt_driver.cli import progress
 from nova_libvirt_driver.cli import sources
 from nova_libvirt_driver import exception
 from nova_libvirt_driver import ports
-from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 
 if TYPE_CHECKING:
     from nova_libvirt_driver import driver as driver_module
+    from nova_libvirt_driver.spec import guest as guest_spec
 
 Summary = instance_spec.InstanceSummary
 Listed = tuple[tuple[str, ...], list[tuple[Any, ...]]]
@@ -113,7 +113,7 @@ class Verb(commands.Lister):
 
 def recorded(
         driver: 'driver_module.LibvirtDriver',
-        row: Summary) -> guest_spec.GuestSpec:
+        row: Summary) -> 'guest_spec.GuestSpec':
     """Return what a server was made from.
 
     :raises Conflict: nobody knows

@@ -14,6 +14,7 @@ from nova_libvirt_driver.cli import follow
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import console as console_spec
 from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.testing import fake_ports
 from tests import base
 from tests.unit.cli import base as cli_base
 
@@ -162,6 +163,8 @@ class TalkTest(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.keyboard, self.terminal = pty.openpty()
+        # Others must run while there is nothing to read.
+        os.set_blocking(self.keyboard, False)
         self.addCleanup(os.close, self.keyboard)
         self.addCleanup(os.close, self.terminal)
         self.guest, self.ours = socket.socketpair()
@@ -176,12 +179,23 @@ class TalkTest(base.TestCase):
         thread.start()
         return thread
 
+    def shown(self) -> bytes:
+        """Return what the terminal shows, when it shows something."""
+        def read() -> bytes:
+            try:
+                return os.read(self.keyboard, 100)
+            except BlockingIOError:
+                return b''
+
+        found: bytes = fake_ports.wait_until(read, 'something is shown')
+        return found
+
     def test_bytes_go_both_ways_until_the_escape(self) -> None:
         before = termios.tcgetattr(self.terminal)
         self.guest.sendall(b'login: ')
         thread = self.talk()
 
-        shown = os.read(self.keyboard, 100)
+        shown = self.shown()
         os.write(self.keyboard, b'root\x03\r\x1dexit\r')
         typed = self.guest.recv(100)
         thread.join(30)
@@ -204,5 +218,5 @@ class TalkTest(base.TestCase):
         with attach.opened(attach.Place(path=name)) as descriptor:
             os.write(descriptor, b'x')
 
-        self.assertEqual(b'x', os.read(self.keyboard, 1))
+        self.assertEqual(b'x', self.shown())
         self.assertRaises(OSError, os.fstat, descriptor)

@@ -2,7 +2,7 @@
 
 """What of a guest's text reaches a terminal."""
 
-from hypothesis import given
+import hypothesis
 from hypothesis import strategies
 
 from nova_libvirt_driver.cli import terminal
@@ -42,7 +42,9 @@ class CleanerTest(base.TestCase):
     def test_bytes_that_are_no_text_are_shown_as_such(self) -> None:
         self.assertEqual('a\ufffdb', self._clean(b'a\xffb'))
 
-    @given(strategies.lists(strategies.binary(max_size=40), max_size=5))
+    @hypothesis.settings(deadline=None)
+    @hypothesis.given(
+        strategies.lists(strategies.binary(max_size=40), max_size=5))
     def test_nothing_that_a_terminal_obeys_comes_through(
             self, pieces: list[bytes]) -> None:
         shown = self._clean(*pieces)

@@ -81,7 +81,8 @@ class ServerShow(commands.ShowOne):
             row = naming.find(driver.list_instance_summaries(),
                               parsed_args.server, cfg.CONF.host)
             xml = driver.get_domain_xml(row)
-        fields = server_fields.fields(xml, row.state.name.lower())
+        fields = server_fields.fields(
+            xml, row.state.name.lower(), sources.images(cfg.CONF))
         return tuple(fields), tuple(fields.values())
 
 

@@ -81,7 +81,9 @@ class ServerRename(commands.ShowOne):
             # It may take the name of its own domain back.
             others = [one for one in rows if one.uuid != row.uuid]
             naming.check_new(others, parsed_args.new, cfg.CONF.host)
-            driver.rename(row, parsed_args.new)
+            with errors.state(f'see how it is: nova-libvirt server show '
+                              f'{row.uuid}'):
+                driver.rename(row, parsed_args.new)
         return server_verb.COLUMNS, (
             row.uuid, cells.Text(parsed_args.new), row.state.name.lower())
 

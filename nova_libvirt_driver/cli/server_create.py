@@ -57,10 +57,10 @@ class ServerCreate(commands.ShowOne):
         from nova_libvirt_driver.cli import server_fields
 
         if parsed_args.dry_run:
-            fields = server_fields.fields(
-                self._planned_xml(parsed_args), _NOT_MADE)
+            xml, status = self._planned_xml(parsed_args), _NOT_MADE
         else:
-            fields = server_fields.fields(*self._make(parsed_args))
+            xml, status = self._make(parsed_args)
+        fields = server_fields.fields(xml, status, sources.images(cfg.CONF))
         return tuple(fields), tuple(fields.values())
 
     def _planned_xml(self, parsed_args: argparse.Namespace) -> str:

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""What is shown of one server: all of it comes from its XML."""
+"""What is shown of one server: it comes from its XML, and from no record."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from nova_libvirt_driver.cli import cells
+from nova_libvirt_driver import exception
+from nova_libvirt_driver import ports
 from nova_libvirt_driver.xmlmodel.devices import disk as disk_model
 from nova_libvirt_driver.xmlmodel.devices import interface
 from nova_libvirt_driver.xmlmodel import domain as domain_model
@@ -15,11 +17,12 @@ Fields = dict[str, Any]
 _KIB_PER_MIB = 1024
 
 
-def fields(xml: str, status: str) -> Fields:
+def fields(xml: str, status: str, images: ports.ImageSource) -> Fields:
     """Return the fields of a server, in the order in which they are shown.
 
     :param xml: of its domain
     :param status: how it is
+    :param images: where the name of its image is known, perhaps
     """
     domain = domain_model.Domain.parse(xml)
     instance, flavor = domain.instance, domain.instance.flavor
@@ -29,6 +32,7 @@ def fields(xml: str, status: str) -> Fields:
         'domain': cells.Text(domain.name or ''),
         'status': status,
         'created_at': instance.creation_time or '',
+        'image': cells.Text(_image_name(instance.root_uuid, images)),
         'image_id': cells.Text(instance.root_uuid or ''),
         'flavor': cells.Text(flavor.name or ''),
         'vcpus': cells.Number(domain.vcpus),
@@ -41,6 +45,16 @@ def fields(xml: str, status: str) -> Fields:
             _network(nic) for nic in domain.devices.interfaces]),
         'consoles': cells.Lines(list(_consoles(domain))),
     }
+
+
+def _image_name(image_id: str | None, images: ports.ImageSource) -> str:
+    if not image_id:
+        return ''
+    try:
+        return images.show(image_id).name
+    except exception.DriverError:
+        # It may be deleted, or of another service.
+        return ''
 
 
 def _mib(kib: int | None) -> int | None:

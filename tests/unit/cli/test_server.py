@@ -5,6 +5,7 @@
 import dataclasses
 
 from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.testing import specs
 from tests.unit.cli import base
 
 FOREIGN = instance_spec.InstanceSummary(
@@ -81,6 +82,15 @@ class ShowTest(base.ServerTestCase):
                 'id', 'name', 'status', 'vcpus', 'memory_mib', 'flavor',
                 'consoles')])
         self.assertEqual([True], self.read_only)
+
+    def test_an_image_that_is_gone_leaves_its_id(self) -> None:
+        image_id = self.have_image('debian')
+        self.driver.spawn(specs.guest_spec('web1', image_id))
+        self.images.delete(image_id)
+
+        shown = self.answer('server', 'show', 'web1')
+
+        self.assertEqual(('', image_id), (shown['image'], shown['image_id']))
 
     def test_an_unknown_server_gets_the_closest_one(self) -> None:
         self.have('web1', 'db')

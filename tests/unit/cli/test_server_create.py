@@ -27,9 +27,10 @@ class CreateTest(base.ServerTestCase):
 
         spec, = self.driver.specs.values()
         self.assertEqual(
-            [spec.uuid, 'web1', 'running', self.image_id, 'small', 2048],
-            [shown[name] for name in ('id', 'name', 'status', 'image_id',
-                                      'flavor', 'memory_mib')])
+            [spec.uuid, 'web1', 'running', 'debian', self.image_id, 'small',
+             2048],
+            [shown[name] for name in ('id', 'name', 'status', 'image',
+                                      'image_id', 'flavor', 'memory_mib')])
         self.assertEqual([False], self.read_only)
 
     def test_a_name_or_image_that_cannot_be_makes_nothing(self) -> None:

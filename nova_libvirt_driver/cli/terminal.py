@@ -22,7 +22,8 @@ _AFTER_ESCAPE = {'[': _CSI, 'P': '\x90', 'X': '\x98', ']': '\x9d',
 # Controls, marks of direction and the like, lone halves of characters.
 _UNSEEN = ('Cc', 'Cf', 'Cs', 'Zl', 'Zp')
 
-_NEW_LINE = re.compile('\r*\n')
+# What needs no look at each character, or one that does.
+_RUN = re.compile('[ -~\n\t]+|[^ -~\n\t]')
 
 
 class Cleaner:
@@ -38,8 +39,13 @@ class Cleaner:
 
     def feed(self, piece: bytes) -> str:
         """Return what of the piece can be shown."""
-        text = _NEW_LINE.sub('\n', self._decoder.decode(piece))
-        return ''.join(map(self._pass, text))
+        shown: list[str] = []
+        for run in _RUN.findall(self._decoder.decode(piece)):
+            if self._within or len(run) == 1:
+                shown.extend(map(self._pass, run))
+            else:
+                shown.append(run)
+        return ''.join(shown)
 
     def _pass(self, char: str) -> str:
         if char in '\n\x18\x1a' or (

@@ -4,9 +4,13 @@
 
 import argparse
 
+from lxml import etree
+
 from nova_libvirt_driver.cli import create_options
 from nova_libvirt_driver.cli import errors
 from nova_libvirt_driver.cli import request
+from nova_libvirt_driver.cli import server_fields
+from nova_libvirt_driver.configurators import inputs
 from nova_libvirt_driver.spec import boot as boot_spec
 from nova_libvirt_driver.spec import console as console_spec
 from nova_libvirt_driver.spec import device as device_spec
@@ -14,6 +18,8 @@ from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import nic as nic_spec
 from tests.unit.cli import base
+from tests.unit.configurators import base as xml_base
+from tests.unit.configurators import values
 
 KEY = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ me@here'
 
@@ -217,3 +223,31 @@ class ContentTest(RequestTestCase):
         spec = self.asked('--user-data', self.file('u', 'canary'))
 
         self.assertNotIn('canary', repr(spec))
+
+
+class DomainTest(RequestTestCase):
+
+    def test_what_can_be_typed_makes_a_domain_that_libvirt_takes(
+            self) -> None:
+        schema = etree.RelaxNG(file=str(xml_base.SCHEMA))
+        for words in (
+                (), ('--graphics', 'vnc', '--agent', '--tpm'),
+                ('--secure-boot', '--machine', 'q35', '--disk-bus', 'sata'),
+                ('--firmware', 'uefi', '--graphics', 'spice'),
+                ('--network', 'default', '--network', 'bridge=br0'),
+                ('--os-type', 'windows', '--property', 'hw_pmu=no',
+                 '--property', 'hw_watchdog_action=reset',
+                 '--property', 'hw_rng_model=virtio')):
+            with self.subTest(words=words):
+                host = values.Q35 if 'q35' in words else values.PC
+
+                xml = xml_base.build(inputs.Inputs(
+                    spec=self.asked(*words), host=host,
+                    policy=values.QEMU_POLICY, disks=(values.ROOT,),
+                    console_log='/instances/console.log'))
+
+                self.assertTrue(schema.validate(etree.fromstring(xml)),
+                                schema.error_log)
+                self.assertEqual(
+                    'web_1', server_fields.fields(
+                        xml, 'new', self.images)['name'].machine_readable())

@@ -44,7 +44,7 @@ class ServerSnapshot(commands.ShowOne):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         arguments = commands.arguments_of(self)
-        with sources.local(arguments, read_only=False) as driver:
+        with sources.working(arguments) as driver:
             row = naming.find(driver.list_instance_summaries(),
                               parsed_args.server, cfg.CONF.host)
             images = sources.images(cfg.CONF)
@@ -75,7 +75,7 @@ class ServerRename(commands.ShowOne):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         arguments = commands.arguments_of(self)
-        with sources.local(arguments, read_only=False) as driver:
+        with sources.working(arguments) as driver:
             rows = driver.list_instance_summaries()
             row = naming.find(rows, parsed_args.server, cfg.CONF.host)
             # It may take the name of its own domain back.

@@ -64,14 +64,16 @@ class ServerCreate(commands.ShowOne):
         return tuple(fields), tuple(fields.values())
 
     def _planned_xml(self, parsed_args: argparse.Namespace) -> str:
-        with sources.local(commands.arguments_of(self)) as driver:
+        # What guests can have is not told on a connection that only looks.
+        with sources.local(
+                commands.arguments_of(self), read_only=False) as driver:
             return driver.get_guest_xml(_request(driver, parsed_args))
 
     def _make(self, parsed_args: argparse.Namespace) -> tuple[str, str]:
         """Make the server; return its XML and how it is."""
         arguments = commands.arguments_of(self)
         quiet = not arguments.verbose_level
-        with sources.local(arguments, read_only=False) as driver:
+        with sources.working(arguments) as driver:
             spec = _request(driver, parsed_args)
             with (progress.shown(self.app.stderr, f'creating {spec.name}',
                                  quiet=quiet) as line,

@@ -79,7 +79,7 @@ class Verb(commands.Lister):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Listed:
         arguments = commands.arguments_of(self)
-        with sources.local(arguments, read_only=False) as driver:
+        with sources.working(arguments) as driver:
             rows = naming.find_all(driver.list_instance_summaries(),
                                    parsed_args.servers, cfg.CONF.host)
             self.before(rows, parsed_args)

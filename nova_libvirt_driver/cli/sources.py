@@ -52,22 +52,32 @@ def images(conf: cfg.ConfigOpts) -> 'local_images.LocalImages':
 def local(
         arguments: argparse.Namespace, *, read_only: bool = True,
         ) -> Iterator['driver_module.LibvirtDriver']:
-    """Lend a driver for this host.
+    """Lend a driver for this host, to ask it something.
 
-    :param read_only: False is for verbs, which a driver begins with its
-        ``init_host``
-    :raises HypervisorUnavailable: for verbs, libvirt cannot be used now
+    :param read_only: False is for questions that libvirt does not answer
+        on a connection that only looks
     """
     conf = configuration.load(arguments)
     made = driver(read_only=read_only)
     try:
-        if not read_only:
-            # Raises unless libvirt can be reached now.
-            made.get_host_facts()
-            made.init_host(conf.host)
         yield made
     finally:
         made.cleanup_host(conf.host)
+
+
+@contextlib.contextmanager
+def working(
+        arguments: argparse.Namespace,
+        ) -> Iterator['driver_module.LibvirtDriver']:
+    """Lend a driver for this host, to do something.
+
+    :raises HypervisorUnavailable: libvirt cannot be used now
+    """
+    with local(arguments, read_only=False) as made:
+        # Raises unless libvirt can be reached now.
+        made.get_host_facts()
+        made.init_host(cfg.CONF.host)
+        yield made
 
 
 @contextlib.contextmanager

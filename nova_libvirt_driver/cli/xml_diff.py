@@ -115,11 +115,25 @@ def _forget_chosen(running: etree._Element, defined: etree._Element) -> None:
             if source is not None and planned.find('source') is None:
                 port.remove(source)
     _forget_firmware(running.find('os'), defined.find('os'))
-    model = defined.find('cpu')
-    if model is not None and model.get('mode') in _STANDING_FOR:
-        for domain in (running, defined):
-            for cpu in domain.findall('cpu'):
-                domain.remove(cpu)
+    for cpu, planned in _pairs(running, defined, 'cpu'):
+        if planned.get('mode') in _STANDING_FOR:
+            running.remove(cpu)
+            defined.remove(planned)
+        else:
+            _forget_features(cpu, planned)
+
+
+def _forget_features(
+        running: etree._Element, defined: etree._Element) -> None:
+    if running.get('check') == defined.get('check'):
+        return
+    # Libvirt has checked the CPU, and written down what QEMU gave it.
+    for cpu in (running, defined):
+        cpu.attrib.pop('check', '')
+    asked = {feature.get('name') for feature in defined.findall('feature')}
+    for feature in running.findall('feature'):
+        if feature.get('name') not in asked:
+            running.remove(feature)
 
 
 def _forget_firmware(

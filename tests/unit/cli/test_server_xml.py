@@ -47,6 +47,17 @@ class DiffTest(base.TestCase):
                 self.assertEqual({f'({mark})'}, {
                     line.split('  ')[-1] for line in changes})
 
+    def test_a_cpu_that_was_checked_is_the_one_that_was_asked_for(
+            self) -> None:
+        one = ("<domain id='1'><cpu mode='custom' check='full'><model>a"
+               "</model><feature name='x'/><feature name='y'/></cpu>"
+               '</domain>')
+        other = ("<domain><cpu mode='custom' check='none'><model>{}</model>"
+                 "<feature name='x'/></cpu></domain>")
+
+        self.assertEqual([], _changes(one, other.format('a')))
+        self.assertEqual(2, len(_changes(one, other.format('b'))))
+
     def test_order_is_no_difference(self) -> None:
         one = ("<domain id='1'><a y='1' x='2'/><devices><disk><target "
                "dev='vda'/></disk><disk><target dev='vdb'/></disk></devices>"

@@ -12,6 +12,7 @@ from typing import Protocol
 from oslo_config import cfg
 
 from nova_libvirt_driver import conf
+from nova_libvirt_driver.conf import policy as policy_module
 from nova_libvirt_driver.connection import auth
 from nova_libvirt_driver.connection import calls as calls_module
 from nova_libvirt_driver.connection import channels as channels_module
@@ -25,11 +26,15 @@ from nova_libvirt_driver.connection import router as router_module
 from nova_libvirt_driver.connection import settings as settings_module
 from nova_libvirt_driver.connection import subscription
 from nova_libvirt_driver.connection import supervisor as supervisor_module
+from nova_libvirt_driver.guest import guests as guests_module
 from nova_libvirt_driver.guest import inventory as inventory_module
+from nova_libvirt_driver.host import capabilities as capabilities_module
 from nova_libvirt_driver.host import facts as facts_module
 from nova_libvirt_driver.host import resources
+from nova_libvirt_driver.operations.steps import files as files_module
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import event
+from nova_libvirt_driver import verbs as verbs_module
 
 CONF = cfg.CONF
 
@@ -77,6 +82,8 @@ class Parts:
     inventory: inventory_module.Inventory
     facts: facts_module.Facts
     audit: resources.Audit
+    guests: guests_module.Guests
+    verbs: verbs_module.Verbs
 
 
 def build(seams: Seams, virtapi: object) -> Parts:
@@ -111,6 +118,7 @@ def build(seams: Seams, virtapi: object) -> Parts:
         calls, settings)
     inventory = inventory_module.Inventory(supervisor, router, channels)
     facts = facts_module.Facts(supervisor)
+    guests = guests_module.Guests(supervisor, channels, host=settings.host)
     return Parts(
         host=settings.host, my_ip=lambda: str(CONF.my_ip), uri=_uri,
         virtapi=virtapi,
@@ -119,7 +127,14 @@ def build(seams: Seams, virtapi: object) -> Parts:
         supervisor=supervisor, inventory=inventory, facts=facts,
         audit=resources.Audit(
             supervisor, facts, inventory,
-            instances_path=CONF.instances_path))
+            instances_path=CONF.instances_path),
+        guests=guests,
+        verbs=verbs_module.build(
+            verbs_module.Link(
+                guests=guests,
+                capabilities=capabilities_module.Capabilities(
+                    supervisor, facts)),
+            _verb_settings()))
 
 
 def _hooks(seams: Seams, host: str) -> supervisor_module.Hooks:
@@ -144,6 +159,16 @@ def _settings() -> settings_module.Settings:
         reconnect_interval_s=own.reconnect_interval,
         reconnect_interval_max_s=own.reconnect_interval_max,
         call_timeout_s=own.call_timeout)
+
+
+def _verb_settings() -> verbs_module.Settings:
+    return verbs_module.Settings(
+        host=CONF.host, my_address=str(CONF.my_ip),
+        policies=files_module.Policies(
+            policy_module.guest(CONF), policy_module.storage(CONF)),
+        serial_ports=policy_module.serial_ports(CONF),
+        job_timeout_s=CONF.nova_libvirt_driver.job_timeout,
+        soft_reboot_timeout_s=CONF.libvirt.wait_soft_reboot_seconds)
 
 
 def _uri() -> str:

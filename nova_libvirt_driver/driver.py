@@ -17,7 +17,11 @@ from nova_libvirt_driver.connection import protocol
 from nova_libvirt_driver.host import uptime
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import connection as connection_spec
+from nova_libvirt_driver.spec import console as console_spec
+from nova_libvirt_driver.spec import diagnostics as diagnostics_spec
+from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import host as host_spec
+from nova_libvirt_driver.spec import image as image_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 
 
@@ -109,6 +113,7 @@ class LibvirtDriver(base.ComputeDriver):
         """Connect and stay connected; see Supervisor.start."""
         self._parts.dispatcher.start()
         self._parts.supervisor.start()
+        self._parts.verbs.recovery.begin()
 
     def cleanup_host(self, host: str) -> None:
         """Close the connection and stop every thread, in two seconds."""
@@ -152,6 +157,173 @@ class LibvirtDriver(base.ComputeDriver):
 
     def list_instance_summaries(self) -> list[instance_spec.InstanceSummary]:
         return self._parts.inventory.summaries()
+
+    # Making and removing guests.
+
+    def spawn(
+            self, spec: guest_spec.GuestSpec, *,
+            images: ports.ImageSource | None = None, power_on: bool = True,
+            progress: ports.Progress = base.NO_PROGRESS) -> None:
+        self._parts.verbs.spawn.spawn(
+            spec, self._images(images), power_on=power_on, progress=progress)
+
+    def destroy(
+            self, instance: instance_spec.Instance, *,
+            destroy_disks: bool = True) -> None:
+        self._parts.verbs.destroy.destroy(
+            instance, destroy_disks=destroy_disks)
+
+    def cleanup(
+            self, instance: instance_spec.Instance, *,
+            destroy_disks: bool = True) -> None:
+        self._parts.verbs.destroy.destroy(
+            instance, destroy_disks=destroy_disks)
+
+    def instance_on_disk(self, instance: instance_spec.Instance) -> bool:
+        return self._parts.verbs.files.has_disk(instance)
+
+    def delete_instance_files(
+            self, instance: instance_spec.Instance) -> bool:
+        return self._parts.verbs.destroy.delete_files(instance)
+
+    def get_spec(
+            self, instance: instance_spec.Instance) -> guest_spec.GuestSpec:
+        return self._parts.verbs.files.read_spec(instance)
+
+    def get_guest_xml(self, spec: guest_spec.GuestSpec) -> str:
+        return self._parts.verbs.spawn.xml(spec)
+
+    def get_domain_xml(
+            self, instance: instance_spec.Instance, *,
+            inactive: bool = False) -> str:
+        """Return the XML of a domain, without secrets.
+
+        :param inactive: how it will be at its next start
+        """
+        return self._parts.guests.find(instance).xml(inactive=inactive)
+
+    def rename(
+            self, instance: instance_spec.Instance,
+            display_name: str) -> None:
+        """Give an instance another display name, also while it runs."""
+        self._parts.verbs.rename.rename(instance, display_name)
+
+    # Power.
+
+    def power_on(
+            self, spec: guest_spec.GuestSpec, *,
+            progress: ports.Progress = base.NO_PROGRESS) -> None:
+        self._parts.verbs.power_on.power_on(spec, progress)
+
+    def power_off(
+            self, instance: instance_spec.Instance, timeout_s: float = 0,
+            retry_interval_s: float = 0) -> None:
+        self._parts.verbs.power_off.power_off(
+            instance, timeout_s, retry_interval_s)
+
+    def reboot(
+            self, spec: guest_spec.GuestSpec,
+            reboot_type: guest_spec.RebootType, *,
+            progress: ports.Progress = base.NO_PROGRESS) -> None:
+        self._parts.verbs.reboot.reboot(spec, reboot_type, progress)
+
+    def pause(self, instance: instance_spec.Instance) -> None:
+        self._parts.verbs.pause.pause(instance)
+
+    def unpause(self, instance: instance_spec.Instance) -> None:
+        self._parts.verbs.pause.unpause(instance)
+
+    def suspend(self, instance: instance_spec.Instance) -> None:
+        self._parts.verbs.suspend.suspend(instance)
+
+    def resume(self, spec: guest_spec.GuestSpec) -> None:
+        self._parts.verbs.power_on.resume(spec)
+
+    def resume_state_on_host_boot(self, spec: guest_spec.GuestSpec) -> None:
+        self._parts.verbs.power_on.resume_state_on_host_boot(spec)
+
+    # Rescue and snapshots.
+
+    def rescue(
+            self, spec: guest_spec.GuestSpec, image_id: str, *,
+            images: ports.ImageSource | None = None,
+            stable_device: bool = False,
+            progress: ports.Progress = base.NO_PROGRESS) -> None:
+        self._parts.verbs.rescue.rescue(
+            spec, image_id, self._images(images),
+            stable_device=stable_device, progress=progress)
+
+    def unrescue(self, instance: instance_spec.Instance) -> None:
+        self._parts.verbs.rescue.unrescue(instance)
+
+    def snapshot(
+            self, instance: instance_spec.Instance, image_id: str, *,
+            images: ports.ImageSource | None = None, name: str = '',
+            progress: ports.Progress = base.NO_PROGRESS) -> None:
+        self._parts.verbs.snapshot.snapshot(
+            instance, image_spec.Wanted(image_id, name),
+            self._images(images), progress)
+
+    def quiesce(self, instance: instance_spec.Instance) -> None:
+        self._parts.verbs.quiesce.quiesce(instance)
+
+    def unquiesce(self, instance: instance_spec.Instance) -> None:
+        self._parts.verbs.quiesce.unquiesce(instance)
+
+    def resize_root_disk(
+            self, instance: instance_spec.Instance, size_gib: int) -> None:
+        self._parts.verbs.resize_disk.resize(instance, size_gib)
+
+    # Consoles and figures.
+
+    def get_console_output(
+            self, instance: instance_spec.Instance) -> bytes:
+        return self._parts.verbs.console_output.get_console_output(instance)
+
+    def get_vnc_console(
+            self, instance: instance_spec.Instance
+    ) -> console_spec.ConsoleAddress:
+        return self._parts.verbs.consoles.get_vnc_console(instance)
+
+    def get_spice_console(
+            self, instance: instance_spec.Instance
+    ) -> console_spec.ConsoleAddress:
+        return self._parts.verbs.consoles.get_spice_console(instance)
+
+    def get_serial_console(
+            self, instance: instance_spec.Instance
+    ) -> console_spec.ConsoleAddress:
+        return self._parts.verbs.consoles.get_serial_console(instance)
+
+    def get_diagnostics(
+            self, instance: instance_spec.Instance
+    ) -> diagnostics_spec.Diagnostics:
+        return self._parts.verbs.diagnostics.get_diagnostics(instance)
+
+    def set_admin_password(
+            self, instance: instance_spec.Instance, new_pass: str) -> None:
+        self._parts.verbs.admin_password.set_admin_password(
+            instance, new_pass)
+
+    def trigger_crash_dump(self, instance: instance_spec.Instance) -> None:
+        self._parts.verbs.crash_dump.trigger_crash_dump(instance)
+
+    # Images.
+
+    def cache_image(
+            self, image_id: str, *, images: ports.ImageSource | None = None,
+            progress: ports.Progress = base.NO_PROGRESS) -> bool:
+        return self._parts.verbs.files.cache_image(
+            image_id, self._images(images), progress)
+
+    def manage_image_cache(self) -> list[str]:
+        return self._parts.verbs.image_care.sweep()
+
+    def _images(
+            self, images: ports.ImageSource | None) -> ports.ImageSource:
+        return self._parts.virtapi.images if images is None else images
+
+    # Events.
 
     def register_event_listener(
             self, callback: ports.LifecycleListener | None) -> None:

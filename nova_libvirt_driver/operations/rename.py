@@ -2,6 +2,8 @@
 
 """Giving an instance another name for its users."""
 
+from collections.abc import Callable
+
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.guest import guests as guests_module
 from nova_libvirt_driver.operations.steps import exclusive as exclusive_module
@@ -22,9 +24,11 @@ class Rename:
 
     def __init__(
             self, guests: guests_module.Guests,
-            exclusive: exclusive_module.Exclusive) -> None:
+            exclusive: exclusive_module.Exclusive,
+            note: Callable[[instance_spec.Instance, str], object]) -> None:
         self._guests = guests
         self._exclusive = exclusive
+        self._note = note
 
     def rename(
             self, instance: instance_spec.Instance,
@@ -38,3 +42,4 @@ class Rename:
                 reason=f'a name has 1 to {_MAX_LENGTH} characters')
         with self._exclusive.hold(instance, OPERATION, ports.NullProgress()):
             self._guests.find(instance).set_display_name(display_name)
+            self._note(instance, display_name)

@@ -49,3 +49,11 @@ class CachedImage:
     virtual_size_bytes: int
     fetched: bool = False
     """True when this call brought it into the cache."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Wanted:
+    """An image to make."""
+
+    id: str
+    name: str = ''

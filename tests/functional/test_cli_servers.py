@@ -166,8 +166,31 @@ class LifeTest(ClientTestCase):
         self.assertIn('web1: hello is up\n', done.stderr)
         self.assertEqual({'web1': 'running'}, self.states())
 
+    def test_a_new_name_is_known_to_the_next_command(self) -> None:
+        self.have_image('hello', 'hello is up')
+        made = self.create('web1', '--image', 'hello')
+
+        self.answer('server', 'rename', 'web1', 'shop')
+
+        shown = self.answer('server', 'show', 'shop')
+        self.assertEqual((made['id'], 'shop', 'web1'), tuple(
+            shown[name] for name in ('id', 'name', 'domain')))
+
 
 class LookTest(ClientTestCase):
+
+    def test_a_foreign_domain_is_seen_and_left_alone(self) -> None:
+        self.start_guest('router')
+
+        every = self.answer('server', 'list', '--all', '-c', 'Name',
+                            '-c', 'Owned')
+        done = self.type('server', 'delete', 'router', '--yes')
+
+        self.assertEqual([], self.answer('server', 'list'))
+        self.assertEqual([{'Name': 'router', 'Owned': False}], every)
+        self.assertEqual(4, done.returncode)
+        self.assertIn('is left alone', done.stderr)
+        self.assertIn('router', self.host.virsh('list', '--name'))
 
     def test_a_dry_run_is_what_is_made(self) -> None:
         self.have_image('hello', 'hello is up')

@@ -56,6 +56,7 @@ ARROWS: dict[str, frozenset[str]] = {
     'storage': frozenset({'exception', 'ports', 'spec', 'storage',
                           'xmlmodel'}),
     'testing': CORE | {'base', 'driver', 'testing'},
+    'verbs': frozenset({'guest', 'host', 'operations', 'storage'}),
     'version': frozenset(),
     'xmlmodel': frozenset({'xmlmodel'}),
 }

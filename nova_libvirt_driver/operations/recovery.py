@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Cleaning up after a process that was killed within an operation."""
+
+import threading
+
+from oslo_log import log as logging
+
+from nova_libvirt_driver import exception
+from nova_libvirt_driver.guest import reach
+from nova_libvirt_driver.operations import rescue as rescue_module
+from nova_libvirt_driver.operations import snapshot as snapshot_module
+from nova_libvirt_driver.operations import spawn as spawn_module
+from nova_libvirt_driver.operations.steps import domains as domains_module
+from nova_libvirt_driver.operations.steps import files as files_module
+from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.storage import journal as journal_module
+from nova_libvirt_driver.storage import scratch as scratch_module
+
+LOG = logging.getLogger(__name__)
+
+
+class Recovery:
+    """Finishes or undoes what killed processes have left.
+
+    Looks into the journal: an entry whose process is alive is left alone.
+    What cannot be cleaned now stays in the journal for the next time.
+    Without anything in the journal, libvirt is not asked.
+    """
+
+    def __init__(
+            self, domains: domains_module.Domains, files: files_module.Files,
+            rescue: rescue_module.Rescue, journal: journal_module.Journal,
+            scratch: scratch_module.Scratch) -> None:
+        self._domains = domains
+        self._files = files
+        self._rescue = rescue
+        self._journal = journal
+        self._scratch = scratch
+        self._lock = threading.Lock()
+        self._done = False
+
+    def begin(self) -> None:
+        """Do what :meth:`ensure` does on a thread of its own."""
+        threading.Thread(
+            target=self.ensure, name='recovery', daemon=True).start()
+
+    def ensure(self) -> None:
+        """Clean up, once in the life of this process.
+
+        Blocks while libvirt is asked; never raises. Without libvirt it is
+        tried again at the next call.
+        """
+        with self._lock:
+            if self._done:
+                return
+            self._done = True
+        try:
+            complete = self._run()
+        except exception.DriverError as error:
+            LOG.info('Whether an interrupted operation has left something '
+                     'cannot be seen now: %s', error)
+            complete = False
+        self._done = complete
+
+    def _run(self) -> bool:
+        complete = True
+        for entry in self._journal.abandoned():
+            try:
+                self._clean(entry)
+            except exception.ForeignDomain as error:
+                LOG.warning('Left from an interrupted %s: %s',
+                            entry.operation, error)
+            except exception.DriverError as error:
+                LOG.error('What an interrupted %s of instance %s left cannot '
+                          'be cleaned up now: %s', entry.operation,
+                          entry.uuid, error)
+                entry.release()
+                complete = False
+                continue
+            entry.end()
+        self._files.sweep_temporaries()
+        return complete
+
+    def _clean(self, entry: journal_module.Entry) -> None:
+        instance = instance_spec.InstanceRef(entry.uuid, entry.name)
+        LOG.warning('Cleaning up after an interrupted %s of instance %s.',
+                    entry.operation, entry.uuid)
+        if entry.operation == spawn_module.OPERATION:
+            self._domains.remove(instance)
+            self._files.remove(instance)
+        elif entry.operation == snapshot_module.OPERATION:
+            self._end_copying(instance, str(entry.values['target_dev']))
+            self._scratch.remove(str(entry.values['folder']))
+        elif entry.operation == rescue_module.OPERATION:
+            xml = self._files.kept_xml(instance)
+            if xml is not None:
+                self._rescue.put_back(
+                    instance, xml, start=bool(entry.values['was_up']))
+            self._files.remove_rescue(instance)
+
+    def _end_copying(
+            self, instance: instance_spec.Instance,
+            target_dev: str) -> None:
+        guest = self._domains.guests.find_or_none(instance)
+        if guest is not None and guest.state().power in reach.UP:
+            guest.disk(target_dev).abort()

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Starting a guest from another image, and from its own disk again."""
+
+from nova_libvirt_driver import exception
+from nova_libvirt_driver.guest import handle
+from nova_libvirt_driver.guest import reach
+from nova_libvirt_driver.operations.steps import domains as domains_module
+from nova_libvirt_driver.operations.steps import exclusive as exclusive_module
+from nova_libvirt_driver.operations.steps import files as files_module
+from nova_libvirt_driver.operations.steps import rebuild as rebuild_module
+from nova_libvirt_driver.operations.steps import undo as undo_module
+from nova_libvirt_driver import ports
+from nova_libvirt_driver.spec import guest as guest_spec
+from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.storage import journal as journal_module
+
+OPERATION = 'rescue'
+
+
+class Rescue:
+    """Puts guests into rescue, and gets them out.
+
+    Steps of a rescue: keep the XML of the domain in the folder; make the
+    rescue disk and config drive; cut the power; define the domain with the
+    rescue disk; start it. When a step fails, what was made is removed, and
+    the guest is defined as it was and started if it was up.
+
+    Steps of an unrescue: cut the power; define the domain from the kept
+    XML; start it; remove the rescue files. It may be repeated until it
+    succeeds.
+    """
+
+    def __init__(
+            self, domains: domains_module.Domains, files: files_module.Files,
+            rebuild: rebuild_module.Rebuild,
+            exclusive: exclusive_module.Exclusive,
+            journal: journal_module.Journal) -> None:
+        self._domains = domains
+        self._files = files
+        self._rebuild = rebuild
+        self._exclusive = exclusive
+        self._journal = journal
+
+    def rescue(
+            self, spec: guest_spec.GuestSpec, image_id: str,
+            images: ports.ImageSource, *, stable_device: bool,
+            progress: ports.Progress) -> None:
+        """Start a guest from an image; see the contract's verb."""
+        with (self._exclusive.hold(spec, OPERATION, progress) as watched,
+              undo_module.Undo(OPERATION) as undo):
+            watched.step('check')
+            guest = self._checked(spec)
+            was_up = guest.state().power in reach.UP
+            xml = self._rebuild.xml(spec, guest, self._files.plan_rescue(
+                spec, stable_device=stable_device))
+            entry = self._journal.begin(
+                OPERATION, uuid=spec.uuid, name=spec.name, was_up=was_up)
+            undo.finally_('close the journal entry', entry.end)
+            watched.step('keep')
+            before = guest.xml(inactive=True)
+            self._files.keep_xml(spec, before)
+            undo.add('remove the rescue files',
+                     lambda: self._files.remove_rescue(spec))
+            self._files.make_rescue(spec, image_id, images, watched)
+            undo.add('put the guest back', lambda: self.put_back(
+                spec, before, start=was_up))
+            watched.step('stop')
+            guest.destroy()
+            self._rebuild.define_and_start(spec, xml, watched, undo)
+            undo.commit()
+
+    def unrescue(self, instance: instance_spec.Instance) -> None:
+        """Start a rescued guest from its own disk again.
+
+        :raises WrongState: it is not rescued
+        """
+        with self._exclusive.hold(
+                instance, 'unrescue', ports.NullProgress()):
+            before = self._files.kept_xml(instance)
+            if before is None:
+                raise exception.WrongState(
+                    tried='unrescue it', instance=instance.uuid,
+                    state='not rescued')
+            self.put_back(instance, before, start=True)
+            self._files.remove_rescue(instance)
+
+    def put_back(
+            self, instance: instance_spec.Instance, xml: str, *,
+            start: bool) -> None:
+        """Define the domain as it was before the rescue."""
+        guest = self._domains.guests.find_or_none(instance)
+        if guest is not None and (
+                guest.xml(inactive=True) == xml
+                and (guest.state().power in reach.UP) == start):
+            return
+        if guest is not None:
+            guest.destroy()
+        self._domains.restore(instance, xml)
+        if start:
+            self._domains.guests.find(instance).start()
+
+    def _checked(self, spec: guest_spec.GuestSpec) -> handle.Guest:
+        guest = self._domains.guests.find(spec)
+        if self._files.kept_xml(spec) is not None:
+            raise exception.WrongState(
+                tried='rescue it', instance=spec.uuid,
+                state='rescued already')
+        if guest.has_saved():
+            raise exception.WrongState(
+                tried='rescue it', instance=spec.uuid,
+                state='suspended: resume it first')
+        return guest

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Making a guest."""
+
+from oslo_log import log as logging
+
+from nova_libvirt_driver import exception
+from nova_libvirt_driver.operations.steps import domains as domains_module
+from nova_libvirt_driver.operations.steps import exclusive as exclusive_module
+from nova_libvirt_driver.operations.steps import files as files_module
+from nova_libvirt_driver.operations.steps import undo as undo_module
+from nova_libvirt_driver import ports
+from nova_libvirt_driver.spec import guest as guest_spec
+from nova_libvirt_driver.storage import journal as journal_module
+
+LOG = logging.getLogger(__name__)
+
+OPERATION = 'spawn'
+
+
+class Spawn:
+    """Makes a guest, or leaves nothing of it behind.
+
+    Steps: check that name and uuid are free; note in the journal what is
+    about to be made; make the folder; get the image into the cache; make
+    the disks, the kernel and the config drive; record the spec; define the
+    domain; start it.
+
+    When a step fails, the domain and the folder are removed. When the
+    process is killed, the next one that looks into the journal does that.
+    What was in the cache stays there.
+    """
+
+    def __init__(
+            self, domains: domains_module.Domains, files: files_module.Files,
+            exclusive: exclusive_module.Exclusive,
+            journal: journal_module.Journal, host: str) -> None:
+        self._domains = domains
+        self._files = files
+        self._exclusive = exclusive
+        self._journal = journal
+        self._host = host
+
+    def spawn(
+            self, spec: guest_spec.GuestSpec, images: ports.ImageSource, *,
+            power_on: bool, progress: ports.Progress) -> None:
+        """Make a guest; see :meth:`base.ComputeDriver.spawn`."""
+        self._files.prepare_root()
+        with (self._exclusive.hold(spec, OPERATION, progress) as watched,
+              undo_module.Undo(OPERATION) as undo):
+            watched.step('check')
+            self._refuse_existing(spec)
+            spec = self._settled(spec)
+            # What makes no domain is refused before anything is made.
+            xml = self._build(spec)
+            entry = self._journal.begin(
+                OPERATION, uuid=spec.uuid, name=spec.name)
+            undo.finally_('close the journal entry', entry.end)
+            self._files.make(spec, images, watched, undo)
+            self._run(spec, xml, watched, undo, power_on=power_on)
+            undo.commit()
+            LOG.info('Guest %s (%s) is made.', spec.name, spec.uuid)
+
+    def xml(self, spec: guest_spec.GuestSpec) -> str:
+        """Return the XML that :meth:`spawn` would define."""
+        return self._build(self._settled(spec))
+
+    def _settled(self, spec: guest_spec.GuestSpec) -> guest_spec.GuestSpec:
+        return self._domains.settle(self._files.settle(spec))
+
+    def _run(
+            self, spec: guest_spec.GuestSpec, xml: str,
+            progress: ports.Progress, undo: undo_module.Undo, *,
+            power_on: bool) -> None:
+        progress.step('define')
+        guest = self._domains.guests.define(xml, spec)
+        # Before the start: one that outlives its deadline may succeed yet.
+        undo.add('remove the domain', lambda: self._domains.remove(spec))
+        if power_on:
+            progress.step('start')
+            guest.start()
+        progress.step('finish')
+
+    def _build(self, spec: guest_spec.GuestSpec) -> str:
+        folder = self._files.folder(spec)
+        return self._domains.build(
+            spec, self._files.plan_new(spec), folder.console_log).to_xml()
+
+    def _refuse_existing(self, spec: guest_spec.GuestSpec) -> None:
+        guests = self._domains.guests
+        if guests.find_or_none(spec) is not None or (
+                self._files.folder(spec).exists()):
+            raise exception.InstanceExists(
+                instance=spec.uuid, host=self._host)
+        if guests.name_owner(spec.name) is not None:
+            raise exception.InstanceExists(
+                instance=spec.name, host=self._host)

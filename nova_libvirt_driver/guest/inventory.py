@@ -2,6 +2,7 @@
 
 """Which guests there are and how each is; it only looks."""
 
+import dataclasses
 from typing import Any
 
 import libvirt
@@ -13,6 +14,7 @@ from nova_libvirt_driver.connection import listing
 from nova_libvirt_driver.connection import protocol
 from nova_libvirt_driver.connection import router
 from nova_libvirt_driver.connection import supervisor as supervisor_module
+from nova_libvirt_driver.guest import owner
 from nova_libvirt_driver.spec import instance as instance_spec
 
 _State = instance_spec.PowerState
@@ -38,16 +40,21 @@ class Inventory:
         with self._supervisor.using('list the guests') as connection:
             return listing.reports(connection)
 
-    def summaries(self) -> list[instance_spec.InstanceSummary]:
-        """Return one row for each guest, sorted by name.
+    def sizes(self) -> list[instance_spec.InstanceSummary]:
+        """Return one row for each guest, without its mark.
 
         One call; it enters guests' monitors, which may hang, so it has a
         connection of its own and ``call_timeout`` to return.
         """
-        with self._supervisor.using_session('list the guests') as session:
-            rows = self._channels.run(
-                session, _summaries, name='listing the guests')
-        return sorted(rows, key=lambda row: row.name)
+        return self._rows(marked=False)
+
+    def summaries(self) -> list[instance_spec.InstanceSummary]:
+        """Return one row for each guest, sorted by name.
+
+        Like :meth:`sizes`, and one more call for each guest: whether it is
+        ours, and its display name.
+        """
+        return sorted(self._rows(marked=True), key=lambda row: row.name)
 
     def info(
             self, instance: instance_spec.Instance, *,
@@ -68,6 +75,18 @@ class Inventory:
                 return instance_spec.InstanceInfo(known.state)
         return self._ask(instance)
 
+    def _rows(self, *, marked: bool) -> list[instance_spec.InstanceSummary]:
+        def ask(
+                connection: protocol.Connection
+        ) -> list[instance_spec.InstanceSummary]:
+            rows = (_summary(domain, record, marked)
+                    for domain, record in _records(connection))
+            return [row for row in rows if row is not None]
+
+        with self._supervisor.using_session('list the guests') as session:
+            return self._channels.run(
+                session, ask, name='listing the guests')
+
     def _ask(
             self, instance: instance_spec.Instance
     ) -> instance_spec.InstanceInfo:
@@ -76,13 +95,6 @@ class Inventory:
             domain = connection.lookupByUUIDString(instance.uuid)
             number = domain.state(0)[0]
         return instance_spec.InstanceInfo(decode.power_state(number))
-
-
-def _summaries(
-        connection: protocol.Connection
-) -> list[instance_spec.InstanceSummary]:
-    return [_summary(domain, record)
-            for domain, record in _records(connection)]
 
 
 def _records(
@@ -96,6 +108,24 @@ def _records(
 
 
 def _summary(
+        domain: protocol.Domain, record: dict[str, Any],
+        marked: bool) -> instance_spec.InstanceSummary | None:
+    summary = _unmarked(domain, record)
+    if not marked:
+        return summary
+    try:
+        mark = owner.mark_of(domain)
+    except libvirt.libvirtError as error:
+        if errors.is_not_found(error):
+            # It went away since the list was made.
+            return None
+        raise
+    return dataclasses.replace(
+        summary, owned=mark is not None,
+        display_name='' if mark is None else mark.display_name)
+
+
+def _unmarked(
         domain: protocol.Domain,
         record: dict[str, Any]) -> instance_spec.InstanceSummary:
     memory_kib = record.get('balloon.current')

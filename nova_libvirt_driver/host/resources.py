@@ -45,7 +45,7 @@ class Audit:
         :raises HypervisorUnavailable: there is no connection
         """
         facts = self._facts.get()
-        guests = [guest for guest in self._inventory.summaries()
+        guests = [guest for guest in self._inventory.sizes()
                   if guest.state in _UP]
         with self._supervisor.using('read the size of the host') as conn:
             info = conn.getInfo()

@@ -31,7 +31,7 @@ FRONT_DOORS = frozenset({'cli', 'compute'})
 ARROWS: dict[str, frozenset[str]] = {
     '__init__': frozenset({'driver'}),
     'assembly': CORE | {'compute', 'conf', 'guest', 'host', 'operations',
-                        'storage'},
+                        'verbs'},
     'base': frozenset({'ports', 'spec'}),
     'cli': CORE | {'base', 'cli', 'compute', 'conf', 'driver', 'guest',
                    'host', 'images', 'version', 'xmlmodel'},

@@ -209,8 +209,7 @@ class ListTest(InventoryTestCase):
             self.add_guests(number)
             for question in (driver.list_instances,
                              driver.list_instance_uuids,
-                             driver.get_num_instances,
-                             driver.list_instance_summaries):
+                             driver.get_num_instances):
                 self.assertEqual({'getAllDomainStats': 1},
                                  self.calls_of(question))
         self.assertEqual(300, driver.get_num_instances())
@@ -225,14 +224,23 @@ class ListTest(InventoryTestCase):
 
     def test_summary_says_what_there_is_to_say(self) -> None:
         guest = self.hypervisor.add_guest(
-            'web1', state=libvirt.VIR_DOMAIN_PAUSED)
+            'web1', state=libvirt.VIR_DOMAIN_PAUSED, owned=True)
         guest.memory_kib = 64 * 1024
 
         row, = self.make_driver().list_instance_summaries()
 
         self.assertEqual(instance.InstanceSummary(
             uuid=guest.uuid, name='web1', state=State.PAUSED, vcpus=1,
-            memory_mib=64), row)
+            memory_mib=64, owned=True, display_name='web1'), row)
+
+    def test_summary_says_whose_a_guest_is(self) -> None:
+        self.hypervisor.add_guest('ours', owned=True)
+        self.hypervisor.add_guest('theirs')
+
+        rows = self.make_driver().list_instance_summaries()
+
+        self.assertEqual([('ours', True), ('theirs', False)],
+                         [(row.name, row.owned) for row in rows])
 
     def test_guest_without_sizes_in_the_record_is_asked(self) -> None:
         self.hypervisor.add_guest('busy').busy = True
@@ -247,7 +255,7 @@ class ListTest(InventoryTestCase):
         self.assertEqual([('busy', 1, 32), ('idle', 1, 32)],
                          [(row.name, row.vcpus, row.memory_mib)
                           for row in rows])
-        self.assertEqual({'getAllDomainStats': 1, 'info': 1}, calls)
+        self.assertEqual((1, 1), (calls['getAllDomainStats'], calls['info']))
 
     def test_guest_that_goes_away_meanwhile_has_no_sizes(self) -> None:
         self.hypervisor.add_guest('busy').busy = True

@@ -156,11 +156,16 @@ class GuestTestCase(base.PrivateHostTestCase):
     # What is to be seen of the host.
 
     def look_at_host(self) -> footprint.Footprint:
-        """Look at the host; cached images do not count."""
-        base_folder = self.instances_path / '_base'
+        """Look at the host.
+
+        Cached images do not count, nor do the two folders in which there
+        is something while a verb runs; what is in them does.
+        """
+        folders = {name: str(self.instances_path / name)
+                   for name in ('_base', '.operations', 'snapshots')}
         return footprint.Footprint.take(
             self.host, self.instances_path,
-            ignore=(str(base_folder), f'{base_folder}/*'))
+            ignore=(*folders.values(), f'{folders["_base"]}/*'))
 
     def assert_host_is(self, before: footprint.Footprint) -> None:
         """Fail unless the host is as it was, at once or a moment later."""

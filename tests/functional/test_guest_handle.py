@@ -190,7 +190,7 @@ class DefinitionTest(boot_guest.BootGuestTestCase):
 
         rename.Rename(
             self.guests, exclusive.Exclusive(str(self.folder)),
-        ).rename(INSTANCE, 'a <b> & c')
+            lambda *noted: None).rename(INSTANCE, 'a <b> & c')
 
         for xml in (guest.xml(), guest.xml(inactive=True)):
             self.assertEqual(owner.Mark('a <b> & c'), owner.mark_in(xml))

@@ -271,9 +271,12 @@ class Files:
         self.folder(instance).remove()
 
     def sweep_temporaries(self) -> None:
-        """Remove what killed processes have left of images."""
-        if os.path.isdir(self._policies.storage.instances_path):
-            self.cache().sweep_temporaries()
+        """Remove what killed processes have left of images.
+
+        Asks libvirt nothing: QEMU's group gets nothing from it.
+        """
+        image_cache.ImageCache(
+            self._policies.storage, self._qemu_img).sweep_temporaries()
 
     def cache_image(
             self, image_id: str, images: ports.ImageSource,

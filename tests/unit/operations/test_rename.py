@@ -10,9 +10,15 @@ from tests.unit.operations import verbs
 
 class RenameTest(verbs.VerbTestCase):
 
+    def setUp(self) -> None:
+        super().setUp()
+        self.noted: list[str] = []
+
     def rename(self, name: str) -> None:
-        rename.Rename(self.guests, self.exclusive).rename(
-            verbs.INSTANCE, name)
+        rename.Rename(
+            self.guests, self.exclusive,
+            lambda instance, name: self.noted.append(name)).rename(
+                verbs.INSTANCE, name)
 
     def test_running_guest_and_its_definition_get_the_name(self) -> None:
         self.add_guest()
@@ -24,6 +30,7 @@ class RenameTest(verbs.VerbTestCase):
             self.assertEqual(
                 owner.Mark('web <1> & co'), owner.mark_in(xml))
         self.assertEqual('one', guest.name)
+        self.assertEqual(['web <1> & co'], self.noted)
 
     def test_stopped_guest_gets_the_name(self) -> None:
         self.add_guest(state=libvirt.VIR_DOMAIN_SHUTOFF)

@@ -99,7 +99,8 @@ def build(link: Link, settings: Settings) -> Verbs:
         settings.policies, tool, qemu_img, domains.group_id, settings.host)
     exclusive = exclusive_module.Exclusive(storage.instances_path)
     journal = journal_module.Journal(storage.instances_path)
-    scratch = scratch_module.Scratch(storage.instances_path)
+    scratch = scratch_module.Scratch(
+        storage.instances_path, domains.group_id)
     rebuild = rebuild_module.Rebuild(domains, files)
     shutdown = shutdown_module.Shutdown()
     copier = disk_copy.DiskCopy(

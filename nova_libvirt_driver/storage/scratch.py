@@ -2,6 +2,7 @@
 
 """Folders for what is needed only while a verb runs."""
 
+from collections.abc import Callable
 import os
 import re
 import secrets
@@ -17,11 +18,12 @@ _NAME = re.compile(r'[0-9a-f]{32}')
 class Scratch:
     """Makes and removes folders below that of the instances.
 
-    :param group_id: QEMU's group, which has to write into them
+    :param group_id: returns QEMU's group, which has to write into them
     """
 
     def __init__(
-            self, instances_path: str, group_id: int | None = None) -> None:
+            self, instances_path: str,
+            group_id: Callable[[], int | None] = lambda: None) -> None:
         self._root = os.path.join(instances_path, _FOLDER)
         self._group_id = group_id
 
@@ -35,13 +37,14 @@ class Scratch:
         :raises StorageFailure: it exists, or cannot be made
         """
         self._check(path)
+        group_id = self._group_id()
         try:
             if not os.path.isdir(self._root):
                 os.makedirs(self._root, mode=_MODE, exist_ok=True)
-                folder_module.let_group_in(self._root, self._group_id)
+                folder_module.let_group_in(self._root, group_id)
             os.mkdir(path, _MODE)
             os.chmod(path, _MODE)
-            folder_module.let_group_in(path, self._group_id)
+            folder_module.let_group_in(path, group_id)
         except OSError as error:
             raise exception.StorageFailure(
                 reason=f'cannot make the folder {path}: {error.strerror}',

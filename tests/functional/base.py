@@ -59,13 +59,15 @@ class PrivateHostTestCase(DriverTestCase):
     """Has one private libvirt host for all tests of the class."""
 
     host: ClassVar[libvirtd.PrivateHost]
+    qemu_settings: ClassVar[dict[str, libvirtd.Setting]] = {}
     _exit: ClassVar[contextlib.ExitStack]
 
     @classmethod
     def setUpClass(cls) -> None:
         super().setUpClass()
         with contextlib.ExitStack() as stack:
-            cls.host = stack.enter_context(libvirtd.PrivateHost('test'))
+            cls.host = stack.enter_context(libvirtd.PrivateHost(
+                'test', qemu=cls.qemu_settings))
             cls._exit = stack.pop_all()
 
     @classmethod

@@ -27,6 +27,7 @@ _QCOW2_MAGIC = b'QFI\xfb'
 # Magic, version, where the backing file's name is, its length, bits of a
 # cluster, size.
 _QCOW2_HEADER = struct.Struct('>4sIQIIQ')
+_MIB = 1 << 20
 _PERCENT = re.compile(r'\((\d+(?:\.\d+)?)/100%\)')
 _RAW = image_spec.DiskFormat.RAW
 _QCOW2 = image_spec.DiskFormat.QCOW2
@@ -99,7 +100,8 @@ class QemuImg:
             progress: ports.Progress) -> None:
         """Copy a disk into a file of another format, or of the same.
 
-        The copy has no backing file, and may not be on the disk yet.
+        The copy has no backing file, and may not be on the disk yet. It
+        takes no more room than a disk of that size may take.
 
         :raises StorageFailure: the target exists, or cannot be made
         """
@@ -110,7 +112,18 @@ class QemuImg:
                  '-f', _word(source_format), '-O', _word(target_format),
                  _absolute(source), _absolute(target)],
                 cpu_s=self._policy.tool_convert_cpu_s,
+                file_bytes=_longest(total, target_format),
                 on_line=_teller(progress, total))
+
+    def flush(self, path: str) -> None:
+        """Bring a file to the disk.
+
+        In a process of its own: that may take long, and would stop all of
+        an eventlet process.
+
+        :raises StorageFailure: it cannot be written
+        """
+        self._tool.run(['sync', '--', _absolute(path)])
 
     def resize(self, path: str, format: str, size_bytes: int) -> None:
         """Give a disk another size; smaller ones are refused.
@@ -130,6 +143,14 @@ def _word(format: str) -> str:
     if known is image_spec.DiskFormat.ISO:
         return str(_RAW)
     return str(known)
+
+
+def _longest(size_bytes: int, format: str) -> int:
+    """Return how long the file of a disk can become, or a little more."""
+    if format == _RAW:
+        return -(-size_bytes // _MIB) * _MIB
+    # Tables of clusters, and the last cluster.
+    return size_bytes + size_bytes // 8 + 64 * _MIB
 
 
 def _absolute(path: str) -> str:

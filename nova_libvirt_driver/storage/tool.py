@@ -20,8 +20,12 @@ import subprocess
 import time
 import typing
 
+from oslo_log import log as logging
+
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import policy as policy_spec
+
+LOG = logging.getLogger(__name__)
 
 OnLine = Callable[[str], object]
 
@@ -34,6 +38,11 @@ _MIB = 1024 * 1024
 _MAX_OUTPUT_BYTES = 1024 * 1024
 _READ_BYTES = 64 * 1024
 _MAX_REASON = 300
+# How long a killed program may take to go. One that waits within the kernel,
+# for a dead file server, cannot be killed; its caller must not hang as well.
+_KILL_S = 10.0
+# Options with which a tool is told formats instead of looking for itself.
+_FORMAT_OPTIONS = frozenset({'-f', '--image-opts'})
 
 
 class Tool:
@@ -44,6 +53,7 @@ class Tool:
 
     def run(
             self, argv: Sequence[str], *, cpu_s: int | None = None,
+            file_bytes: int | None = None,
             on_line: OnLine | None = None) -> str:
         """Run a program and return what it wrote, the last MiB of it.
 
@@ -51,10 +61,14 @@ class Tool:
         way, also by what ``on_line`` raises, and when this process dies.
 
         :param cpu_s: CPU time it may take, None for a look at an image
+        :param file_bytes: longest file it may write, None for any length
         :param on_line: gets each line that it writes, as soon as it is there
         :raises StorageFailure: it is not installed, failed, or met a limit
+        :raises ValueError: a command for images names no format
         """
-        line = [*self._limits(cpu_s or self._policy.tool_cpu_s),
+        if argv[0] == 'qemu-img' and _FORMAT_OPTIONS.isdisjoint(argv):
+            raise ValueError(f'{argv} names no format')
+        line = [*self._limits(cpu_s or self._policy.tool_cpu_s, file_bytes),
                 find(argv[0]), *argv[1:]]
         try:
             process = subprocess.Popen(
@@ -69,9 +83,11 @@ class Tool:
             raise self._failure(argv[0], _why(process.returncode, errors))
         return output
 
-    def _limits(self, cpu_s: int) -> list[str]:
+    def _limits(self, cpu_s: int, file_bytes: int | None) -> list[str]:
         line = [find('prlimit'), f'--cpu={cpu_s}',
-                f'--as={self._policy.tool_memory_mib * _MIB}', '--']
+                f'--as={self._policy.tool_memory_mib * _MIB}',
+                *(() if file_bytes is None else (f'--fsize={file_bytes}',)),
+                '--']
         # The signal comes when the thread that started it ends, not just
         # the process: that thread waits here.
         if (setpriv := shutil.which('setpriv', path=_path())) is not None:
@@ -155,7 +171,16 @@ def _killed(process: 'subprocess.Popen[bytes]') -> Iterator[None]:
         for stream in (process.stdout, process.stderr):
             if stream is not None:
                 stream.close()
-        process.wait()
+        _reap(process)
+
+
+def _reap(process: 'subprocess.Popen[bytes]') -> None:
+    try:
+        process.wait(_KILL_S)
+    except subprocess.TimeoutExpired:
+        # The next start of a program reaps it, when it is gone by then.
+        LOG.error('Process %d, a disk tool, was killed and does not go: '
+                  'it waits for storage that does not answer.', process.pid)
 
 
 def find(name: str) -> str:

@@ -171,10 +171,12 @@ class FailingTool(tool_module.Tool):
 
     def run(
             self, argv: Sequence[str], *, cpu_s: int | None = None,
+            file_bytes: int | None = None,
             on_line: tool_module.OnLine | None = None) -> str:
         if self._good_calls:
             self._good_calls -= 1
-            return super().run(argv, cpu_s=cpu_s, on_line=on_line)
+            return super().run(
+                argv, cpu_s=cpu_s, file_bytes=file_bytes, on_line=on_line)
         if argv[0] == 'mcopy':
             folder = os.path.dirname(argv[-2])
             self.modes.append(stat.S_IMODE(os.stat(folder).st_mode))

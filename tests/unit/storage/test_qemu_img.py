@@ -206,6 +206,29 @@ class QemuImgTest(base.TestCase):
 
         self.assertEqual(['base'], os.listdir(self.folder))
 
+    def test_a_conversion_writes_no_more_than_the_disk_has(self) -> None:
+        # Stands in for a tool that believes another size than we do.
+        tools = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        (tools / 'qemu-img').write_text(
+            '#!/bin/sh\nfor last; do :; done\ntruncate -s 80M "$last"\n')
+        (tools / 'qemu-img').chmod(0o755)
+        self.useFixture(fixtures.EnvironmentVariable(
+            'PATH', f'{tools}:{os.environ["PATH"]}'))
+
+        for format in ('raw', 'qcow2'):
+            self.assertRaises(
+                exception.StorageFailure, self.qemu_img.convert, self.base,
+                'raw', self._path('copy'), format,
+                progress=ports.NullProgress())
+
+        self.assertEqual(['base'], os.listdir(self.folder))
+
+    def test_what_was_written_is_brought_to_the_disk(self) -> None:
+        self.qemu_img.flush(self.base)
+
+        self.assertRaises(exception.StorageFailure, self.qemu_img.flush,
+                          self._path('missing'))
+
     def test_what_is_no_path_is_no_option_and_no_protocol(self) -> None:
         for wrong in ('-h', 'nbd:host:10809', 'json:{"driver":"raw"}'):
             self.assertRaises(

@@ -99,6 +99,24 @@ class ToolTest(base.TestCase):
         self.assertIn('MemoryError', str(error))
         self.assertIn('had it', make(tool_memory_mib=2048).run(python(code)))
 
+    def test_the_length_of_files_is_bounded(self) -> None:
+        path = os.path.join(self.useFixture(fixtures.TempDir()).path, 'x')
+        line = ['truncate', '--size', '2M', path]
+
+        error = self.assertRaises(
+            exception.StorageFailure, make().run, line,
+            file_bytes=1024 * 1024)
+
+        self.assertRegex(str(error), 'SIGXFSZ|too large')
+        self.assertEqual(0, os.stat(path).st_size)
+        make().run(line, file_bytes=2 * 1024 * 1024)
+
+    def test_a_command_for_images_has_to_name_a_format(self) -> None:
+        for line in (['info', '/x'], ['convert', '-O', 'raw', '/x', '/y'],
+                     ['create', '-b', '/x', '-F', 'raw', '/y']):
+            self.assertRaises(
+                ValueError, make().run, ['qemu-img', *line])
+
     def test_wall_clock_time_is_bounded(self) -> None:
         pids: list[str] = []
 

@@ -11,6 +11,9 @@ import struct
 _HEADER = struct.Struct('>4sIQI')
 _MAGIC = b'QFI\xfb'
 _NAME_MAX = 1023
+# The name is in the first cluster. A guest may have written any other number
+# to its disk; nowhere else is looked.
+_OFFSET_MAX = 2 << 20
 
 
 def backing_file(path: str) -> str | None:
@@ -25,7 +28,8 @@ def backing_file(path: str) -> str | None:
         if len(head) < _HEADER.size:
             return None
         magic, _, offset, length = _HEADER.unpack(head)
-        if magic != _MAGIC or not offset or not 0 < length <= _NAME_MAX:
+        if magic != _MAGIC or not 0 < offset <= _OFFSET_MAX or (
+                not 0 < length <= _NAME_MAX):
             return None
         file.seek(offset)
         name = os.fsdecode(file.read(length))

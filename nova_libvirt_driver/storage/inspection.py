@@ -37,6 +37,7 @@ _ALLOWED: dict[image_spec.DiskFormat, frozenset[str]] = {
     _FORMAT.VHD: frozenset({'vhd'}),
     _FORMAT.VHDX: frozenset({'vhdx'}),
     _FORMAT.VDI: frozenset({'vdi'})}
+_OTHER_WORDS = {'vhd': _FORMAT.VHD}
 # An image whose header is broken in some way may look like nothing at all,
 # yet a tool that looks for itself would take it for more than raw bytes.
 _SIGNATURES = (
@@ -91,7 +92,7 @@ class _Refusal(Exception):
 
 def _inspect(content: _Content, declared_format: str) -> Facts:
     try:
-        declared = _FORMAT(declared_format)
+        declared = _FORMAT(_OTHER_WORDS.get(declared_format, declared_format))
     except ValueError:
         raise _Refusal(f'format {declared_format!r} is not supported') \
             from None
@@ -146,14 +147,16 @@ def _checked_size(
         declared: image_spec.DiskFormat, content: _Content) -> int:
     from oslo_utils.imageutils import format_inspector
 
-    reason = _REFUSALS.get(declared, _no_refusal)(content)
-    if reason:
-        raise _Refusal(reason)
     try:
+        reason = _REFUSALS.get(declared, _no_refusal)(content)
+        if reason:
+            raise _Refusal(reason)
         found.safety_check()
         size = found.virtual_size
+    except struct.error:
+        raise _Refusal('its header is cut off') from None
     except (format_inspector.ImageFormatError,
-            format_inspector.SafetyCheckFailed, struct.error) as error:
+            format_inspector.SafetyCheckFailed) as error:
         raise _Refusal(f'it is not safe: {_words(error)}') from error
     if size <= 0:
         raise _Refusal('it does not say how large its disk is')

@@ -196,6 +196,21 @@ class InspectionTest(base.TestCase):
             else:
                 self.assertRefused('parent', content, 'vpc')
 
+    def test_the_image_services_word_for_vhd(self) -> None:
+        head = b'conectix'.ljust(40, b'\0') + struct.pack('>Q', MIB)
+        content = (head.ljust(60, b'\0') + struct.pack('>I', 3)).ljust(
+            4096, b'\0')
+
+        self.assertEqual(image_spec.DiskFormat.VHD,
+                         self._inspect(content, 'vhd').format)
+        self.assertRefused('declared', content, 'raw')
+
+    def test_a_header_that_is_cut_off(self) -> None:
+        for content, format in ((b'conectix', 'vpc'), (b'KDMV', 'vmdk'),
+                                (qcow2()[:60], 'qcow2'),
+                                (b'vhdxfile', 'vhdx')):
+            self.assertRefused('cut off|looks like|ncomplete', content, format)
+
     def test_only_the_ends_of_a_large_file_are_read(self) -> None:
         with open(self.path, 'wb') as file:
             file.truncate(1 << 40)

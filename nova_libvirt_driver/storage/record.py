@@ -4,20 +4,26 @@
 
 A guest can write any bytes to its disk. So the format of a disk is what was
 written down when it was made, and never what the disk looks like
-(CVE-2014-0134, CVE-2015-7548, CVE-2016-2140). The verbs of one instance
-exclude each other: nothing is locked here.
+(CVE-2014-0134, CVE-2015-7548, CVE-2016-2140). Who changes the record has
+the folder locked.
 """
 
+from collections.abc import Iterator
 from collections.abc import Mapping
+import contextlib
+import fcntl
 import json
 import os
 import re
+import time
 
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.storage import atomic
 
 _FORMAT = re.compile(r'[a-z0-9]{2,16}')
 _MAX_BYTES = 1 << 20
+_POLL_S = 0.005
+_BUSY_S = 30.0
 
 
 def write(disk_info_path: str, disk_path: str, format: str) -> None:
@@ -28,7 +34,9 @@ def write(disk_info_path: str, disk_path: str, format: str) -> None:
     """
     if not os.path.isabs(disk_path) or not _FORMAT.fullmatch(format):
         raise ValueError(f'{disk_path!r} has no format {format!r}')
-    _replace(disk_info_path, {**read_all(disk_info_path), disk_path: format})
+    with _locked(disk_info_path):
+        _replace(disk_info_path,
+                 {**read_all(disk_info_path), disk_path: format})
 
 
 def read(disk_info_path: str, disk_path: str) -> str:
@@ -66,11 +74,50 @@ def forget(disk_info_path: str, *disk_paths: str) -> None:
 
     :raises StorageFailure: it cannot be written
     """
-    before = read_all(disk_info_path)
-    after = {path: format for path, format in before.items()
-             if path not in disk_paths}
-    if after != before:
-        _replace(disk_info_path, after)
+    if not os.path.lexists(disk_info_path):
+        return
+    with _locked(disk_info_path):
+        before = read_all(disk_info_path)
+        after = {path: format for path, format in before.items()
+                 if path not in disk_paths}
+        if after != before:
+            _replace(disk_info_path, after)
+
+
+@contextlib.contextmanager
+def _locked(disk_info_path: str) -> Iterator[None]:
+    """Let nobody else change the record, in this process or another.
+
+    The folder is locked, for the record is another file after each change.
+    """
+    folder = os.path.dirname(disk_info_path)
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise exception.StorageFailure(
+            reason=f'the folder {folder} cannot be used: {error.strerror}',
+            path=folder) from error
+    try:
+        _wait_for(descriptor, disk_info_path)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _wait_for(descriptor: int, disk_info_path: str) -> None:
+    deadline = time.monotonic() + _BUSY_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            # Not waited for within the kernel, see file_lock.
+            if time.monotonic() > deadline:
+                raise exception.StorageFailure(
+                    reason=f'the record {disk_info_path} is locked by '
+                    'another process',
+                    path=disk_info_path) from None
+        time.sleep(_POLL_S)
 
 
 def _replace(disk_info_path: str, formats: Mapping[str, str]) -> None:

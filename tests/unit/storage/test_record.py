@@ -1,15 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 
+from concurrent import futures
 import json
 import os
 import pathlib
 import stat
+import subprocess
+import sys
 
 import fixtures
 
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.storage import record
 from tests import base
+
+
+WRITER = '''
+import sys
+from nova_libvirt_driver.storage import record
+for disk in sys.argv[2:]:
+    record.write(sys.argv[1], disk, 'raw')
+'''
 
 
 class RecordTest(base.TestCase):
@@ -75,6 +86,37 @@ class RecordTest(base.TestCase):
         record.forget(self.path, '/i/disk.rescue', '/i/disk.config.rescue')
 
         self.assertEqual({'/i/disk': 'raw'}, record.read_all(self.path))
+
+    def test_writers_at_the_same_time_lose_nothing(self) -> None:
+        disks = [f'/i/disk.{number}' for number in range(30)]
+        children = [subprocess.Popen(
+            [sys.executable, '-c', WRITER, self.path, *disks[start::2]])
+            for start in (0, 1)]
+
+        self.assertEqual([0, 0], [child.wait() for child in children])
+
+        self.assertEqual(dict.fromkeys(disks, 'raw'),
+                         record.read_all(self.path))
+
+    def test_threads_at_the_same_time_lose_nothing(self) -> None:
+        disks = [f'/i/disk.{number}' for number in range(40)]
+
+        with futures.ThreadPoolExecutor(8) as pool:
+            list(pool.map(
+                lambda disk: record.write(self.path, disk, 'raw'), disks))
+            list(pool.map(
+                lambda disk: record.forget(self.path, disk), disks[::2]))
+
+        self.assertEqual(dict.fromkeys(disks[1::2], 'raw'),
+                         record.read_all(self.path))
+
+    def test_without_a_folder_there_is_nothing_to_forget(self) -> None:
+        missing = str(self.folder / 'missing' / 'disk.info')
+
+        record.forget(missing, '/i/disk')
+
+        self.assertRaises(exception.StorageFailure, record.write, missing,
+                          '/i/disk', 'raw')
 
     def test_forgetting_makes_no_record(self) -> None:
         record.forget(self.path, '/i/disk')

@@ -11,6 +11,8 @@ import contextlib
 import os
 import re
 
+from oslo_log import log as logging
+
 from nova_libvirt_driver import exception
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import disk as disk_spec
@@ -21,6 +23,8 @@ from nova_libvirt_driver.storage import image_fetch
 from nova_libvirt_driver.storage import qemu_img as qemu_img_module
 from nova_libvirt_driver.storage import record
 from nova_libvirt_driver.storage import tool as tool_module
+
+LOG = logging.getLogger(__name__)
 
 _MIB, _GIB = 1 << 20, 1 << 30
 _RAW, _QCOW2 = policy_spec.ImageBackend.RAW, policy_spec.ImageBackend.QCOW2
@@ -191,7 +195,12 @@ def _recorded(
     try:
         yield
     except BaseException:
-        record.forget(folder.disk_info, path)
+        try:
+            record.forget(folder.disk_info, path)
+        except exception.StorageFailure as error:
+            # It does no harm: a disk that is made there replaces it.
+            LOG.warning('The format of %s, which could not be made, stays '
+                        'in the record: %s', path, error)
         raise
 
 

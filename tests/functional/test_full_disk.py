@@ -105,6 +105,25 @@ class FullDiskTest(base.TestCase):
 
         self.assertEqual('raw', record.read(self.folder.disk_info, '/other'))
 
+    def test_a_root_disk_over_its_image(self) -> None:
+        path = os.path.join(self.outside, 'image')
+        pathlib.Path(path).write_bytes(b'x' * MIB)
+        cached = image_spec.CachedImage(path, image_spec.DiskFormat.RAW, MIB)
+        self._fill()
+        filling = os.path.join(self.root, 'filling')
+
+        for room in range(0, 64, 4):
+            os.truncate(filling, os.stat(filling).st_size - room * 1024)
+            self.assertLeavesNothing(
+                lambda: self._overlays().make_root(self.folder, cached, 0))
+            self._fill()
+
+    def _overlays(self) -> disks_module.Disks:
+        policy = policy_spec.StoragePolicy(instances_path=self.root)
+        tool = tool_module.Tool(policy)
+        return disks_module.Disks(
+            policy, qemu_img_module.QemuImg(tool, policy), tool)
+
     def test_small_files(self) -> None:
         self._fill()
         book = journal.Journal(self.root)

@@ -7,8 +7,10 @@ import stat
 import subprocess
 
 import fixtures
+import psutil
 
 from nova_libvirt_driver import exception
+from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import image as image_spec
 from nova_libvirt_driver.spec import policy as policy_spec
@@ -17,6 +19,7 @@ from nova_libvirt_driver.storage import folder as folder_module
 from nova_libvirt_driver.storage import qemu_img
 from nova_libvirt_driver.storage import record
 from nova_libvirt_driver.storage import tool
+from nova_libvirt_driver.testing import fake_progress
 from tests import base
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -162,6 +165,20 @@ class DisksTest(base.TestCase):
             exception.StorageFailure, self.disks.make_ephemeral,
             self.folder, 0, disk_spec.LocalDisk(size_mib=0))
         self.assertNothingMade()
+
+    def test_a_copy_that_is_stopped_leaves_nothing(self) -> None:
+        class Stop(ports.NullProgress):
+            def advance(self, done: int, total: int) -> None:
+                raise fake_progress.Stopped
+
+        self.assertRaises(
+            fake_progress.Stopped, self._disks('raw').make_root, self.folder,
+            self.cached, GIB, progress=Stop())
+
+        self.assertNothingMade()
+        self.assertEqual([], [
+            child for child in psutil.Process().children(recursive=True)
+            if child.status() != psutil.STATUS_ZOMBIE])
 
     def test_a_disk_that_exists_stays_with_its_record(self) -> None:
         self.disks.make_root(self.folder, self.cached, GIB)

@@ -34,6 +34,8 @@ from nova_libvirt_driver.storage import qemu_img as qemu_img_module
 LOG = logging.getLogger(__name__)
 
 _KEY = re.compile(r'[0-9a-f]{40}')
+# A record, or one that is being written.
+_RECORD = re.compile(r'\.?([0-9a-f]{40})\.json(?:\..*)?')
 _POLL_S = 0.02
 _MODE = 0o750
 
@@ -87,16 +89,19 @@ class ImageCache:
     def sweep(self, used_paths: Set[str]) -> list[str]:
         """Remove images that have not been used for long.
 
-        :param used_paths: files that disks are based on; they stay
+        :param used_paths: files that disks are based on; they stay, and
+            are as young as if they were just brought
         :returns: what was removed
         :raises StorageFailure: the cache cannot be read
         """
         limit = time.time() - self._policy.unused_image_age_s
         with _told(self._folder):
-            return [path for name in self._names()
-                    if _KEY.fullmatch(name)
-                    and (path := self._path(name)) not in used_paths
-                    and self._remove_older(name, limit)]
+            keys = [name for name in self._names() if _KEY.fullmatch(name)]
+            used = {key for key in keys if self._path(key) in used_paths}
+            for key in used:
+                _touch(self._path(key))
+            return [self._path(key) for key in keys
+                    if key not in used and self._remove_older(key, limit)]
 
     def sweep_temporaries(self) -> list[str]:
         """Remove what killed processes have left half made.
@@ -105,9 +110,30 @@ class ImageCache:
         :raises StorageFailure: the cache cannot be read
         """
         with _told(self._folder):
-            return [self._path(name) for name in self._names()
-                    if name.endswith(image_fetch.PART_SUFFIX)
-                    and self._remove_temporary(name)]
+            names = self._names()
+            removed = [self._path(name) for name in names
+                       if self._is_left(name)
+                       and self._remove_temporary(name)]
+            for key in self._locked_keys() - set(names):
+                lock = self._try(key)
+                if lock is not None:
+                    self._drop(lock, key)
+            return removed
+
+    def _is_left(self, name: str) -> bool:
+        """Say whether a file is of use only while an image is brought."""
+        if name.endswith(image_fetch.PART_SUFFIX):
+            return True
+        found = _RECORD.fullmatch(name)
+        return found is not None and (
+            name.startswith('.')
+            or not os.path.lexists(self._path(found[1])))
+
+    def _locked_keys(self) -> set[str]:
+        try:
+            return set(filter(_KEY.fullmatch, os.listdir(self._locks)))
+        except FileNotFoundError:
+            return set()
 
     def _lease(
             self, key: str, image_id: str, images: ports.ImageSource,
@@ -187,8 +213,7 @@ class ImageCache:
                 raise exception.ImageRefused(
                     image=image_id, reason=f'{path} has another size than '
                     'when it was brought: it was changed')
-        with contextlib.suppress(PermissionError):
-            os.utime(path)
+        _touch(path)
         return facts
 
     def _expected(self, image_id: str, images: ports.ImageSource) -> str:
@@ -235,13 +260,15 @@ class ImageCache:
             self._drop(lock, key)
 
     def _remove_temporary(self, name: str) -> bool:
-        key = name.partition('.')[0]
+        key = name.removeprefix('.').partition('.')[0]
         # Who fills the file has it locked; who converts it has only this.
         lock = self._try(key)
         if lock is None:
             return False
         try:
-            part = file_lock.try_lock(self._path(name), create=False)
+            # Looked at under the lock: a record may have its image by now.
+            part = file_lock.try_lock(self._path(name), create=False) if (
+                self._is_left(name)) else None
             if part is None:
                 return False
             _remove(self._path(name))
@@ -284,6 +311,11 @@ def _told(path: str) -> Iterator[None]:
         raise exception.StorageFailure(
             reason=f'the image cache {path}: {error.strerror or error}',
             path=path) from error
+
+
+def _touch(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError, PermissionError):
+        os.utime(path, follow_symlinks=False)
 
 
 def _remove(path: str) -> None:

@@ -3,6 +3,7 @@
 """Bringing an image into the cache: download, check, convert."""
 
 import contextlib
+import dataclasses
 import hashlib
 import io
 import os
@@ -13,7 +14,6 @@ from nova_libvirt_driver import exception
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import image as image_spec
 from nova_libvirt_driver.spec import policy as policy_spec
-from nova_libvirt_driver.storage import atomic
 from nova_libvirt_driver.storage import file_lock
 from nova_libvirt_driver.storage import inspection
 from nova_libvirt_driver.storage import qemu_img as qemu_img_module
@@ -21,6 +21,7 @@ from nova_libvirt_driver.storage import qemu_img as qemu_img_module
 PART_SUFFIX = '.part'
 _GIB = 1 << 30
 _DIGESTS = ('md5', 'sha1', 'sha224', 'sha256', 'sha384', 'sha512')
+_MODE = 0o640
 _RAW = image_spec.DiskFormat.RAW
 _KEPT = frozenset({_RAW, image_spec.DiskFormat.ISO})
 _OVERLAID = _KEPT | {image_spec.DiskFormat.QCOW2}
@@ -57,9 +58,11 @@ class Fetch:
             if facts.format not in (
                     _KEPT if self._policy.force_raw_images else _OVERLAID):
                 progress.step('convert the image')
-                part, facts = self._convert(image, facts, part, progress)
+                part, facts = self._convert(
+                    image, facts, part, progress, at_most_bytes)
                 self._check(image, facts, at_most_bytes)
-            _settle(part)
+            os.chmod(part, _MODE)
+            self._qemu_img.flush(part)
             return part, facts
         except BaseException:
             _remove(part)
@@ -68,22 +71,22 @@ class Fetch:
     def _download(
             self, image: image_spec.Image, images: ports.ImageSource,
             part: str, progress: ports.Progress) -> None:
-        limit = self._policy.image_max_gib * _GIB
-        if (image.size_bytes or 0) > limit:
-            raise self._too_large(image, image.size_bytes or 0)
         descriptor = file_lock.try_lock(part)
         assert descriptor is not None
         with open(descriptor, 'wb') as file:
-            sink = _Sink(file, image, limit)
-            images.download(
-                image.id, typing.cast(typing.BinaryIO, sink), progress)
-            sink.verify()
+            download(image, images, file, progress,
+                     at_most_gib=self._policy.image_max_gib)
 
     def _convert(
             self, image: image_spec.Image, facts: inspection.Facts,
             part: str, progress: ports.Progress,
-            ) -> tuple[str, inspection.Facts]:
+            at_most_bytes: int | None) -> tuple[str, inspection.Facts]:
         raw = f'{part.removesuffix(PART_SUFFIX)}.raw{PART_SUFFIX}'
+        # Some formats have their size in two places: that which the tool
+        # goes by has to be a good one as well.
+        size = self._qemu_img.info(part, facts.format).virtual_size_bytes
+        self._check(image, dataclasses.replace(
+            facts, virtual_size_bytes=size), at_most_bytes)
         self._qemu_img.convert(
             part, facts.format, raw, _RAW, progress=progress)
         try:
@@ -100,17 +103,39 @@ class Fetch:
             at_most_bytes: int | None) -> None:
         size = facts.virtual_size_bytes
         if size > self._policy.image_max_gib * _GIB:
-            raise self._too_large(image, size)
+            raise _too_large(image, size, self._policy.image_max_gib)
         if at_most_bytes is not None and size > at_most_bytes:
             raise exception.FlavorTooSmall(
                 image=image.id, needed=gib(size), given=gib(at_most_bytes))
 
-    def _too_large(
-            self, image: image_spec.Image,
-            size_bytes: int) -> exception.ImageRefused:
-        return exception.ImageRefused(
-            image=image.id, reason=f'it has {gib(size_bytes)}, and this host '
-            f'takes no more than {self._policy.image_max_gib} GiB')
+
+def download(
+        image: image_spec.Image, images: ports.ImageSource,
+        file: typing.BinaryIO, progress: ports.Progress, *,
+        at_most_gib: int) -> None:
+    """Write the bytes of an image, and see that they are those declared.
+
+    What they mean is not looked at. After a failure some are written.
+
+    :raises ImageNotFound: there is none
+    :raises ImageRefused: they are other ones, or too many
+    :raises StorageFailure: they cannot be had
+    :raises OSError: they cannot be written
+    """
+    limit = at_most_gib * _GIB
+    if (image.size_bytes or 0) > limit:
+        raise _too_large(image, image.size_bytes or 0, at_most_gib)
+    sink = _Sink(file, image, limit)
+    images.download(image.id, typing.cast(typing.BinaryIO, sink), progress)
+    sink.verify()
+
+
+def _too_large(
+        image: image_spec.Image, size_bytes: int,
+        at_most_gib: int) -> exception.ImageRefused:
+    return exception.ImageRefused(
+        image=image.id, reason=f'it has {gib(size_bytes)}, and this host '
+        f'takes no more than {at_most_gib} GiB')
 
 
 class _Sink(io.RawIOBase):
@@ -167,11 +192,6 @@ def _digest(image: image_spec.Image) -> 'hashlib._Hash | None':
             image=image.id,
             reason=f'its checksum is of an unknown kind: {name!r}')
     return hashlib.new(name, usedforsecurity=False)
-
-
-def _settle(part: str) -> None:
-    os.chmod(part, 0o640)
-    atomic.sync(part)
 
 
 def _remove(path: str) -> None:

@@ -7,6 +7,7 @@ import pathlib
 import stat
 import struct
 import subprocess
+import sys
 import threading
 
 import fixtures
@@ -16,6 +17,7 @@ from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import image as image_spec
 from nova_libvirt_driver.spec import policy as policy_spec
 from nova_libvirt_driver.storage import image_cache
+from nova_libvirt_driver.storage import inspection
 from nova_libvirt_driver.storage import qemu_img
 from nova_libvirt_driver.storage import tool
 from nova_libvirt_driver.testing import fake_images
@@ -24,6 +26,26 @@ from tests import base
 
 MIB = 1024 * 1024
 QUIET = ports.NullProgress()
+CHILD = '''
+from concurrent import futures
+import sys
+from nova_libvirt_driver import ports
+from nova_libvirt_driver.testing import fake_images
+from tests.unit.storage import test_image_cache
+class Logged(fake_images.MemoryImages):
+    def download(self, image_id, file, progress):
+        with open(sys.argv[2], 'a') as log:
+            log.write(image_id + '\\n')
+        super().download(image_id, file, progress)
+def use(number):
+    images = Logged()
+    images.add(b'x' * (4 << 20), id='img-1')
+    cache = test_image_cache.make(sys.argv[1])
+    with cache.using('img-1', images, ports.NullProgress()) as cached:
+        assert cached.virtual_size_bytes == 4 << 20
+with futures.ThreadPoolExecutor(5) as pool:
+    list(pool.map(use, range(10)))
+'''
 
 
 def make(root: str, **fields: object) -> image_cache.ImageCache:
@@ -127,6 +149,17 @@ class ImageCacheTest(CacheTest):
         self.assertEqual(1, sum(one.fetched for one in found))
         self.assertEqual(1, len({one.path for one in found}))
 
+    def test_processes_that_come_together_wait_for_one(self) -> None:
+        log = os.path.join(self.root, 'downloads')
+        children = [subprocess.Popen(
+            [sys.executable, '-c', CHILD, self.root, log])
+            for _ in range(4)]
+
+        self.assertEqual([0] * 4, [child.wait() for child in children])
+
+        self.assertEqual('img-1\n', pathlib.Path(log).read_text())
+        self.assertEqual(3, len(self.files()))
+
     def test_who_waits_may_give_up(self) -> None:
         image = self.images.add(b'x')
         begun, end = threading.Event(), threading.Event()
@@ -216,6 +249,43 @@ class RefusalTest(CacheTest):
             make(self.root, image_max_gib=4096), 1 << 30)
 
         self.assertNothingLeft()
+
+    def test_a_disk_that_grows_when_it_is_unpacked(self) -> None:
+        path = os.path.join(self.useFixture(fixtures.TempDir()).path, 'x')
+        with open(path, 'wb') as file:
+            file.write(b'x' * MIB * 32)
+        subprocess.check_call(['qemu-img', 'convert', '-c', '-f', 'raw', '-O',
+                               'qcow2', path, f'{path}.out'])
+        content = pathlib.Path(f'{path}.out').read_bytes()
+        self.assertLess(len(content), MIB)
+        image = self.images.add(content, disk_format='qcow2')
+
+        self.assertRaises(exception.FlavorTooSmall, self.use, image,
+                          self.cache, 16 * MIB)
+
+        self.assertNothingLeft()
+
+    def test_an_image_that_says_two_sizes(self) -> None:
+        path = os.path.join(self.useFixture(fixtures.TempDir()).path, 'x')
+        subprocess.check_call(
+            ['qemu-img', 'create', '-q', '-f', 'vpc', path, '64G'])
+        content = bytearray(pathlib.Path(path).read_bytes())
+        # The tool goes by the geometry, which stays as it is.
+        struct.pack_into('>QQ', content, 40, MIB, MIB)
+        struct.pack_into('>I', content, 64, 0)
+        struct.pack_into('>I', content, 64, ~sum(content[:512]) & 0xffffffff)
+        image = self.images.add(bytes(content), disk_format='vpc')
+        self.assertEqual(MIB, self._declared_size(bytes(content)))
+
+        self.assertRaises(exception.FlavorTooSmall, self.use, image,
+                          self.cache, 16 * MIB)
+
+        self.assertNothingLeft()
+
+    def _declared_size(self, content: bytes) -> int:
+        path = os.path.join(self.useFixture(fixtures.TempDir()).path, 'x')
+        pathlib.Path(path).write_bytes(content)
+        return inspection.inspect(path, 'vpc').virtual_size_bytes
 
     def test_more_bytes_than_were_declared(self) -> None:
         cache = make(self.root, image_max_gib=0)

@@ -5,6 +5,8 @@ import pathlib
 import subprocess
 import sys
 
+import fixtures
+
 from nova_libvirt_driver.spec import image as image_spec
 from nova_libvirt_driver.storage import file_lock
 from tests.unit.storage import test_image_cache
@@ -22,6 +24,27 @@ def hang():
 images.faults.before_chunk = hang
 cache = test_image_cache.make(sys.argv[1])
 cache.using(image.id, images, ports.NullProgress()).__enter__()
+'''
+
+CONVERTING_CHILD = '''
+import pathlib, sys
+from nova_libvirt_driver import ports
+from nova_libvirt_driver.testing import fake_images
+from tests.unit.storage import test_image_cache
+class Told(ports.NullProgress):
+    def advance(self, done, total):
+        if 0 < done < total == 3 << 20:
+            print('begun', flush=True)
+images = fake_images.MemoryImages()
+content = pathlib.Path(sys.argv[2]).read_bytes()
+image = images.add(content, disk_format='qcow2')
+cache = test_image_cache.make(sys.argv[1])
+cache.using(image.id, images, Told()).__enter__()
+'''
+# Stands in for the tool in the middle of its work.
+HANGING_TOOL = '''#!/bin/sh
+printf '    (50.00/100%%)\\r'
+exec sleep 600
 '''
 
 
@@ -56,6 +79,15 @@ class SweepTest(test_image_cache.CacheTest):
 
         self.assertEqual([cached.path], self.cache.sweep(set()))
         self.assertEqual([], self.files())
+
+    def test_what_a_disk_is_based_on_ages_from_its_last_use(self) -> None:
+        cached = self._aged()
+
+        self.assertEqual([], self.cache.sweep({cached.path}))
+        self.assertEqual([], self.cache.sweep(set()))
+        os.utime(cached.path, (0, 0))
+
+        self.assertEqual([cached.path], self.cache.sweep(set()))
 
     def test_use_makes_young(self) -> None:
         image = self.images.add(b'x')
@@ -102,6 +134,57 @@ class SweepTest(test_image_cache.CacheTest):
         self.assertEqual([], self.files())
         self.assertTrue(self.use(
             self.images.add(b'x', id='killed')).fetched)
+
+    def test_a_process_killed_within_a_conversion(self) -> None:
+        tools = self.useFixture(fixtures.TempDir()).path
+        tool = pathlib.Path(tools, 'qemu-img')
+        tool.write_text(HANGING_TOOL)
+        tool.chmod(0o755)
+        image = pathlib.Path(tools, 'image')
+        image.write_bytes(self.qcow2())
+        child = subprocess.Popen(
+            [sys.executable, '-c', CONVERTING_CHILD, self.root, str(image)],
+            env={**os.environ, 'PATH': f'{tools}:{os.environ["PATH"]}'},
+            stdout=subprocess.PIPE)
+        self.addCleanup(child.wait)
+        self.addCleanup(child.kill)
+        assert child.stdout is not None
+        self.addCleanup(child.stdout.close)
+        self.assertEqual(b'begun\n', child.stdout.readline())
+        self.assertEqual(2, len(list(self.folder.glob('*.part'))))
+        self.assertEqual([], self.cache.sweep_temporaries())
+
+        child.kill()
+        child.wait()
+        self.assertEqual(2, len(self.cache.sweep_temporaries()))
+
+        self.assertEqual([], self.files())
+
+    def test_records_and_locks_without_an_image_go(self) -> None:
+        kept = self.use(self.images.add(b'x'))
+        before = self.files()
+        locks = self.folder / '.locks'
+        for number, path in enumerate((
+                self.folder / f'{"a" * 40}.json', locks / ('b' * 40),
+                self.folder / f'.{"c" * 40}.json.x7f',
+                self.folder / f'.{os.path.basename(kept.path)}.json.x')):
+            path.write_text(str(number))
+
+        self.assertEqual(3, len(self.cache.sweep_temporaries()))
+
+        self.assertEqual(before, self.files())
+
+    def test_a_record_stays_while_its_image_is_brought(self) -> None:
+        (self.folder / '.locks').mkdir(parents=True)
+        path = self.folder / f'{"a" * 40}.json'
+        path.touch()
+        lock = file_lock.try_lock(str(self.folder / '.locks' / ('a' * 40)))
+        assert lock is not None
+
+        self.assertEqual([], self.cache.sweep_temporaries())
+        os.close(lock)
+
+        self.assertEqual([str(path)], self.cache.sweep_temporaries())
 
     def test_a_temporary_that_someone_fills_stays(self) -> None:
         self.folder.mkdir()

@@ -70,7 +70,7 @@ def read_all(disk_info_path: str) -> dict[str, str]:
 
 
 def forget(disk_info_path: str, *disk_paths: str) -> None:
-    """Drop disks from the record; idempotent.
+    """Drop disks from the record, an empty one goes as well; idempotent.
 
     :raises StorageFailure: it cannot be written
     """
@@ -80,7 +80,10 @@ def forget(disk_info_path: str, *disk_paths: str) -> None:
         before = read_all(disk_info_path)
         after = {path: format for path, format in before.items()
                  if path not in disk_paths}
-        if after != before:
+        if not after:
+            # Needs no room, which there may not be.
+            _remove(disk_info_path)
+        elif after != before:
             _replace(disk_info_path, after)
 
 
@@ -122,6 +125,17 @@ def _wait_for(descriptor: int, disk_info_path: str) -> None:
 
 def _replace(disk_info_path: str, formats: Mapping[str, str]) -> None:
     atomic.write(disk_info_path, json.dumps(dict(formats)).encode())
+
+
+def _remove(disk_info_path: str) -> None:
+    try:
+        os.unlink(disk_info_path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise exception.StorageFailure(
+            reason=f'the record {disk_info_path} cannot be removed: '
+            f'{error.strerror}', path=disk_info_path) from error
 
 
 def _parsed(data: bytes) -> dict[str, str]:

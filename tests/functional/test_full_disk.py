@@ -109,6 +109,7 @@ class FullDiskTest(base.TestCase):
         path = os.path.join(self.outside, 'image')
         pathlib.Path(path).write_bytes(b'x' * MIB)
         cached = image_spec.CachedImage(path, image_spec.DiskFormat.RAW, MIB)
+        os.unlink(self.folder.disk_info)
         self._fill()
         filling = os.path.join(self.root, 'filling')
 

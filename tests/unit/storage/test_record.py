@@ -87,6 +87,13 @@ class RecordTest(base.TestCase):
 
         self.assertEqual({'/i/disk': 'raw'}, record.read_all(self.path))
 
+    def test_without_disks_there_is_no_record(self) -> None:
+        record.write(self.path, '/i/disk', 'raw')
+
+        record.forget(self.path, '/i/disk')
+
+        self.assertEqual([], os.listdir(self.folder))
+
     def test_writers_at_the_same_time_lose_nothing(self) -> None:
         disks = [f'/i/disk.{number}' for number in range(30)]
         children = [subprocess.Popen(

@@ -276,11 +276,15 @@ class RefusalTest(CacheTest):
         struct.pack_into('>I', content, 64, ~sum(content[:512]) & 0xffffffff)
         image = self.images.add(bytes(content), disk_format='vpc')
         self.assertEqual(MIB, self._declared_size(bytes(content)))
+        told = fake_progress.RecordingProgress()
 
-        self.assertRaises(exception.FlavorTooSmall, self.use, image,
-                          self.cache, 16 * MIB)
+        using = self.cache.using(
+            image.id, self.images, told, at_most_bytes=16 * MIB)
+        self.assertRaises(exception.FlavorTooSmall, using.__enter__)
 
         self.assertNothingLeft()
+        # Not even for a moment is there a file of that size.
+        self.assertGreater(MIB, max(total for _, total in told.advances))
 
     def _declared_size(self, content: bytes) -> int:
         path = os.path.join(self.useFixture(fixtures.TempDir()).path, 'x')

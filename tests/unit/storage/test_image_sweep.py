@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 
+from concurrent import futures
 import os
 import pathlib
 import subprocess
 import sys
+import threading
+import time
 
 import fixtures
 
@@ -88,6 +91,39 @@ class SweepTest(test_image_cache.CacheTest):
         os.utime(cached.path, (0, 0))
 
         self.assertEqual([cached.path], self.cache.sweep(set()))
+
+    def test_what_is_used_stays_while_all_is_swept_again_and_again(
+            self) -> None:
+        image = self.images.add(b'x' * 4096)
+        ended = threading.Event()
+
+        def use(number: int) -> None:
+            cache = test_image_cache.make(self.root)
+            for _ in range(10):
+                with cache.using(image.id, self.images,
+                                 test_image_cache.QUIET) as cached:
+                    self.assertEqual(4096, os.stat(cached.path).st_size)
+
+        def sweep() -> int:
+            # Nothing is too young.
+            cache = test_image_cache.make(self.root, unused_image_age_s=-60)
+            count = 0
+            while not ended.is_set():
+                count += len(cache.sweep(set()))
+                time.sleep(0)
+            return count
+
+        with futures.ThreadPoolExecutor(9) as pool:
+            swept = pool.submit(sweep)
+            used = [pool.submit(use, number) for number in range(8)]
+            futures.wait(used)
+            ended.set()
+            for one in used:
+                one.result()
+
+        # Each time it was gone it was brought again, and by one.
+        self.assertIn(
+            len(self.images.downloads) - swept.result(), (0, 1))
 
     def test_use_makes_young(self) -> None:
         image = self.images.add(b'x')

@@ -111,7 +111,8 @@ def build(link: Link, settings: Settings) -> Verbs:
         spawn=spawn.Spawn(domains, files, exclusive, journal, settings.host),
         destroy=destroy.Destroy(domains, files, exclusive),
         recovery=recovery.Recovery(
-            domains, files, rescuer, journal, scratch),
+            domains, files, rescuer, recovery.Remains(journal, scratch),
+            exclusive),
         power_on=power_on.PowerOn(domains, rebuild, exclusive),
         power_off=power_off.PowerOff(guests, exclusive, shutdown),
         reboot=reboot.Reboot(

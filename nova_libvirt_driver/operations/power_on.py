@@ -43,7 +43,11 @@ class PowerOn:
                 raise exception.WrongState(
                     tried='start it', instance=spec.uuid,
                     state='suspended: resume it')
-            self._rebuild.run(spec, guest, watched)
+            if guest is not None and self._rebuild.is_rescued(spec):
+                # Its domain is the rescue's; only unrescue makes another.
+                guest.start()
+            else:
+                self._rebuild.run(spec, guest, watched)
 
     def resume(self, spec: guest_spec.GuestSpec) -> None:
         """Go on from saved memory; see :meth:`base.ComputeDriver.resume`.

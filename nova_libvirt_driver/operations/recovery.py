@@ -2,6 +2,7 @@
 
 """Cleaning up after a process that was killed within an operation."""
 
+import dataclasses
 import threading
 
 from oslo_log import log as logging
@@ -12,12 +13,25 @@ from nova_libvirt_driver.operations import rescue as rescue_module
 from nova_libvirt_driver.operations import snapshot as snapshot_module
 from nova_libvirt_driver.operations import spawn as spawn_module
 from nova_libvirt_driver.operations.steps import domains as domains_module
+from nova_libvirt_driver.operations.steps import exclusive as exclusive_module
 from nova_libvirt_driver.operations.steps import files as files_module
+from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.storage import journal as journal_module
 from nova_libvirt_driver.storage import scratch as scratch_module
 
 LOG = logging.getLogger(__name__)
+
+
+OPERATION = 'clean up'
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Remains:
+    """Where operations leave word of what they are about."""
+
+    journal: journal_module.Journal
+    scratch: scratch_module.Scratch
 
 
 class Recovery:
@@ -30,20 +44,21 @@ class Recovery:
 
     def __init__(
             self, domains: domains_module.Domains, files: files_module.Files,
-            rescue: rescue_module.Rescue, journal: journal_module.Journal,
-            scratch: scratch_module.Scratch) -> None:
+            rescue: rescue_module.Rescue, remains: Remains,
+            exclusive: exclusive_module.Exclusive) -> None:
         self._domains = domains
         self._files = files
         self._rescue = rescue
-        self._journal = journal
-        self._scratch = scratch
+        self._journal = remains.journal
+        self._scratch = remains.scratch
+        self._exclusive = exclusive
         self._lock = threading.Lock()
         self._done = False
 
     def begin(self) -> None:
         """Do what :meth:`ensure` does on a thread of its own."""
         threading.Thread(
-            target=self.ensure, name='recovery', daemon=True).start()
+            target=self._guarded, name='recovery', daemon=True).start()
 
     def ensure(self) -> None:
         """Clean up, once in the life of this process.
@@ -62,6 +77,12 @@ class Recovery:
                      'cannot be seen now: %s', error)
             complete = False
         self._done = complete
+
+    def _guarded(self) -> None:
+        try:
+            self.ensure()
+        except Exception:
+            LOG.exception('Cleaning up after interrupted operations failed')
 
     def _run(self) -> bool:
         complete = True
@@ -86,6 +107,12 @@ class Recovery:
         instance = instance_spec.InstanceRef(entry.uuid, entry.name)
         LOG.warning('Cleaning up after an interrupted %s of instance %s.',
                     entry.operation, entry.uuid)
+        with self._exclusive.hold(instance, OPERATION, ports.NullProgress()):
+            self._clean_locked(entry, instance)
+
+    def _clean_locked(
+            self, entry: journal_module.Entry,
+            instance: instance_spec.Instance) -> None:
         if entry.operation == spawn_module.OPERATION:
             self._domains.remove(instance)
             self._files.remove(instance)

@@ -49,6 +49,7 @@ class Spawn:
         with (self._exclusive.hold(spec, OPERATION, progress) as watched,
               undo_module.Undo(OPERATION) as undo):
             watched.step('check')
+            self._clean_up_before(spec)
             self._refuse_existing(spec)
             spec = self._settled(spec)
             # What makes no domain is refused before anything is made.
@@ -85,6 +86,23 @@ class Spawn:
         folder = self._files.folder(spec)
         return self._domains.build(
             spec, self._files.plan_new(spec), folder.console_log).to_xml()
+
+    def _clean_up_before(self, spec: guest_spec.GuestSpec) -> None:
+        """Remove what a killed spawn of the same instance has left.
+
+        Who cleans up later on must not take the new guest for the old one.
+        """
+        for entry in self._journal.abandoned():
+            if (entry.operation, entry.uuid) == (OPERATION, spec.uuid):
+                self._domains.remove(spec)
+                self._files.remove(spec)
+                entry.end()
+            else:
+                entry.release()
+        if self._journal.mentions(spec.uuid):
+            raise exception.WrongState(
+                tried='spawn it', instance=spec.uuid,
+                state='being cleaned up after an interruption')
 
     def _refuse_existing(self, spec: guest_spec.GuestSpec) -> None:
         guests = self._domains.guests

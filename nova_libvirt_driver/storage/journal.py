@@ -123,6 +123,13 @@ class Journal:
         return [entry for path in sorted(self._paths())
                 if (entry := _take(path)) is not None]
 
+    def mentions(self, uuid: str) -> bool:
+        """Say whether an entry is about an instance, whoever has it.
+
+        :raises StorageFailure: the folder cannot be read
+        """
+        return any(_subject(path) == uuid for path in self._paths())
+
     def _paths(self) -> Iterator[str]:
         try:
             for name in os.listdir(self._folder):
@@ -180,6 +187,15 @@ def _take(path: str) -> Entry | None:
         if not taken:
             os.close(descriptor)
     return None
+
+
+def _subject(path: str) -> object:
+    try:
+        with open(path, 'rb') as file:
+            return _parsed(file.read(_MAX_BYTES))['uuid']
+    except (OSError, ValueError):
+        # It has just ended, or is being begun.
+        return None
 
 
 def _lock(descriptor: int) -> bool:

@@ -4,6 +4,7 @@
 
 import dataclasses
 
+from nova_libvirt_driver import exception
 from nova_libvirt_driver.guest import handle
 from nova_libvirt_driver.operations.steps import domains as domains_module
 from nova_libvirt_driver.operations.steps import files as files_module
@@ -32,7 +33,12 @@ class Rebuild:
         and defined as it was.
 
         :param guest: None when there is no domain
+        :raises WrongState: it is rescued
         """
+        if self.is_rescued(spec):
+            raise exception.WrongState(
+                tried='make its domain anew', instance=spec.uuid,
+                state='rescued: unrescue it first')
         xml = self.xml(spec, guest, self._files.plan(spec))
         with undo_module.Undo('rebuild') as undo:
             progress.step('files')
@@ -45,6 +51,10 @@ class Rebuild:
                          lambda: self._domains.restore(spec, before))
             self.define_and_start(spec, xml, progress, undo)
             undo.commit()
+
+    def is_rescued(self, spec: guest_spec.GuestSpec) -> bool:
+        """Say whether the guest starts from a rescue disk now."""
+        return self._files.kept_xml(spec) is not None
 
     def define_and_start(
             self, spec: guest_spec.GuestSpec, xml: str,

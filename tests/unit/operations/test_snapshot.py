@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+
+import uuid as uuid_module
+
+from nova_libvirt_driver import exception
+from nova_libvirt_driver import ports
+from nova_libvirt_driver.spec import image as image_spec
+from nova_libvirt_driver.testing import fake_images
+from nova_libvirt_driver.testing import fake_libvirt
+from nova_libvirt_driver.testing import fake_progress
+from tests.unit.operations import whole
+
+SIZE_BYTES = 1 << 20
+
+
+class Copying:
+    """Lets QEMU's copy be complete as soon as somebody waits for it."""
+
+    def __init__(
+            self, hypervisor: fake_libvirt.FakeHypervisor,
+            progress: ports.Progress) -> None:
+        self._hypervisor = hypervisor
+        self._progress = progress
+
+    def step(self, name: str) -> None:
+        self._progress.step(name)
+
+    def advance(self, done: int, total: int) -> None:
+        self._progress.advance(done, total)
+        for guest in self._hypervisor.guests:
+            for job in guest.jobs.values():
+                job.ready = True
+
+
+class SnapshotTest(whole.WholeTestCase):
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.spec = self.guest()
+        self.driver.spawn(self.spec)
+        self.files = self.remains()
+
+    def snapshot(
+            self, progress: fake_progress.RecordingProgress | None = None,
+    ) -> image_spec.Image:
+        image_id = str(uuid_module.uuid4())
+        self.driver.snapshot(
+            self.spec, image_id, name='kept',
+            progress=Copying(
+                self.hypervisor,
+                progress or fake_progress.RecordingProgress()))
+        return self.images.show(image_id)
+
+    def test_an_image_of_the_running_guest(self) -> None:
+        progress = fake_progress.RecordingProgress()
+
+        image = self.snapshot(progress)
+
+        self.assertEqual(('kept', 'qcow2', 1), (
+            image.name, image.disk_format, image.min_disk_gib))
+        self.assertEqual(
+            ['check', 'folder', 'copy', 'end the copy', 'upload'],
+            progress.steps)
+        self.assertEqual(self.files, self.remains())
+
+    def test_an_image_of_the_stopped_guest(self) -> None:
+        self.driver.power_off(self.spec)
+
+        image = self.snapshot()
+
+        self.assertEqual(
+            b'QFI\xfb', (self.images.content(image.id) or b'')[:4])
+        self.assertEqual(self.files, self.remains())
+
+    def test_other_formats_are_converted_to(self) -> None:
+        self.config.config(group='libvirt', snapshot_image_format='raw')
+        self.driver = self.make_driver()
+        self.driver.power_off(self.spec)
+
+        image = self.snapshot()
+
+        self.assertEqual('raw', image.disk_format)
+        self.assertEqual(b'\0' * SIZE_BYTES, self.images.content(image.id))
+
+    def test_each_step_that_fails_leaves_nothing(self) -> None:
+        for running in (True, False):
+            if not running:
+                self.driver.power_off(self.spec)
+            number, failed = 1, True
+            while failed:
+                progress = fake_progress.FailingProgress(number)
+                images = self.images.ids
+                try:
+                    self.snapshot(progress)
+                except fake_progress.Stopped:
+                    self.assertEqual(images, self.images.ids)
+                    self.assertEqual(self.files, self.remains())
+                    guest, = self.hypervisor.guests
+                    self.assertEqual({}, guest.jobs)
+                    self.assertIs(running, guest.active)
+                failed = progress.raised
+                number += 1
+            self.assertGreater(number, 4)
+
+    def test_a_failing_upload_leaves_nothing(self) -> None:
+        self.images.faults = fake_images.Faults(upload_fails_at=1)
+
+        self.assertRaises(exception.StorageFailure, self.snapshot)
+
+        self.assertEqual(self.files, self.remains())
+
+    def test_a_disk_without_a_recorded_format_is_refused(self) -> None:
+        (self.folder(self.spec) / 'disk.info').write_text('{}')
+
+        self.assertRaises(exception.StorageFailure, self.snapshot)

@@ -156,7 +156,11 @@ class _Planner:
             device: disk_spec.DiskDevice) -> disk_spec.DiskBus:
         if device is _DEVICE.CDROM and bus is _BUS.VIRTIO:
             return self._cdrom_bus()
-        return _BUS.FDC if device is _DEVICE.FLOPPY else bus
+        if device is _DEVICE.FLOPPY:
+            return _BUS.FDC
+        # That machine has no IDE.
+        no_ide = bus is _BUS.IDE and 'q35' in self.spec.boot.machine
+        return _BUS.SATA if no_ide else bus
 
     def _cdrom_bus(self) -> disk_spec.DiskBus:
         machine, arch = self.spec.boot.machine, self.spec.boot.arch

@@ -107,6 +107,14 @@ class PlanTest(base.TestCase):
             self.assertEqual(
                 wanted, [disk.target_dev for disk in plan(made, used)])
 
+    def test_a_machine_without_ide_has_sata_instead(self) -> None:
+        made = spec(bus=BUS.IDE, machine='pc-q35-7.2', config_drive='cdrom',
+                    swap=FULL['swap'])
+
+        self.assertEqual([
+            'sda sata qcow2 disk disk 1', 'sdb sata raw disk disk.swap',
+            'sdc sata raw cdrom disk.config'], brief(plan(made)))
+
     def test_where_a_config_drive_is_put(self) -> None:
         for machine, arch, bus, name in (
                 ('pc-i440fx-7.2', '', 'ide', 'hda'), ('', '', 'ide', 'hda'),

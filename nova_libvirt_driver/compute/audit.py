@@ -2,6 +2,8 @@
 
 """The periodic look at the host, and what the last one has found.
 
+Now and then it also lets the driver remove images that nobody uses.
+
 What others show of the host (RPC, the report on SIGUSR2) comes from here, so
 that showing costs no call to libvirt and works while libvirt is down.
 """
@@ -9,6 +11,7 @@ that showing costs no call to libvirt and works while libvirt is down.
 from collections.abc import Callable
 import dataclasses
 import datetime
+import itertools
 import threading
 
 from oslo_log import log as logging
@@ -19,6 +22,8 @@ from nova_libvirt_driver.spec import host as host_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 
 LOG = logging.getLogger(__name__)
+
+_AUDITS_PER_TIDYING = 60
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -93,9 +98,14 @@ class PeriodicAudit:
         self.last = dataclasses.replace(self.last, error=text)
 
     def _run(self) -> None:
-        while not self._stopped.is_set():
+        for number in itertools.count():
             try:
                 self.run_once()
+                if number % _AUDITS_PER_TIDYING == 0:
+                    self._driver.manage_image_cache()
+            except NotImplementedError:
+                LOG.debug('The driver keeps no images')
             except Exception:
                 LOG.debug('The audit failed', exc_info=True)
-            self._stopped.wait(self._interval_s)
+            if self._stopped.wait(self._interval_s):
+                return

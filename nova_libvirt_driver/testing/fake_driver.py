@@ -30,6 +30,7 @@ class FakeDriver(base.ComputeDriver):
     :ivar instances: the guests; change them at will
     :ivar calls: names of the verbs ``init_host`` and ``cleanup_host`` in
         the order in which they were called
+    :ivar tidyings: how often the image cache was looked after
     """
 
     def __init__(self, virtapi: Any = None) -> None:
@@ -38,6 +39,7 @@ class FakeDriver(base.ComputeDriver):
         self.host = 'fake-host'
         self.instances = [GUEST]
         self.calls: list[str] = []
+        self.tidyings = 0
 
     def init_host(self, host: str) -> None:
         self.host = host
@@ -46,6 +48,10 @@ class FakeDriver(base.ComputeDriver):
 
     def cleanup_host(self, host: str) -> None:
         self.calls.append('cleanup_host')
+
+    def manage_image_cache(self) -> list[str]:
+        self.tidyings += 1
+        return []
 
     def report_state(self) -> None:
         """Make the service's record agree with :attr:`connected`."""

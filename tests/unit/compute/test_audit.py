@@ -67,3 +67,4 @@ class AuditTestCase(base.TestCase):
 
         self.assertEqual(
             [NOON] * 3, [times.get(timeout=10) for _ in range(3)])
+        self.assertEqual(1, self.driver.tidyings)

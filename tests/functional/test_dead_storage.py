@@ -66,6 +66,12 @@ class DeadStorageTest(base.TestCase):
 
 
 def _wait_for(pids: list[int]) -> None:
-    for pid in pids:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            psutil.Process(pid).wait(30)
+    deadline = time.monotonic() + 30
+    while any(map(_lives, pids)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def _lives(pid: int) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    return False

@@ -267,7 +267,10 @@ class CleanupTest(FaultTestCase):
 
         self.wait_connected()
         self.assert_one_left()
-        self.assertTrue(self.service_state.enabled)
+        # Told on a thread of its own, a moment after the connection is there.
+        again.join(10)
+        fake_ports.wait_until(
+            lambda: self.service_state.enabled, 'the service enabled')
 
     def test_init_host_while_an_earlier_open_is_about_to_fail(self) -> None:
         hang = self.block('openAuth')

@@ -16,6 +16,7 @@ from nova_libvirt_driver.spec import boot as boot_spec
 from nova_libvirt_driver.spec import configdrive as configdrive_spec
 from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import guest as guest_spec
+from nova_libvirt_driver.spec import image as image_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.spec import policy as policy_spec
 from nova_libvirt_driver.storage import atomic
@@ -24,6 +25,7 @@ from nova_libvirt_driver.storage.configdrive import drive
 from nova_libvirt_driver.storage import disks as disks_module
 from nova_libvirt_driver.storage import folder as folder_module
 from nova_libvirt_driver.storage import image_cache
+from nova_libvirt_driver.storage import image_fetch
 from nova_libvirt_driver.storage import layout
 from nova_libvirt_driver.storage import qemu_img as qemu_img_module
 from nova_libvirt_driver.storage import record
@@ -314,7 +316,15 @@ class Files:
             if image_id:
                 progress.step('kernel')
                 atomic.make(path, functools.partial(
-                    _download, image_id, images, progress))
+                    self._download, images.show(image_id), images, progress))
+
+    def _download(
+            self, image: image_spec.Image, images: ports.ImageSource,
+            progress: ports.Progress, path: str) -> None:
+        with open(path, 'wb') as file:
+            image_fetch.download(
+                image, images, file, progress,
+                at_most_gib=self._policies.storage.image_max_gib)
 
     def _make_drive(self, spec: guest_spec.GuestSpec, path: str) -> None:
         assert spec.config_drive is not None
@@ -332,10 +342,3 @@ class Files:
         # Nova keeps the record of its own guests.
         with contextlib.suppress(FileNotFoundError):
             spec_record.write(path, change(spec_record.read(path)))
-
-
-def _download(
-        image_id: str, images: ports.ImageSource, progress: ports.Progress,
-        path: str) -> None:
-    with open(path, 'wb') as file:
-        images.download(image_id, file, progress)

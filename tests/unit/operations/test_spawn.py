@@ -96,6 +96,17 @@ class SpawnTest(whole.WholeTestCase):
         self.assertIn(str(self.folder(spec) / 'kernel'),
                       self.driver.get_domain_xml(spec))
 
+    def test_a_kernel_that_is_another_one_is_refused(self) -> None:
+        kernel = self.images.add(
+            b'kernel', name='kernel', checksum='0' * 64,
+            checksum_algorithm='sha256')
+        spec = self.guest(boot=boot_spec.BootSpec(kernel_image_id=kernel.id))
+
+        self.assertRaises(
+            exception.ImageRefused, self.driver.spawn, spec)
+
+        self.assertEqual([], self.remains())
+
     def test_a_spec_that_is_no_domain_makes_nothing(self) -> None:
         spec = self.guest(name='bell\x07')
 

@@ -21,12 +21,14 @@ from nova_libvirt_driver.compute import instance_lock
 from nova_libvirt_driver.compute import loading
 from nova_libvirt_driver.compute import meditation
 from nova_libvirt_driver.compute import notifier as notifier_module
+from nova_libvirt_driver.compute import paths
 from nova_libvirt_driver.compute import record as record_module
 from nova_libvirt_driver.compute import service as service_module
 from nova_libvirt_driver.compute import show
 from nova_libvirt_driver.compute import signals
 from nova_libvirt_driver.compute import transport
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.images import local
 from nova_libvirt_driver import ports
 
 INTERRUPTED = 130
@@ -46,7 +48,8 @@ def assembled(
     loading.driver_class(conf.compute_driver)
     with _record(conf) as record:
         driver = loading.load(conf.compute_driver, ports.VirtAPI(
-            notifier=notifier, service_state=record))
+            notifier=notifier, service_state=record,
+            images=local.LocalImages(paths.images(conf))))
         service = service_module.ComputeService(service_module.Parts(
             host=conf.host, driver=driver, record=record, notifier=notifier,
             audit=audit.PeriodicAudit(
@@ -100,7 +103,9 @@ def _launch(
         service: service_module.ComputeService) -> int:
     # Its classes are those of the backend that was chosen above.
     from oslo_service import service as oslo_service
-    showing = show.Show(service, mode, sys.stdout)
+    showing = show.Show(
+        service, mode, sys.stdout,
+        client=lambda uri: paths.client(conf, sys.argv[0], uri))
     if mode.show:
         service.watch = service.parts.control.put
         service.foreground = showing.run

@@ -34,6 +34,8 @@ Exit status: 0 ended as asked; 1 bad configuration, or with --once a failure;
 what is shown.
 """
 
+_TB_CACHE_MIB = 32
+
 CLI_OPTS = (
     cfg.StrOpt(
         'uri', metavar='URI',
@@ -48,12 +50,16 @@ CLI_OPTS = (
         help='Like --show, but end after the guests have been shown.'),
     cfg.BoolOpt(
         'demo', default=False,
-        help='Like --show; also start one tiny transient guest, show its '
-        'events, and remove it again.'),
+        help='Like --show; also make one tiny guest, show what it prints, '
+        'make a snapshot of it, and remove it again. Unless [libvirt] '
+        'virt_type says otherwise, guests are emulated then.'),
+    cfg.BoolOpt(
+        'keep', default=False,
+        help='Like --demo, but leave the guest, and say how to delete it.'),
     cfg.BoolOpt(
         'verbose', short='v', default=False,
-        help='With --show, --once or --demo: show informational messages '
-        'of the log too.'),
+        help='With --show, --once, --demo or --keep: show informational '
+        'messages of the log too.'),
 )
 
 
@@ -64,6 +70,7 @@ class Mode:
     show: bool
     once: bool
     demo: bool
+    keep: bool = False
 
 
 def parse(conf: cfg.ConfigOpts, argv: Sequence[str] | None) -> Mode:
@@ -84,10 +91,21 @@ def parse(conf: cfg.ConfigOpts, argv: Sequence[str] | None) -> Mode:
             reason=_one_line(error)) from error
     package_conf.use_embedded_default(conf)
     paths.use_user_default(conf)
-    mode = Mode(show=conf.show or conf.once or conf.demo, once=conf.once,
-                demo=conf.demo)
+    demo = conf.demo or conf.keep
+    if demo:
+        _use_demo_defaults(conf)
+    mode = Mode(show=conf.show or conf.once or demo, once=conf.once,
+                demo=demo, keep=conf.keep)
     logs.set_up(conf, brief=mode.show and not conf.verbose)
     return mode
+
+
+def _use_demo_defaults(conf: cfg.ConfigOpts) -> None:
+    """Have guests that run on every machine, in little memory."""
+    if package_conf.is_set(conf, 'virt_type', 'libvirt'):
+        return
+    conf.set_default('virt_type', 'qemu', group='libvirt')
+    conf.set_default('tb_cache_size', _TB_CACHE_MIB, group='libvirt')
 
 
 def _register(conf: cfg.ConfigOpts) -> None:

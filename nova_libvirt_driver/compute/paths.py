@@ -10,6 +10,7 @@ the place because both ask here.
 
 from collections.abc import Mapping
 import os
+import shlex
 
 from oslo_config import cfg
 
@@ -38,3 +39,32 @@ def use_user_default(conf: cfg.ConfigOpts) -> None:
         return
     conf.set_default('state_path', user_state_path(
         os.environ, os.path.expanduser('~')))
+
+
+def images(conf: cfg.ConfigOpts) -> str:
+    """Return the folder with the images of this host."""
+    return os.path.join(conf.state_path, 'images')
+
+
+def client(conf: cfg.ConfigOpts, program: str, uri: str) -> str:
+    """Return a shell's command line of a client that sees the same guests.
+
+    :param program: path that this program was started by
+    """
+    words = [_sibling(program, 'nova-libvirt')]
+    for option in ('config_file', 'config_dir'):
+        if package_conf.is_set(conf, option):
+            for path in conf[option]:
+                words += [f'--{option.replace("_", "-")}', path]
+    text = shlex.join([*words, '--uri', uri])
+    location = conf.get_location('state_path')
+    if location and location.location is cfg.Locations.command_line:
+        # The client has no such option, but oslo.config reads this.
+        state_path = shlex.quote(conf.state_path)
+        return f'OS_DEFAULT__STATE_PATH={state_path} {text}'
+    return text
+
+
+def _sibling(program: str, name: str) -> str:
+    path = os.path.join(os.path.dirname(program), name)
+    return path if os.path.isfile(path) else name

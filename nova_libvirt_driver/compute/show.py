@@ -10,6 +10,7 @@ import collections
 from collections.abc import Callable
 from collections.abc import Iterable
 from concurrent import futures
+import contextlib
 import threading
 import time
 from typing import TextIO
@@ -40,15 +41,22 @@ class Interrupted(Exception):
 
 
 class Show:
-    """One showing of one service; implements ``Foreground``."""
+    """One showing of one service; implements ``Foreground``.
+
+    :param client: gives, for a URI, the command line of a client that sees
+        the same guests
+    """
 
     def __init__(
             self, service: service_module.ComputeService,
-            mode: configuration.Mode, stream: TextIO) -> None:
+            mode: configuration.Mode, stream: TextIO, *,
+            client: Callable[[str], str] = (
+                'nova-libvirt --uri {}'.format)) -> None:
         self._service = service
         self._control = service.parts.control
         self._mode = mode
         self._stream = stream
+        self._client = client
         self._kept: collections.deque[event_spec.LifecycleEvent] = (
             collections.deque())
         self._shown = False
@@ -63,10 +71,11 @@ class Show:
         """
         try:
             self._overview()
-            if self._mode.demo and self._connected:
-                self._demonstrate()
-            if not self._mode.once:
-                self._follow()
+            with contextlib.ExitStack() as until_end:
+                if self._mode.demo and self._connected:
+                    self._demonstrate(until_end)
+                if not self._mode.once:
+                    self._follow()
         except Interrupted as interruption:
             self.interrupted = interruption.signal
 
@@ -134,11 +143,13 @@ class Show:
             report.everything(status, parts.record.load(), parts.audit.last)
             if self._shown else report.down(status, 'lost meanwhile'))
 
-    def _demonstrate(self) -> None:
+    def _demonstrate(self, until_end: contextlib.ExitStack) -> None:
         status = self._status()
         self.print('Demonstration')
-        demo.run(self._service.parts.driver, self,
-                 with_events=status is None or status.events)
+        terms = demo.Terms(
+            events=status is None or status.events, keep=self._mode.keep,
+            client=self._client(status.uri if status else ''))
+        demo.run(self._service.parts.driver, self, terms, until_end)
 
     def _follow(self) -> None:
         self.print('Events, until Ctrl-C')

@@ -17,6 +17,10 @@ from tests.functional import process
 
 class ShowTestCase(process.ServiceTestCase):
 
+    def instance_folders(self) -> list[str]:
+        return [name for name in os.listdir(f'{self.state_path}/instances')
+                if name[0] not in '._']
+
     def test_once_shows_connection_host_and_guests(self) -> None:
         service = self.run_configured('--once')
 
@@ -39,6 +43,22 @@ class ShowTestCase(process.ServiceTestCase):
         self.assertEqual(
             ['started (booted)', 'stopped (destroyed)'],
             re.findall(r'demo-\d+  (.+)$', service.out, re.MULTILINE))
+        self.assertRegex(
+            service.out, r'(?s)spawn     demo-\d+ in \d+\.\d s.+'
+            r'console   left out: .+snapshot  left out: .+'
+            r'destroy   demo-\d+ in ')
+        self.assertEqual([], self.instance_folders())
+
+    def test_a_guest_of_this_process_is_kept_until_it_ends(self) -> None:
+        service = self.run_configured('--keep')
+        service.wait_for('Events, until Ctrl-C')
+        self.assertIn('until this process ends', service.out)
+        self.assertEqual(1, len(self.instance_folders()))
+
+        self.stop(service, signal.SIGINT)
+
+        self.assertEqual([], self.instance_folders())
+        self.assertRegex(service.out, r'removed   demo-\d+\n$')
 
     def test_a_failure_is_told_in_four_lines(self) -> None:
         service = self.run_configured('--once', '--uri', process.NO_DAEMON)
@@ -99,7 +119,7 @@ class QemuTestCase(process.ServiceTestCase):
         self.assertEqual('', service.err)
         self.assertRegex(
             service.out, r'(?s)Connected to qemu:///embed.+started.+'
-            r'Hello from a guest.+stopped \(destroyed\)')
+            r'Hello from a guest.+snapshot  demo-.+stopped \(destroyed\)')
         self.assertEqual([], os.listdir(temporary))
 
 

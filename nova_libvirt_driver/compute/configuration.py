@@ -27,7 +27,7 @@ on libvirt's in-process test hypervisor, test:///default. It ends on SIGTERM
 and Ctrl-C, reads its configuration again on SIGHUP and writes a report of its
 state on SIGUSR2.
 """
-USAGE = '%(prog)s [--uri URI] [--once] [--demo] [option ...]'
+USAGE = '%(prog)s [--uri URI] [--once] [--demo] [--keep] [option ...]'
 EPILOG = """
 Exit status: 0 ended as asked; 1 bad configuration, or with --once a failure;
 2 wrong use of the command line; 130 --once was interrupted; 141 nobody reads

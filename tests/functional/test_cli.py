@@ -69,8 +69,9 @@ class EmbeddedTest(CliTestCase):
 
     def test_server_list_has_the_same_rows_in_each_format(self) -> None:
         def listed(kind: str) -> str:
-            return self.output_of('server', 'list', '-f', kind, '-c', 'ID',
-                                  '-c', 'Name', '-c', 'Status')
+            return self.output_of(
+                'server', 'list', '--all', '-f', kind, '-c', 'ID',
+                '-c', 'Name', '-c', 'Status')
 
         expected = [{'ID': _UUID, 'Name': 'test', 'Status': 'running'}]
         self.assertEqual(expected, json.loads(listed('json')))

@@ -64,7 +64,7 @@ class OutageTest(process.ServiceTestCase):
         self.host.wait_ready()
         wait_until(lambda: self.record()['enabled'], 'enabled again')
         rows = json.loads(
-            self.run_client('server', 'list', '-f', 'json').stdout)
+            self.run_client('server', 'list', '--all', '-f', 'json').stdout)
         self.assertEqual([('guest', 'running')],
                          [(row['Name'], row['Status']) for row in rows])
         self.assertEqual(1, service.err.count(

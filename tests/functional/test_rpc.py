@@ -72,7 +72,7 @@ class BrokerTestCase(RpcTestCase):
             f'transport_url = {self.broker.transport_url}'))
         service.wait_for('Serving RPC')
 
-        cases = {('server', 'list', '-f', 'csv'): GUEST,
+        cases = {('server', 'list', '--all', '-f', 'csv'): GUEST,
                  ('host', 'show', '-f', 'json'): 'test:///default',
                  ('service', 'show', '-f', 'value'): 'True'}
         for words, expected in cases.items():

@@ -18,6 +18,8 @@ from nova_libvirt_driver import exception
 _IMMATERIAL = ('metadata', 'storage', 'config_drive')
 """Fields of a guest that are texts for people, or no part of the XML."""
 
+_TEXTLESS = frozenset({type(None), bool, int})
+
 
 def plain_texts(inputs: inputs_module.Inputs) -> None:
     """Refuse control characters wherever libvirt sees an identifier.
@@ -91,6 +93,8 @@ def _texts(fields: Mapping[str, object]) -> Iterator[tuple[str, str]]:
         kind: Any = type(value)
         if kind is str:
             yield name, str(value)
+        elif kind in _TEXTLESS:
+            continue
         elif isinstance(value, tuple):
             waiting += [(name, item) for item in value]
         else:

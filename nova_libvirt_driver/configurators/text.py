@@ -21,4 +21,6 @@ def clean(text: str) -> str:
 
 def is_plain(text: str) -> bool:
     """Say whether a text is one line that XML can hold."""
-    return not (_IMPOSSIBLE.search(text) or _CONTROL.search(text))
+    # Nearly every text is printable, and what is has none of these.
+    return text.isprintable() or not (
+        _IMPOSSIBLE.search(text) or _CONTROL.search(text))

@@ -129,7 +129,8 @@ def find(
     """Return the first node at the end of some steps down, or None."""
     found: etree._Element | None = node
     for step in steps:
-        if found is None:
+        # The length is known at once; a search is not cheap.
+        if found is None or not len(found):
             return None
         found = next(found.iterchildren(step), None)
     return found
@@ -140,7 +141,7 @@ def descend(
         namespaces: dict[str, str] | None = None) -> etree._Element:
     """Return the node at the end of some steps down, made if need be."""
     for step in steps:
-        below = next(node.iterchildren(step), None)
+        below = next(node.iterchildren(step), None) if len(node) else None
         if below is None:
             below = etree.SubElement(node, step, nsmap=namespaces)
         node = below
@@ -177,8 +178,9 @@ def text_of(node: etree._Element) -> str | None:
 def put_text(node: etree._Element, text: str | None) -> None:
     """Replace the text of a node, also what stands behind comments."""
     node.text = text
-    for below in node:
-        below.tail = None
+    if len(node):
+        for below in node:
+            below.tail = None
 
 
 def forbidden(text: str) -> str:

@@ -94,13 +94,16 @@ class Field(Generic[T]):
         if wrong := element_module.forbidden(text):
             raise ValueError(f'{self._label(obj)}: XML cannot hold the '
                              f'character U+{ord(wrong):04X}; leave it out')
-        self._put(element_module.descend(
-            obj.element, self._steps, obj.NAMESPACES), text)
+        node = obj.element
+        if self._steps:
+            node = element_module.descend(node, self._steps, obj.NAMESPACES)
+        self._put(node, text)
 
     def _find(self, obj: element_module.Element) -> etree._Element | None:
         node = obj.peek()
-        return None if node is None else element_module.find(
-            node, self._steps)
+        if node is None or not self._steps:
+            return node
+        return element_module.find(node, self._steps)
 
     def _label(self, obj: element_module.Element) -> str:
         return f'{type(obj).__name__}.{self.name}'

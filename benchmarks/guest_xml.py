@@ -3,7 +3,8 @@
 """How long the XML of guests and a look at images take.
 
 Run ``python -m benchmarks.guest_xml`` at the top of the tree. The XML is
-measured beside lxml, which reads and writes the same text.
+measured beside lxml, which reads and writes the same text. The goal is for
+a guest as most are; the full one shows how the time grows.
 """
 
 from collections.abc import Callable
@@ -56,7 +57,8 @@ def _xml(
     }, rounds)
     what = f'XML of a {name} guest ({len(xml)} bytes)'
     return [
-        measure.time_row(f'{what}: build', times['build'], at_most=1.0),
+        measure.time_row(f'{what}: build', times['build'],
+                         at_most_ms=None if name == 'full' else 1.0),
         measure.ratio_row('  to lxml reading and writing it',
                           times['build'], times['lxml']),
         measure.time_row(f'{what}: parse', times['parse'])]

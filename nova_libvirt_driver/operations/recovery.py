@@ -100,6 +100,7 @@ class Recovery:
                 complete = False
                 continue
             entry.end()
+        self._exclusive.sweep()
         self._files.sweep_temporaries()
         return complete
 

@@ -63,18 +63,25 @@ class Exclusive:
 
         :raises WrongState: it does not give up
         """
-        cancel = self._cancel_path(instance)
         self._make_folder()
-        os.close(os.open(cancel, os.O_CREAT | os.O_NOFOLLOW, 0o640))
-        try:
+        with _asked_to_give_up(self._cancel_path(instance)):
             lock = self._acquire(instance, operation, _CANCEL_S)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(cancel)
         try:
             yield
         finally:
             _release(lock)
+
+    def sweep(self) -> None:
+        """Remove the locks that killed processes have left."""
+        with contextlib.suppress(FileNotFoundError):
+            for name in os.listdir(self._folder):
+                path = os.path.join(self._folder, name)
+                if name.endswith('.lock'):
+                    lock = _try(path, 'clean up')
+                    if lock is not None:
+                        _release(lock)
+                elif name.endswith('.cancel'):
+                    _is_asked(path)
 
     def _acquire(
             self, instance: instance_spec.Instance, operation: str,
@@ -130,10 +137,43 @@ class _Watched:
         self._progress.advance(done, total)
 
     def _check(self) -> None:
-        if os.path.exists(self._cancel_path):
+        if _is_asked(self._cancel_path):
             raise exception.WrongState(
                 tried=f'go on to {self._operation}',
                 instance=self._instance.uuid, state='being deleted')
+
+
+@contextlib.contextmanager
+def _asked_to_give_up(path: str) -> Iterator[None]:
+    """Keep a file that asks for it, locked for as long as this lives."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o640)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        os.close(descriptor)
+
+
+def _is_asked(path: str) -> bool:
+    """Say whether somebody asks; what a killed process left is removed."""
+    if not os.path.exists(path):
+        return False
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        return False
+    finally:
+        os.close(descriptor)
 
 
 def _try(path: str, operation: str) -> _Lock | None:

@@ -85,3 +85,24 @@ class ExclusiveTest(base.TestCase):
         self.assertRaises(
             exception.InvalidRequest,
             self.locks.hold(evil, 'spawn', self.progress).__enter__)
+
+    def test_what_killed_processes_left_stops_nobody(self) -> None:
+        folder = os.path.join(self.path, '.operations')
+        os.mkdir(folder)
+        for suffix in ('lock', 'cancel'):
+            open(os.path.join(folder, f'{GUEST.uuid}.{suffix}'), 'w').close()
+
+        with self.locks.hold(GUEST, 'spawn', self.progress) as told:
+            told.step('go')
+            self.assertEqual(
+                [f'{GUEST.uuid}.lock'], os.listdir(folder))
+
+    def test_sweeping_leaves_what_is_in_use(self) -> None:
+        folder = os.path.join(self.path, '.operations')
+        with self.locks.hold(GUEST, 'spawn', self.progress):
+            open(os.path.join(folder, f'{OTHER.uuid}.lock'), 'w').close()
+
+            self.locks.sweep()
+
+            self.assertEqual(
+                [f'{GUEST.uuid}.lock'], os.listdir(folder))

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""What is left on a real host when a verb fails, or its process dies."""
+
+from collections.abc import Callable
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+from typing import Any
+import uuid as uuid_module
+
+import fixtures
+
+from nova_libvirt_driver import exception
+from nova_libvirt_driver.images import local
+from nova_libvirt_driver import ports
+from nova_libvirt_driver.spec import configdrive as configdrive_spec
+from nova_libvirt_driver.spec import guest as guest_spec
+from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.storage import spec_record
+from nova_libvirt_driver.testing import fake_ports
+from nova_libvirt_driver.testing import fake_progress
+from nova_libvirt_driver.testing import guests
+from nova_libvirt_driver.testing import specs
+from tests.functional import guest_base
+
+ROOT = pathlib.Path(__file__).parents[2]
+DRIVE = configdrive_spec.ConfigDriveSpec(user_data='hello')
+
+
+class UndoTestCase(guest_base.GuestTestCase):
+
+    def running(self, **fields: Any) -> guest_spec.GuestSpec:
+        """Return a guest that has said all it has to say."""
+        spec = self.boot_guest('web', **fields)
+        self.driver.spawn(spec)
+        self.wait_console(spec, 'web is up')
+        return spec
+
+    def each_step(
+            self, verb: Callable[[ports.Progress], object],
+            check: Callable[[str], object]) -> int:
+        """Let each step of a verb fail; return how many there are."""
+        number = 0
+        while True:
+            number += 1
+            progress = fake_progress.FailingProgress(number)
+            try:
+                verb(progress)
+            except fake_progress.Stopped:
+                check(progress.steps[-1])
+                continue
+            return number - 1
+
+
+class FailedStepTest(UndoTestCase):
+
+    def test_spawn_leaves_nothing(self) -> None:
+        spec = self.boot_guest('web', config_drive=DRIVE)
+        before = self.look_at_host()
+
+        steps = self.each_step(
+            lambda progress: self.driver.spawn(spec, progress=progress),
+            lambda step: self.assert_host_is(before))
+
+        self.assertGreater(steps, 8)
+        self.wait_console(spec, 'web is up')
+
+    def test_snapshot_leaves_the_guest_alone(self) -> None:
+        spec = self.running()
+        pid = self.host.guest_pid('web')
+        before = self.look_at_host()
+
+        def check(step: str) -> None:
+            self.assert_host_is(before)
+            self.assertEqual(pid, self.host.guest_pid('web'))
+            self.assertEqual(1, len(self.images.ids))
+
+        steps = self.each_step(
+            lambda progress: self.driver.snapshot(
+                spec, str(uuid_module.uuid4()), progress=progress), check)
+
+        self.assertGreater(steps, 4)
+        self.assertEqual(2, len(self.images.ids))
+
+    def test_rescue_puts_the_guest_back(self) -> None:
+        spec = self.running(config_drive=DRIVE)
+        files = sorted(os.listdir(self.instances_path / spec.uuid))
+        xml = self.driver.get_domain_xml(spec, inactive=True)
+
+        def check(step: str) -> None:
+            self.assertEqual(
+                files, sorted(os.listdir(self.instances_path / spec.uuid)))
+            self.assertEqual(
+                xml, self.driver.get_domain_xml(spec, inactive=True))
+            self.assertIs(instance_spec.PowerState.RUNNING, self.state(spec))
+
+        steps = self.each_step(
+            lambda progress: self.driver.rescue(
+                spec, spec.storage.image_id, progress=progress), check)
+
+        self.assertGreater(steps, 6)
+
+    def test_suspend_that_finds_no_room_leaves_the_guest_running(
+            self) -> None:
+        spec = self.running()
+        done = self.host.run(
+            ['mount', '-t', 'tmpfs', '-o', 'size=16k', 'tmpfs',
+             '/var/lib/libvirt/qemu/save'])
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.addCleanup(
+            self.host.run, ['umount', '/var/lib/libvirt/qemu/save'])
+
+        self.assertRaises(
+            exception.LibvirtFailure, self.driver.suspend, spec)
+
+        self.assertIs(instance_spec.PowerState.RUNNING, self.state(spec))
+        self.driver.pause(spec)
+        self.driver.unpause(spec)
+
+    def test_resize_that_is_refused_changes_nothing(self) -> None:
+        spec = self.running()
+        before = self.look_at_host()
+
+        self.assertRaises(exception.InvalidRequest,
+                          self.driver.resize_root_disk, spec, 0)
+
+        self.assert_host_is(before)
+
+
+class FullDiskTest(UndoTestCase):
+
+    def mount(self, folder: pathlib.Path, size_kib: int) -> None:
+        """Put a small file system there, for this process and its tools."""
+        folder.mkdir(exist_ok=True)
+        subprocess.run(
+            ['mount', '-t', 'tmpfs', '-o', f'size={size_kib}k,mode=750',
+             'tmpfs', str(folder)], check=True)
+        self.addCleanup(subprocess.run, ['umount', str(folder)], check=True)
+
+    def test_a_spawn_that_finds_no_room_leaves_nothing(self) -> None:
+        spec = self.boot_guest('web', config_drive=DRIVE)
+        # What does not fit: the image, its overlay, the config drive.
+        for size_kib in (64, 512, 1100, 1250, 1400):
+            self.mount(self.instances_path, size_kib)
+            before = self.look_at_host()
+
+            self.assertRaises(
+                exception.StorageFailure, self.driver.spawn, spec)
+
+            self.assert_host_is(before)
+
+    def test_a_snapshot_that_finds_no_room_leaves_no_image(self) -> None:
+        spec = self.running()
+        self.driver.power_off(spec)
+        self.mount(self.instances_path / 'snapshots', 64)
+        before = self.look_at_host()
+
+        self.assertRaises(
+            exception.StorageFailure, self.driver.snapshot, spec,
+            str(uuid_module.uuid4()))
+
+        self.assert_host_is(before)
+        self.assertEqual(1, len(self.images.ids))
+
+
+class KilledTest(UndoTestCase):
+    """The process is killed within a verb; the next one cleans up."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.folder = self.useFixture(fixtures.TempDir()).path
+        self.store = local.LocalImages(self.folder)
+        sector = pathlib.Path(self.useFixture(fixtures.TempDir()).path, 'b')
+        sector.write_bytes(
+            guests.boot_sector('web is up').ljust(1 << 20, b'\0'))
+        self.image = self.store.add(
+            str(sector), name='boot', progress=ports.NullProgress())
+
+    def run_verb(
+            self, verb: str, spec: guest_spec.GuestSpec, step: int) -> int:
+        done = subprocess.run(
+            [sys.executable, '-m', 'tests.functional.killed'], cwd=ROOT,
+            input=json.dumps({
+                'uri': self.host.uri, 'verb': verb, 'step': step,
+                'instances_path': str(self.instances_path),
+                'images': self.folder,
+                'image_id': str(uuid_module.uuid4()),
+                'spec': spec_record.dumps(spec)}),
+            capture_output=True, text=True, timeout=60)
+        self.assertIn(done.returncode, (0, -signal.SIGKILL), done.stderr)
+        return done.returncode
+
+    def each_kill(
+            self, verb: str, spec: guest_spec.GuestSpec,
+            check: Callable[[], object]) -> int:
+        number = 1
+        while self.run_verb(verb, spec, number):
+            self.make_guest_driver()
+            fake_ports.wait_until(
+                lambda: not [
+                    name for name in os.listdir(
+                        self.instances_path / '.operations')
+                    if name.endswith('.json')], 'an empty journal')
+            check()
+            number += 1
+        return number - 1
+
+    def test_spawn_is_undone_by_the_next_process(self) -> None:
+        spec = specs.guest_spec('web', self.image.id, config_drive=DRIVE)
+        (self.instances_path / '.operations').mkdir()
+        before = self.look_at_host()
+
+        steps = self.each_kill(
+            'spawn', spec, lambda: self.assert_host_is(before))
+
+        self.assertGreater(steps, 8)
+        self.wait_console(spec, 'web is up')
+
+    def test_snapshot_is_undone_by_the_next_process(self) -> None:
+        spec = specs.guest_spec('web', self.image.id)
+        self.assertEqual(0, self.run_verb('spawn', spec, 100))
+        self.wait_console(spec, 'web is up')
+        pid = self.host.guest_pid('web')
+        before = self.look_at_host()
+
+        steps = self.each_kill(
+            'snapshot', spec, lambda: self.assert_host_is(before))
+
+        self.assertGreater(steps, 4)
+        self.assertEqual(pid, self.host.guest_pid('web'))
+        self.assertEqual(2, len(self.store.list()))

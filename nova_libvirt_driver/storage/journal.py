@@ -176,7 +176,13 @@ def _take(path: str) -> Entry | None:
     taken = False
     try:
         if _lock(descriptor) and os.fstat(descriptor).st_nlink:
-            note = _parsed(os.pread(descriptor, _MAX_BYTES, 0))
+            data = os.pread(descriptor, _MAX_BYTES, 0)
+            if not data:
+                # Nothing has begun yet: its process died too early, or is
+                # about to lock it and takes another one then.
+                _remove(path)
+                return None
+            note = _parsed(data)
             taken = True
             return Entry(path, descriptor, note)
     except ValueError as error:

@@ -91,13 +91,23 @@ class JournalTest(base.TestCase):
         logged = self.useFixture(fixtures.FakeLogger())
         self.folder.mkdir()
         for number, text in enumerate(
-                ('', '{"operation": "sp', '[]', '{"operation": "spawn"}')):
+                ('{"operation": "sp', '[]', '{"operation": "spawn"}')):
             (self.folder / f'{number}.json').write_text(text)
 
         self.assertEqual([], self.journal.abandoned())
 
         self.assertEqual([], os.listdir(self.folder))
-        self.assertEqual(4, logged.output.count('damaged'))
+        self.assertEqual(3, logged.output.count('damaged'))
+
+    def test_an_entry_that_is_just_begun_goes_without_a_word(self) -> None:
+        logged = self.useFixture(fixtures.FakeLogger())
+        self.folder.mkdir()
+        (self.folder / '1.json').touch()
+
+        self.assertEqual([], self.journal.abandoned())
+
+        self.assertEqual([], os.listdir(self.folder))
+        self.assertEqual('', logged.output)
 
     def test_locks_of_instances_are_no_entries(self) -> None:
         self.folder.mkdir()

@@ -49,11 +49,12 @@ class Spawn:
         with (self._exclusive.hold(spec, OPERATION, progress) as watched,
               undo_module.Undo(OPERATION) as undo):
             watched.step('check')
+            spec = self._settled(spec)
+            # What makes no domain is refused before anything is made, and
+            # before libvirt is asked for a name that may be no text.
+            xml = self._build(spec)
             self._clean_up_before(spec)
             self._refuse_existing(spec)
-            spec = self._settled(spec)
-            # What makes no domain is refused before anything is made.
-            xml = self._build(spec)
             entry = self._journal.begin(
                 OPERATION, uuid=spec.uuid, name=spec.name)
             undo.finally_('close the journal entry', entry.end)

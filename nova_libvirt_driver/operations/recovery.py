@@ -122,10 +122,11 @@ class Recovery:
             self._scratch.remove(str(entry.values['folder']))
         elif entry.operation == rescue_module.OPERATION:
             xml = self._files.kept_xml(instance)
-            if xml is not None:
-                self._rescue.put_back(
+            if xml is None:
+                self._files.remove_rescue(instance)
+            else:
+                self._rescue.take_back(
                     instance, xml, start=bool(entry.values['was_up']))
-            self._files.remove_rescue(instance)
 
     def _end_copying(
             self, instance: instance_spec.Instance,

@@ -23,8 +23,9 @@ class Rescue:
 
     Steps of a rescue: keep the XML of the domain in the folder; make the
     rescue disk and config drive; cut the power; define the domain with the
-    rescue disk; start it. When a step fails, what was made is removed, and
-    the guest is defined as it was and started if it was up.
+    rescue disk; start it. When a step fails, the guest is defined as it was
+    and started if it was up, and then what was made is removed; if that
+    cannot be done, the next one that looks into the journal does it.
 
     Steps of an unrescue: cut the power; define the domain from the kept
     XML; start it; remove the rescue files. It may be repeated until it
@@ -54,17 +55,16 @@ class Rescue:
             was_up = guest.state().power in reach.UP
             xml = self._rebuild.xml(spec, guest, self._files.plan_rescue(
                 spec, stable_device=stable_device))
+            self._forget_former(spec)
             entry = self._journal.begin(
                 OPERATION, uuid=spec.uuid, name=spec.name, was_up=was_up)
-            undo.finally_('close the journal entry', entry.end)
+            undo.journal(entry)
             watched.step('keep')
             before = guest.xml(inactive=True)
             self._files.keep_xml(spec, before)
-            undo.add('remove the rescue files',
-                     lambda: self._files.remove_rescue(spec))
-            self._files.make_rescue(spec, image_id, images, watched)
-            undo.add('put the guest back', lambda: self.put_back(
+            undo.add('put the guest back', lambda: self.take_back(
                 spec, before, start=was_up))
+            self._files.make_rescue(spec, image_id, images, watched)
             watched.step('stop')
             guest.destroy()
             self._rebuild.define_and_start(spec, xml, watched, undo)
@@ -82,13 +82,21 @@ class Rescue:
                 raise exception.WrongState(
                     tried='unrescue it', instance=instance.uuid,
                     state='not rescued')
-            self.put_back(instance, before, start=True)
-            self._files.remove_rescue(instance)
+            self.take_back(instance, before, start=True)
 
-    def put_back(
+    def take_back(
             self, instance: instance_spec.Instance, xml: str, *,
             start: bool) -> None:
-        """Define the domain as it was before the rescue."""
+        """Put the guest back, and only then remove what was for its rescue.
+
+        Without the kept XML nobody could put it back later.
+        """
+        self._put_back(instance, xml, start=start)
+        self._files.remove_rescue(instance)
+
+    def _put_back(
+            self, instance: instance_spec.Instance, xml: str, *,
+            start: bool) -> None:
         guest = self._domains.guests.find_or_none(instance)
         if guest is not None and (
                 guest.xml(inactive=True) == xml
@@ -111,3 +119,14 @@ class Rescue:
                 tried='rescue it', instance=spec.uuid,
                 state='suspended: resume it first')
         return guest
+
+    def _forget_former(self, instance: instance_spec.Instance) -> None:
+        """End what is left in the journal of a rescue that is over.
+
+        Who cleans up later on must not end the new one instead.
+        """
+        for entry in self._journal.abandoned():
+            if (entry.operation, entry.uuid) == (OPERATION, instance.uuid):
+                entry.end()
+            else:
+                entry.release()

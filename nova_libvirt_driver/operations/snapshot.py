@@ -56,7 +56,7 @@ class Snapshot:
             entry = self._journal.begin(
                 OPERATION, uuid=instance.uuid, name=instance.name,
                 folder=folder, target_dev=source.target_dev)
-            undo.finally_('close the journal entry', entry.end)
+            undo.journal(entry)
             watched.step('folder')
             self._scratch.make(folder)
             undo.finally_('remove the copy',

@@ -57,7 +57,7 @@ class Spawn:
             self._refuse_existing(spec)
             entry = self._journal.begin(
                 OPERATION, uuid=spec.uuid, name=spec.name)
-            undo.finally_('close the journal entry', entry.end)
+            undo.journal(entry)
             self._files.make(spec, images, watched, undo)
             self._run(spec, xml, watched, undo, power_on=power_on)
             undo.commit()

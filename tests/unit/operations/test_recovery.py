@@ -87,6 +87,15 @@ class RecoveryTest(whole.WholeTestCase):
             before, self.driver.get_domain_xml(spec, inactive=True))
         self.assertNotIn(f'{spec.uuid}/disk.rescue', self.remains())
 
+    def test_a_new_rescue_is_not_taken_for_the_old_one(self) -> None:
+        spec = self.guest()
+        self.driver.spawn(spec)
+        self.leave('rescue', uuid=spec.uuid, name=spec.name, was_up=True)
+
+        self.driver.rescue(spec, self.image.id)
+
+        self.assertFalse(self.journal.mentions(spec.uuid))
+
     def test_a_new_guest_is_not_taken_for_the_old_one(self) -> None:
         spec = self.guest()
         self.leave('spawn', uuid=spec.uuid, name=spec.name)

@@ -3,6 +3,7 @@
 import fixtures
 
 from nova_libvirt_driver.operations.steps import undo as undo_module
+from nova_libvirt_driver.storage import journal as journal_module
 from tests import base
 
 
@@ -56,6 +57,19 @@ class UndoTest(base.TestCase):
         self.assertEqual(['could not burn the house: division by zero'],
                          error.__notes__)
         self.assertIn('could not burn the house', self.log.output)
+
+    def test_the_journal_keeps_what_could_not_be_undone(self) -> None:
+        journal = journal_module.Journal(
+            self.useFixture(fixtures.TempDir()).path)
+        for name, function in (('good', lambda: 0), ('bad', lambda: 1 // 0)):
+            with undo_module.Undo('spawn') as undo:
+                undo.journal(journal.begin('spawn', uuid=name, name=name))
+                undo.add('one', function)
+
+        [entry] = journal.abandoned()
+
+        self.addCleanup(entry.end)
+        self.assertEqual('bad', entry.name)
 
     def test_being_told_to_end_undoes_too(self) -> None:
         def fail() -> None:

@@ -146,7 +146,7 @@ class _Watched:
 @contextlib.contextmanager
 def _asked_to_give_up(path: str) -> Iterator[None]:
     """Keep a file that asks for it, locked for as long as this lives."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o640)
+    descriptor = _open(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
         yield
@@ -177,14 +177,13 @@ def _is_asked(path: str) -> bool:
 
 
 def _try(path: str, operation: str) -> _Lock | None:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o640)
+    descriptor = _open(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # Whoever had it may have removed the file since it was opened: then
         # this lock is one on a file that nobody else finds.
         if os.stat(path).st_ino == os.fstat(descriptor).st_ino:
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, operation.encode(), 0)
+            _sign(descriptor, operation)
             return _Lock(path, descriptor)
     except (BlockingIOError, FileNotFoundError):
         pass
@@ -193,6 +192,23 @@ def _try(path: str, operation: str) -> _Lock | None:
         raise
     os.close(descriptor)
     return None
+
+
+def _open(path: str) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o640)
+    except OSError as error:
+        raise exception.StorageFailure(
+            reason=f'cannot open the lock {path}: {error.strerror}',
+            path=os.path.dirname(path)) from error
+
+
+def _sign(descriptor: int, operation: str) -> None:
+    # For messages only. On a full disk the lock is as good without it, and
+    # what makes room there has to get it.
+    with contextlib.suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, operation.encode(), 0)
 
 
 def _release(lock: _Lock) -> None:

@@ -192,31 +192,6 @@ class ConnectionContract(Contract):
                 libvirt.VIR_DOMAIN_EVENT_STOPPED_DESTROYED) in [
                     args[2:4] for args in events]
 
-    def test_guest_is_defined_and_undefined(self) -> None:
-        connection = self.open()
-        xml = guests.guest_xml_for_test_driver(
-            'new', uuid=UNKNOWN_UUID, memory_mib=64)
-
-        domain = connection.defineXMLFlags(
-            xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
-        found = connection.lookupByUUIDString(UNKNOWN_UUID)
-        self.assertEqual(('new', libvirt.VIR_DOMAIN_SHUTOFF, 64 * 1024),
-                         (domain.name(), *found.info()[:2]))
-        self.assertIn(UNKNOWN_UUID, found.XMLDesc(0))
-        domain.undefineFlags(0)
-
-        self.assert_fails((libvirt.VIR_ERR_NO_DOMAIN,),
-                          connection.lookupByUUIDString, UNKNOWN_UUID)
-
-    def test_name_belongs_to_one_guest(self) -> None:
-        xml = guests.guest_xml_for_test_driver(GUEST, uuid=UNKNOWN_UUID)
-
-        error = self.assert_fails(
-            (libvirt.VIR_ERR_OPERATION_FAILED,),
-            self.open().defineXMLFlags, xml, 0)
-
-        self.assertIn(f'already exists with uuid {UUID}', str(error))
-
     def test_definition_that_is_no_xml_is_refused(self) -> None:
         self.assert_fails(
             (libvirt.VIR_ERR_XML_ERROR, libvirt.VIR_ERR_XML_DETAIL),
@@ -250,25 +225,6 @@ class ConnectionContract(Contract):
                            libvirt.VIR_DOMAIN_SHUTOFF_SAVED], 1), saved)
         self.assertEqual(libvirt.VIR_DOMAIN_RUNNING, domain.state()[0])
         self.assertEqual(0, domain.hasManagedSaveImage(0))
-
-    def test_live_xml_has_an_id(self) -> None:
-        domain = self.open().lookupByName(GUEST)
-        stopped = domain.XMLDesc(0)
-
-        domain.create()
-        self.addCleanup(domain.destroy)
-
-        self.assertNotIn(' id=', stopped)
-        self.assertIn(f" id='{domain.ID()}'",
-                      domain.XMLDesc(0).replace('"', "'"))
-
-    def test_guest_that_obeys_shuts_down(self) -> None:
-        domain = self.open().lookupByName(GUEST)
-        domain.create()
-
-        domain.shutdown()
-
-        self.assertEqual(libvirt.VIR_DOMAIN_SHUTOFF, domain.state()[0])
 
     def test_statistics_of_one_guest_are_told(self) -> None:
         connection = self.open()
@@ -343,6 +299,58 @@ class ConnectionContract(Contract):
         self.assertEqual(libvirt.VIR_DOMAIN_SHUTOFF, domain.state()[0])
         self.assert_fails(codes, domain.create)
         self.assert_fails(codes, domain.destroy)
+
+
+class DefinitionContract(Contract):
+    """Definitions and power, for hypervisors that run nothing.
+
+    QEMU takes no guest of another kind, and one without a system in it
+    obeys nobody.
+    """
+
+    def test_guest_is_defined_and_undefined(self) -> None:
+        connection = self.open()
+        xml = guests.guest_xml_for_test_driver(
+            'new', uuid=UNKNOWN_UUID, memory_mib=64)
+
+        domain = connection.defineXMLFlags(
+            xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+        found = connection.lookupByUUIDString(UNKNOWN_UUID)
+        self.assertEqual(('new', libvirt.VIR_DOMAIN_SHUTOFF, 64 * 1024),
+                         (domain.name(), *found.info()[:2]))
+        self.assertIn(UNKNOWN_UUID, found.XMLDesc(0))
+        domain.undefineFlags(0)
+
+        self.assert_fails((libvirt.VIR_ERR_NO_DOMAIN,),
+                          connection.lookupByUUIDString, UNKNOWN_UUID)
+
+    def test_name_belongs_to_one_guest(self) -> None:
+        xml = guests.guest_xml_for_test_driver(GUEST, uuid=UNKNOWN_UUID)
+
+        error = self.assert_fails(
+            (libvirt.VIR_ERR_OPERATION_FAILED,),
+            self.open().defineXMLFlags, xml, 0)
+
+        self.assertIn(f'already exists with uuid {UUID}', str(error))
+
+    def test_live_xml_has_an_id(self) -> None:
+        domain = self.open().lookupByName(GUEST)
+        stopped = domain.XMLDesc(0)
+
+        domain.create()
+        self.addCleanup(domain.destroy)
+
+        self.assertNotIn(' id=', stopped)
+        self.assertIn(f" id='{domain.ID()}'",
+                      domain.XMLDesc(0).replace('"', "'"))
+
+    def test_guest_that_obeys_shuts_down(self) -> None:
+        domain = self.open().lookupByName(GUEST)
+        domain.create()
+
+        domain.shutdown()
+
+        self.assertEqual(libvirt.VIR_DOMAIN_SHUTOFF, domain.state()[0])
 
 
 class LinkContract(Contract):

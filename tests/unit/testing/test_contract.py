@@ -37,6 +37,10 @@ class FakeConnectionTest(_Fake, contract.ConnectionContract):
     """The fake as a connection."""
 
 
+class FakeDefinitionTest(_Fake, contract.DefinitionContract):
+    """Of the fake."""
+
+
 class FakeLinkTest(_Fake, contract.LinkContract):
     """The fake as a link that breaks."""
 
@@ -82,6 +86,10 @@ class _TestDriver(contract.Contract):
 
 class LibvirtConnectionTest(_TestDriver, contract.ConnectionContract):
     """Libvirt's in-process driver as a connection."""
+
+
+class LibvirtDefinitionTest(_TestDriver, contract.DefinitionContract):
+    """Of libvirt's test driver."""
 
 
 class LibvirtCredentialsTest(_TestDriver, contract.CredentialsContract):

@@ -63,8 +63,8 @@ class Recovery:
     def ensure(self) -> None:
         """Clean up, once in the life of this process.
 
-        Blocks while libvirt is asked; never raises. Without libvirt it is
-        tried again at the next call.
+        Blocks while libvirt is asked; never raises an error of ours. What
+        it cannot clean stays for the next call, that is for the next start.
         """
         with self._lock:
             if self._done:

@@ -12,7 +12,7 @@
      +- LibvirtMissing              the libvirt binding cannot be imported
      +- HypervisorUnavailable       no usable connection to libvirt
      |   +- CallTimeout             a call outlived its deadline
-     +- CallBudgetExhausted         too many abandoned calls still hang
+     +- CallBudgetExhausted         too many calls run or hang
      +- OperationRefused            libvirt forbids it (read-only, rights)
      +- InstanceNotFound            no domain with that uuid or name
      +- UnsupportedOperation        this hypervisor or libvirt cannot do it
@@ -136,12 +136,12 @@ class CallTimeout(HypervisorUnavailable):
 
 
 class CallBudgetExhausted(DriverError):
-    """So many calls already hang in libvirt that no other may start."""
+    """So many calls run or hang in libvirt that no other could start."""
 
     template = ('%(call)s was not started: %(limit)d calls into libvirt are '
                 'already running or abandoned')
-    advice = ('libvirt hangs; restart the daemon (guests go on running), or '
-              'raise [nova_libvirt_driver] native_threads')
+    advice = ('libvirt hangs or is very slow; restart the daemon (guests go '
+              'on running), or raise [nova_libvirt_driver] native_threads')
 
 
 class OperationRefused(DriverError):

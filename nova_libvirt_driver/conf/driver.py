@@ -51,9 +51,10 @@ Longest time in seconds between two attempts to reconnect.
         help="""
 Calls into libvirt that may run in threads of their own at the same time.
 
-A call that libvirt never answers keeps its thread: when this many hang,
-further ones are refused with an error that says so. In a process that runs
-on eventlet the limit is half of eventlet's thread pool if that is less.
+Further ones wait for a thread. A call that libvirt never answers keeps its
+own: when this many hang, further ones are refused with an error that says
+so. In a process that runs on eventlet the limit is half of eventlet's thread
+pool (EVENTLET_THREADPOOL_SIZE) if that is less.
 """),
     cfg.FloatOpt(
         'call_timeout',

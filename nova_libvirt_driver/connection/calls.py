@@ -5,16 +5,19 @@
 A thread that waits inside the C library cannot be stopped. So a call that
 may block runs on a thread of its own; when its deadline passes the caller
 gives up and the thread is abandoned. The number of such threads is bounded:
-an abandoned one keeps its place until libvirt lets it go.
+an abandoned one keeps its place until libvirt lets it go, and who finds no
+place waits for one.
 """
 
 import atexit
 from collections.abc import Callable
 import threading
+import time
 from typing import Any
 from typing import Protocol
 from typing import TypeVar
 
+from nova_libvirt_driver.connection import budget as budget_module
 from nova_libvirt_driver.connection import native
 from nova_libvirt_driver.connection import serial
 from nova_libvirt_driver.connection import turn as turn_module
@@ -38,7 +41,8 @@ class Calls(Protocol):
             any more, with its result, or None when it failed; on the native
             thread, where it must not log
         :raises CallTimeout: the deadline passed
-        :raises CallBudgetExhausted: too many calls hang already
+        :raises CallBudgetExhausted: too many calls hang already, or no
+            place was free before the deadline
         """
 
     def wrap(self, value: Any, turn: turn_module.Turn) -> Any:
@@ -51,47 +55,11 @@ class Calls(Protocol):
         """Return how many calls run whose caller has given up."""
 
 
-class Budget:
-    """Counts the threads that are inside libvirt, and bounds them.
-
-    Its lock is a native one: green and native threads both take it, and
-    nobody does anything but arithmetic while holding it.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self._lock = native.original('threading').Lock()
-        self._limit = limit
-        self.running = 0
-        self.abandoned = 0
-
-    def enter(self, name: str) -> None:
-        """Take a place.
-
-        :raises CallBudgetExhausted: there is none
-        """
-        with self._lock:
-            if self.running >= self._limit:
-                raise exception.CallBudgetExhausted(
-                    call=name, limit=self._limit)
-            self.running += 1
-
-    def leave(self, *, was_abandoned: bool) -> None:
-        """Give the place back."""
-        with self._lock:
-            self.running -= 1
-            self.abandoned -= int(was_abandoned)
-
-    def abandon(self) -> None:
-        """Note that a running call has lost its caller."""
-        with self._lock:
-            self.abandoned += 1
-
-
 class Call:
     """One call: its thread and its caller agree on whether it was in time."""
 
     def __init__(
-            self, budget: Budget, function: Callable[[], Any],
+            self, budget: budget_module.Budget, function: Callable[[], Any],
             late: Callable[[Any], object] | None) -> None:
         self._budget = budget
         self._function = function
@@ -113,18 +81,13 @@ class Call:
             abandoned = self._abandoned
         if abandoned:
             self._discard()
-        self._budget.leave(was_abandoned=abandoned)
+        self._budget.end(was_abandoned=abandoned)
 
     def outcome(self) -> Any:
         """Return the result, or raise what the function raised."""
         if self._failure is not None:
             raise self._failure
         return self._result
-
-    def perform(self) -> Any:
-        """Run the function and return its result, or raise."""
-        self.execute()
-        return self.outcome()
 
     def abandon(self) -> bool:
         """Give up waiting; False when the call has just finished."""
@@ -155,25 +118,28 @@ class NativeCalls:
 
     def __init__(self, *, host: str, limit: int) -> None:
         self._host = host
-        self._budget = Budget(limit)
+        self._budget = budget_module.Budget(limit)
 
     def run(
             self, function: Callable[[], T], *, name: str, timeout_s: float,
             late: Callable[[T | None], object] | None = None) -> T:
-        self._budget.enter(name)
+        deadline = time.monotonic() + timeout_s
+        self._budget.enter(name, timeout_s)
         call = Call(self._budget, function, late)
         thread = threading.Thread(
             target=call.execute, name=f'libvirt-call-{name}', daemon=True)
         try:
             thread.start()
         except RuntimeError as error:
-            self._budget.leave(was_abandoned=False)
+            self._budget.end(was_abandoned=False)
+            self._budget.leave()
             raise exception.HypervisorUnavailable(
                 host=self._host, reason=f'{name}: {error}') from error
-        thread.join(timeout_s)
+        thread.join(max(0.0, deadline - time.monotonic()))
         if thread.is_alive() and call.abandon():
             raise exception.CallTimeout(
                 host=self._host, call=name, timeout_s=timeout_s)
+        self._budget.leave()
         result: T = call.outcome()
         return result
 
@@ -198,7 +164,8 @@ class EventletCalls:
         from nova_libvirt_driver.connection import green
         self._green = green
         self._host = host
-        self._budget = Budget(min(limit, max(1, green.pool_size() // 2)))
+        self._budget = budget_module.Budget(
+            min(limit, max(1, green.pool_size() // 2)))
         # After eventlet's own, hence before it at the end.
         atexit.register(self._at_exit)
 
@@ -209,21 +176,25 @@ class EventletCalls:
     def run(
             self, function: Callable[[], T], *, name: str, timeout_s: float,
             late: Callable[[T | None], object] | None = None) -> T:
-        self._budget.enter(name)
+        deadline = time.monotonic() + timeout_s
+        self._budget.enter(name, timeout_s)
         call = Call(self._budget, function, late)
         try:
-            result: T = self._green.run(call.perform, timeout_s)
+            self._green.run(
+                call.execute, max(0.0, deadline - time.monotonic()))
         except self._green.Expired:
             if call.abandon():
                 raise exception.CallTimeout(
                     host=self._host, call=name,
                     timeout_s=timeout_s) from None
-            result = call.outcome()
         except BaseException:
-            # Also when the caller itself is told to end: a call that runs
-            # on is counted, and what it brings is disposed of.
-            call.abandon()
+            # The caller itself is told to end: a call that runs on is
+            # counted, and what it brings is disposed of.
+            if not call.abandon():
+                self._budget.leave()
             raise
+        self._budget.leave()
+        result: T = call.outcome()
         return result
 
     def wrap(self, value: Any, turn: turn_module.Turn) -> Any:

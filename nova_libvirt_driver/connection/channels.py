@@ -23,7 +23,7 @@ from nova_libvirt_driver import exception
 
 T = TypeVar('T')
 
-_IDLE_MAX = 4
+_IDLE_MAX = 8
 
 # Nobody waits for longer than this; the thread that closes goes on.
 _CLOSE_S = 0.2

@@ -12,6 +12,7 @@ from typing import Any
 import fixtures
 
 from nova_libvirt_driver.connection import calls
+from nova_libvirt_driver.connection import native
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.testing import fake_fault
 from nova_libvirt_driver.testing import fake_ports
@@ -221,6 +222,47 @@ class BudgetTest(CallsTestCase):
         self.assertEqual(1, runner.abandoned())
         self.assertEqual(7, runner.run(
             lambda: 7, name='asking', timeout_s=10))
+
+    def test_more_callers_than_places_wait_for_one(self) -> None:
+        runner = self.make(2)
+        sleep = native.original('time').sleep
+
+        results = fake_ports.run_threads([
+            functools.partial(runner.run, functools.partial(sleep, 0.01),
+                              name='working', timeout_s=30)
+            for _ in range(20)])
+
+        self.assertEqual([None] * 20, results)
+        self.assertEqual((0, 0), (runner.running(), runner.abandoned()))
+
+    def test_place_of_an_abandoned_call_is_waited_for(self) -> None:
+        runner = self.make(2)
+        lost = self.hang(runner)
+        busy = fake_fault.Hang()
+        thread = threading.Thread(target=lambda: runner.run(
+            lambda: _hang(busy), name='working', timeout_s=30))
+        thread.start()
+        self.addCleanup(thread.join)
+        self.addCleanup(busy.release)
+        self.assertTrue(busy.wait_entered())
+        threading.Timer(0.2, lost.release).start()
+
+        self.assertEqual(7, runner.run(
+            lambda: 7, name='asking', timeout_s=30))
+
+    def test_no_place_in_time_is_an_error(self) -> None:
+        runner = self.make(1)
+        busy = fake_fault.Hang()
+        thread = threading.Thread(target=lambda: runner.run(
+            lambda: _hang(busy), name='working', timeout_s=30))
+        thread.start()
+        self.addCleanup(thread.join)
+        self.addCleanup(busy.release)
+        self.assertTrue(busy.wait_entered())
+
+        self.assertRaises(
+            exception.CallBudgetExhausted, runner.run, lambda: 7,
+            name='asking', timeout_s=0.2)
 
     def test_failing_calls_keep_no_place(self) -> None:
         runner = self.make(1)

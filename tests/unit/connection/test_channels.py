@@ -88,14 +88,14 @@ class ChannelsTest(base.TestCase):
         session = self.session()
 
         def meet(channel: protocol.Connection) -> None:
-            """Hold this one until there are six."""
-            wait_until(lambda: len(self.hypervisor.connections) >= 6,
-                       'six of them', timeout_s=5)
+            """Hold this one until there are ten."""
+            wait_until(lambda: len(self.hypervisor.connections) >= 10,
+                       'ten of them', timeout_s=5)
 
         fake_ports.run_threads([lambda: self.channels.run(
-            session, meet, name='meeting')] * 6, timeout_s=10)
+            session, meet, name='meeting')] * 10, timeout_s=10)
 
-        self.assertEqual(6, len(self.closed()))
+        self.assertEqual(10, len(self.closed()))
         self.assertEqual(2, sum(self.closed()))
 
     def test_new_session_has_new_ones(self) -> None:
@@ -161,7 +161,7 @@ class ChannelsTest(base.TestCase):
 
     def test_call_without_a_place_leaks_no_connection(self) -> None:
         self.calls = calls.make(host='here', limit=1)
-        self.channels = self.make(call_timeout_s=10)
+        self.channels = self.make(call_timeout_s=1)
         session = self.session()
         self.ask(session)
         hang = fake_fault.Hang()

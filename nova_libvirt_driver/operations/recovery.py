@@ -2,6 +2,7 @@
 
 """Cleaning up after a process that was killed within an operation."""
 
+from collections.abc import Callable
 import dataclasses
 import threading
 
@@ -22,8 +23,9 @@ from nova_libvirt_driver.storage import scratch as scratch_module
 
 LOG = logging.getLogger(__name__)
 
-
 OPERATION = 'clean up'
+
+_PAUSE_MIN_S, _PAUSE_MAX_S = 1.0, 30.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -37,9 +39,10 @@ class Remains:
 class Recovery:
     """Finishes or undoes what killed processes have left.
 
-    Looks into the journal: an entry whose process is alive is left alone.
-    What cannot be cleaned now stays in the journal for the next time.
-    Without anything in the journal, libvirt is not asked.
+    Looks into the journal, at the start and from time to time: an entry
+    whose process is alive is left alone, one that cannot be cleaned now,
+    perhaps because libvirt is down, stays for the next time. Without
+    anything in the journal, libvirt is not asked.
     """
 
     def __init__(
@@ -52,62 +55,78 @@ class Recovery:
         self._journal = remains.journal
         self._scratch = remains.scratch
         self._exclusive = exclusive
-        self._lock = threading.Lock()
-        self._done = False
+        self._stopped = threading.Event()
+        self._reported: set[tuple[str, str]] = set()
 
-    def begin(self) -> None:
-        """Do what :meth:`ensure` does on a thread of its own."""
-        threading.Thread(
-            target=self._guarded, name='recovery', daemon=True).start()
+    def start(self) -> None:
+        """Begin to look into the journal, on a thread of its own."""
+        self._stopped = threading.Event()
+        threading.Thread(target=self._watch, args=(self._stopped,),
+                         name='recovery', daemon=True).start()
 
-    def ensure(self) -> None:
-        """Clean up, once in the life of this process.
+    def stop(self) -> None:
+        """Look no more; a cleaning that is under way ends by itself."""
+        self._stopped.set()
 
-        Blocks while libvirt is asked; never raises an error of ours. What
-        it cannot clean stays for the next call, that is for the next start.
-        """
-        with self._lock:
-            if self._done:
+    def _watch(self, stopped: threading.Event) -> None:
+        pause_s = _PAUSE_MIN_S
+        complete = self._guarded(self._look_first)
+        while True:
+            pause_s = _PAUSE_MAX_S if complete else min(
+                2 * pause_s, _PAUSE_MAX_S)
+            if stopped.wait(pause_s):
                 return
-            self._done = True
+            complete = self._guarded(self._look)
+
+    def _guarded(self, function: Callable[[], bool]) -> bool:
         try:
-            complete = self._run()
+            return function()
         except exception.DriverError as error:
             LOG.info('Whether an interrupted operation has left something '
                      'cannot be seen now: %s', error)
-            complete = False
-        self._done = complete
-
-    def _guarded(self) -> None:
-        try:
-            self.ensure()
         except Exception:
             LOG.exception('Cleaning up after interrupted operations failed')
+        return False
 
-    def _run(self) -> bool:
-        complete = True
-        for entry in self._journal.abandoned():
-            try:
-                self._clean(entry)
-            except exception.ForeignDomain as error:
-                LOG.warning('Left from an interrupted %s: %s',
-                            entry.operation, error)
-            except exception.DriverError as error:
-                LOG.error('What an interrupted %s of instance %s left cannot '
-                          'be cleaned up now: %s', entry.operation,
-                          entry.uuid, error)
-                entry.release()
-                complete = False
-                continue
-            entry.end()
+    def _look_first(self) -> bool:
+        complete = self._look()
         self._exclusive.sweep()
         self._files.sweep_temporaries()
         return complete
 
+    def _look(self) -> bool:
+        # A list: each entry is locked until it is ended or released.
+        return all([self._finish(entry)
+                    for entry in self._journal.abandoned()])
+
+    def _finish(self, entry: journal_module.Entry) -> bool:
+        """Clean up after one operation; say whether nothing is left."""
+        try:
+            self._clean(entry)
+        except exception.ForeignDomain as error:
+            LOG.warning('Left from an interrupted %s: %s',
+                        entry.operation, error)
+        except Exception as error:
+            self._report(entry, error)
+            entry.release()
+            return False
+        entry.end()
+        return True
+
+    def _report(
+            self, entry: journal_module.Entry, error: Exception) -> None:
+        subject = (entry.operation, entry.uuid)
+        known = subject in self._reported
+        self._reported.add(subject)
+        LOG.log(logging.DEBUG if known else logging.ERROR,
+                'What an interrupted %s of instance %s left cannot be '
+                'cleaned up now, and is tried again: %s', *subject, error)
+
     def _clean(self, entry: journal_module.Entry) -> None:
         instance = instance_spec.InstanceRef(entry.uuid, entry.name)
-        LOG.warning('Cleaning up after an interrupted %s of instance %s.',
-                    entry.operation, entry.uuid)
+        if (entry.operation, entry.uuid) not in self._reported:
+            LOG.warning('Cleaning up after an interrupted %s of instance '
+                        '%s.', entry.operation, entry.uuid)
         with self._exclusive.hold(instance, OPERATION, ports.NullProgress()):
             self._clean_locked(entry, instance)
 

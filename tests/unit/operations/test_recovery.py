@@ -37,6 +37,23 @@ class RecoveryTest(whole.WholeTestCase):
         self.assertEqual([], self.names())
         self.assertEqual([], self.remains())
 
+    def test_it_waits_for_libvirt(self) -> None:
+        spec = self.guest()
+        self.driver.spawn(spec)
+        self.leave('spawn', uuid=spec.uuid, name=spec.name)
+        self.driver.cleanup_host('here')
+        self.hypervisor.refuse_connections()
+        self.make_driver()
+        self.assertEqual(['one'], self.names())
+
+        self.hypervisor.accept_connections()
+        fake_ports.wait_until(
+            lambda: not self.remains_of_operations(), 'an empty journal',
+            timeout_s=20)
+
+        self.assertEqual([], self.names())
+        self.assertEqual([], self.remains())
+
     def test_an_operation_under_way_is_left_alone(self) -> None:
         spec = self.guest()
         self.driver.spawn(spec)

@@ -116,13 +116,13 @@ class DiskCopy:
         # Registered first: a call that outlives its deadline may start it.
         undo.finally_('end the copying', disk.abort)
         disk.copy(path, format)
-        self._wait_until_ready(disk, source, progress)
+        self._wait_until_ready(disk, source, path, progress)
         progress.step('end the copy')
         with freeze.frozen(source.guest):
             disk.abort()
 
     def _wait_until_ready(
-            self, disk: block.Disk, source: Source,
+            self, disk: block.Disk, source: Source, path: str,
             progress: ports.Progress) -> None:
         deadline = time.monotonic() + self._timeout_s
         pause_s = _POLL_MIN_S
@@ -132,7 +132,7 @@ class DiskCopy:
                 raise exception.StorageFailure(
                     reason=f'the copying of disk {source.target_dev} of '
                     f'instance {source.guest.uuid} ended before its time: '
-                    'is there room for the copy?', path=source.path)
+                    'is there room for the copy?', path=path)
             progress.advance(job.done, job.total)
             if job.ready:
                 return

@@ -32,6 +32,20 @@ class Copying:
                 job.ready = True
 
 
+class Vanishing(fake_progress.RecordingProgress):
+    """Lets QEMU's copy end early, as it does when there is no room."""
+
+    def __init__(self, hypervisor: fake_libvirt.FakeHypervisor) -> None:
+        super().__init__()
+        self._hypervisor = hypervisor
+        self.paths: list[str] = []
+
+    def advance(self, done: int, total: int) -> None:
+        for guest in self._hypervisor.guests:
+            self.paths += [job.path for job in guest.jobs.values()]
+            guest.jobs.clear()
+
+
 class SnapshotTest(whole.WholeTestCase):
 
     def setUp(self) -> None:
@@ -107,6 +121,17 @@ class SnapshotTest(whole.WholeTestCase):
 
         self.assertRaises(exception.StorageFailure, self.snapshot)
 
+        self.assertEqual(self.files, self.remains())
+
+    def test_a_copy_that_ends_early_is_named_in_the_error(self) -> None:
+        progress = Vanishing(self.hypervisor)
+
+        error = self.assertRaises(
+            exception.StorageFailure, self.driver.snapshot, self.spec,
+            str(uuid_module.uuid4()), progress=progress)
+
+        self.assertEqual([error.fields['path']], progress.paths)
+        self.assertNotIn(str(self.folder(self.spec)), str(error))
         self.assertEqual(self.files, self.remains())
 
     def test_a_disk_without_a_recorded_format_is_refused(self) -> None:

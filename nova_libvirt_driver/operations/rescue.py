@@ -125,8 +125,5 @@ class Rescue:
 
         Who cleans up later on must not end the new one instead.
         """
-        for entry in self._journal.abandoned():
-            if (entry.operation, entry.uuid) == (OPERATION, instance.uuid):
-                entry.end()
-            else:
-                entry.release()
+        for entry in self._journal.left_by(OPERATION, instance.uuid):
+            entry.end()

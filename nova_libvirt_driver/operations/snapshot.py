@@ -31,7 +31,8 @@ class Snapshot:
 
     The folder is removed in any case. When a step fails, there is no copy,
     no image and no job, and the guest runs on. When the process is killed,
-    the next one that looks into the journal removes the folder and the job.
+    the next snapshot, or who looks into the journal, removes the folder and
+    the job.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Snapshot:
               undo_module.Undo(OPERATION) as undo):
             watched.step('check')
             source = self._copier.source(instance)
+            self._clean_up_before(source)
             folder = self._scratch.choose()
             entry = self._journal.begin(
                 OPERATION, uuid=instance.uuid, name=instance.name,
@@ -65,6 +67,14 @@ class Snapshot:
                 source, os.path.join(folder, 'copy'), watched, undo)
             self._upload(instance, wanted, copy, images, watched)
             undo.commit()
+
+    def _clean_up_before(self, source: disk_copy.Source) -> None:
+        """End the copying of a killed snapshot; it would be in the way."""
+        for entry in self._journal.left_by(OPERATION, source.guest.uuid):
+            if source.live:
+                source.guest.disk(str(entry.values['target_dev'])).abort()
+            self._scratch.remove(str(entry.values['folder']))
+            entry.end()
 
     def _upload(
             self, instance: instance_spec.Instance, wanted: image_spec.Wanted,

@@ -93,13 +93,10 @@ class Spawn:
 
         Who cleans up later on must not take the new guest for the old one.
         """
-        for entry in self._journal.abandoned():
-            if (entry.operation, entry.uuid) == (OPERATION, spec.uuid):
-                self._domains.remove(spec)
-                self._files.remove(spec)
-                entry.end()
-            else:
-                entry.release()
+        for entry in self._journal.left_by(OPERATION, spec.uuid):
+            self._domains.remove(spec)
+            self._files.remove(spec)
+            entry.end()
         if self._journal.mentions(spec.uuid):
             raise exception.WrongState(
                 tried='spawn it', instance=spec.uuid,

@@ -123,6 +123,19 @@ class Journal:
         return [entry for path in sorted(self._paths())
                 if (entry := _take(path)) is not None]
 
+    def left_by(self, operation: str, uuid: str) -> list[Entry]:
+        """Return, locked, what died processes left of one kind.
+
+        :raises StorageFailure: the folder cannot be read
+        """
+        found = []
+        for entry in self.abandoned():
+            if (entry.operation, entry.uuid) == (operation, uuid):
+                found.append(entry)
+            else:
+                entry.release()
+        return found
+
     def mentions(self, uuid: str) -> bool:
         """Say whether an entry is about an instance, whoever has it.
 

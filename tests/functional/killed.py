@@ -33,6 +33,8 @@ def main() -> int:
     progress = fake_progress.KillingProgress(wanted['step'])
     if wanted['verb'] == 'spawn':
         driver.spawn(spec, progress=progress)
+    elif wanted['verb'] == 'rescue':
+        driver.rescue(spec, spec.storage.image_id, progress=progress)
     else:
         driver.snapshot(spec, wanted['image_id'], name='kept',
                         progress=progress)

@@ -200,14 +200,19 @@ class KilledTest(UndoTestCase):
         number = 1
         while self.run_verb(verb, spec, number):
             self.make_guest_driver()
-            fake_ports.wait_until(
-                lambda: not [
-                    name for name in os.listdir(
-                        self.instances_path / '.operations')
-                    if name.endswith('.json')], 'an empty journal')
+            self.wait_clean()
             check()
             number += 1
         return number - 1
+
+    def wait_clean(self) -> None:
+        """Wait until nothing is left to clean up."""
+        fake_ports.wait_until(
+            lambda: not [
+                name for name in os.listdir(
+                    self.instances_path / '.operations')
+                if name.endswith('.json')], 'an empty journal',
+            timeout_s=60)
 
     def test_spawn_is_undone_by_the_next_process(self) -> None:
         spec = specs.guest_spec('web', self.image.id, config_drive=DRIVE)
@@ -233,3 +238,51 @@ class KilledTest(UndoTestCase):
         self.assertGreater(steps, 4)
         self.assertEqual(pid, self.host.guest_pid('web'))
         self.assertEqual(2, len(self.store.list()))
+
+    def test_snapshot_works_again_in_a_process_that_runs(self) -> None:
+        spec = specs.guest_spec('web', self.image.id)
+        self.assertEqual(0, self.run_verb('spawn', spec, 100))
+        self.wait_console(spec, 'web is up')
+        before = self.look_at_host()
+        # At the beginning and at the end of the copying.
+        for step in (3, 4):
+            self.assertNotEqual(0, self.run_verb('snapshot', spec, step))
+
+            self.driver.snapshot(
+                spec, str(uuid_module.uuid4()), name='kept')
+            self.wait_clean()
+
+            self.assert_host_is(before)
+
+    def test_rescue_is_undone_by_the_next_process(self) -> None:
+        spec = specs.guest_spec('web', self.image.id, config_drive=DRIVE)
+        self.assertEqual(0, self.run_verb('spawn', spec, 100))
+        self.wait_console(spec, 'web is up')
+        files = sorted(os.listdir(self.instances_path / spec.uuid))
+        xml = self.driver.get_domain_xml(spec, inactive=True)
+
+        def check() -> None:
+            self.assertEqual(
+                files, sorted(os.listdir(self.instances_path / spec.uuid)))
+            self.assertEqual(
+                xml, self.driver.get_domain_xml(spec, inactive=True))
+            self.assertIs(instance_spec.PowerState.RUNNING, self.state(spec))
+
+        steps = self.each_kill('rescue', spec, check)
+
+        self.assertGreater(steps, 6)
+
+    def test_what_is_left_is_cleaned_when_libvirt_is_back(self) -> None:
+        spec = specs.guest_spec('web', self.image.id, config_drive=DRIVE)
+        (self.instances_path / '.operations').mkdir()
+        before = self.look_at_host()
+        self.assertNotEqual(0, self.run_verb('spawn', spec, 9))
+        self.driver.cleanup_host('here')
+        self.host.kill_daemon()
+        self.make_guest_driver()
+        self.assertNotEqual([], os.listdir(self.instances_path / spec.uuid))
+
+        self.host.start_daemon()
+        self.wait_clean()
+
+        self.assert_host_is(before)

@@ -60,6 +60,7 @@ class Recovery:
 
     def start(self) -> None:
         """Begin to look into the journal, on a thread of its own."""
+        self.stop()
         self._stopped = threading.Event()
         threading.Thread(target=self._watch, args=(self._stopped,),
                          name='recovery', daemon=True).start()

@@ -36,13 +36,32 @@ class Remains:
     scratch: scratch_module.Scratch
 
 
+class _Bell:
+    """Wakes one thread, or tells it to end."""
+
+    def __init__(self) -> None:
+        self.ended = False
+        self._rung = threading.Event()
+
+    def ring(self) -> None:
+        self._rung.set()
+
+    def end(self) -> None:
+        self.ended = True
+        self._rung.set()
+
+    def wait(self, timeout_s: float) -> None:
+        self._rung.wait(timeout_s)
+        self._rung.clear()
+
+
 class Recovery:
     """Finishes or undoes what killed processes have left.
 
-    Looks into the journal, at the start and from time to time: an entry
-    whose process is alive is left alone, one that cannot be cleaned now,
-    perhaps because libvirt is down, stays for the next time. Without
-    anything in the journal, libvirt is not asked.
+    Looks into the journal at the start, whenever libvirt is back, and from
+    time to time: an entry whose operation is under way is left alone, one
+    that cannot be cleaned now stays for the next time. Without anything in
+    the journal, libvirt is not asked.
     """
 
     def __init__(
@@ -55,29 +74,32 @@ class Recovery:
         self._journal = remains.journal
         self._scratch = remains.scratch
         self._exclusive = exclusive
-        self._stopped = threading.Event()
-        self._reported: set[tuple[str, str]] = set()
+        self._bell = _Bell()
+        self._reported: set[str] = set()
 
     def start(self) -> None:
         """Begin to look into the journal, on a thread of its own."""
         self.stop()
-        self._stopped = threading.Event()
-        threading.Thread(target=self._watch, args=(self._stopped,),
+        self._bell = _Bell()
+        threading.Thread(target=self._watch, args=(self._bell,),
                          name='recovery', daemon=True).start()
 
     def stop(self) -> None:
         """Look no more; a cleaning that is under way ends by itself."""
-        self._stopped.set()
+        self._bell.end()
 
-    def _watch(self, stopped: threading.Event) -> None:
+    def wake(self) -> None:
+        """Look soon, if it was started; never blocks."""
+        self._bell.ring()
+
+    def _watch(self, bell: _Bell) -> None:
         pause_s = _PAUSE_MIN_S
         complete = self._guarded(self._look_first)
-        while True:
+        while not bell.ended:
             pause_s = _PAUSE_MAX_S if complete else min(
                 2 * pause_s, _PAUSE_MAX_S)
-            if stopped.wait(pause_s):
-                return
-            complete = self._guarded(self._look)
+            bell.wait(pause_s)
+            complete = bell.ended or self._guarded(self._look)
 
     def _guarded(self, function: Callable[[], bool]) -> bool:
         try:
@@ -96,44 +118,52 @@ class Recovery:
         return complete
 
     def _look(self) -> bool:
-        # A list: each entry is locked until it is ended or released.
-        return all([self._finish(entry)
-                    for entry in self._journal.abandoned()])
+        # A list: one that cannot be cleaned is no reason to skip the rest.
+        return all([self._finish(uuid)
+                    for uuid in sorted(self._journal.subjects())])
 
-    def _finish(self, entry: journal_module.Entry) -> bool:
-        """Clean up after one operation; say whether nothing is left."""
+    def _finish(self, uuid: str) -> bool:
+        """Clean up after one instance; say whether nothing is left."""
+        instance = instance_spec.InstanceRef(uuid, uuid)
+        try:
+            # The instance first, and its entries then: an operation that
+            # has begun meanwhile must not be taken for the one that died.
+            with self._exclusive.hold(
+                    instance, OPERATION, ports.NullProgress(),
+                    patient=False), self._journal.left(uuid) as entries:
+                return all([self._end(entry) for entry in entries])
+        except exception.WrongState as error:
+            # An operation is under way, whose entry this may be.
+            LOG.debug('Not cleaned up: %s', error)
+        except Exception as error:
+            self._report(uuid, error)
+        return False
+
+    def _end(self, entry: journal_module.Entry) -> bool:
         try:
             self._clean(entry)
         except exception.ForeignDomain as error:
             LOG.warning('Left from an interrupted %s: %s',
                         entry.operation, error)
         except Exception as error:
-            self._report(entry, error)
-            entry.release()
+            self._report(entry.uuid, error)
             return False
         entry.end()
+        self._reported.discard(entry.uuid)
         return True
 
-    def _report(
-            self, entry: journal_module.Entry, error: Exception) -> None:
-        subject = (entry.operation, entry.uuid)
-        known = subject in self._reported
-        self._reported.add(subject)
+    def _report(self, uuid: str, error: Exception) -> None:
+        known = uuid in self._reported
+        self._reported.add(uuid)
         LOG.log(logging.DEBUG if known else logging.ERROR,
-                'What an interrupted %s of instance %s left cannot be '
-                'cleaned up now, and is tried again: %s', *subject, error)
+                'What an interrupted operation on instance %s left cannot '
+                'be cleaned up now, and is tried again: %s', uuid, error)
 
     def _clean(self, entry: journal_module.Entry) -> None:
         instance = instance_spec.InstanceRef(entry.uuid, entry.name)
-        if (entry.operation, entry.uuid) not in self._reported:
+        if entry.uuid not in self._reported:
             LOG.warning('Cleaning up after an interrupted %s of instance '
                         '%s.', entry.operation, entry.uuid)
-        with self._exclusive.hold(instance, OPERATION, ports.NullProgress()):
-            self._clean_locked(entry, instance)
-
-    def _clean_locked(
-            self, entry: journal_module.Entry,
-            instance: instance_spec.Instance) -> None:
         if entry.operation == spawn_module.OPERATION:
             self._domains.remove(instance)
             self._files.remove(instance)

@@ -125,5 +125,6 @@ class Rescue:
 
         Who cleans up later on must not end the new one instead.
         """
-        for entry in self._journal.left_by(OPERATION, instance.uuid):
-            entry.end()
+        with self._journal.left(instance.uuid, OPERATION) as entries:
+            for entry in entries:
+                entry.end()

@@ -70,11 +70,13 @@ class Snapshot:
 
     def _clean_up_before(self, source: disk_copy.Source) -> None:
         """End the copying of a killed snapshot; it would be in the way."""
-        for entry in self._journal.left_by(OPERATION, source.guest.uuid):
-            if source.live:
-                source.guest.disk(str(entry.values['target_dev'])).abort()
-            self._scratch.remove(str(entry.values['folder']))
-            entry.end()
+        with self._journal.left(source.guest.uuid, OPERATION) as entries:
+            for entry in entries:
+                target_dev = str(entry.values['target_dev'])
+                if source.live:
+                    source.guest.disk(target_dev).abort()
+                self._scratch.remove(str(entry.values['folder']))
+                entry.end()
 
     def _upload(
             self, instance: instance_spec.Instance, wanted: image_spec.Wanted,

@@ -93,11 +93,12 @@ class Spawn:
 
         Who cleans up later on must not take the new guest for the old one.
         """
-        for entry in self._journal.left_by(OPERATION, spec.uuid):
-            self._domains.remove(spec)
-            self._files.remove(spec)
-            entry.end()
-        if self._journal.mentions(spec.uuid):
+        with self._journal.left(spec.uuid, OPERATION) as entries:
+            for entry in entries:
+                self._domains.remove(spec)
+                self._files.remove(spec)
+                entry.end()
+        if spec.uuid in self._journal.subjects():
             raise exception.WrongState(
                 tried='spawn it', instance=spec.uuid,
                 state='being cleaned up after an interruption')

@@ -8,6 +8,7 @@ process, the file does not.
 
 from collections.abc import Iterator
 from collections.abc import Mapping
+import contextlib
 import fcntl
 import json
 import os
@@ -112,36 +113,45 @@ class Journal:
                 reason=f'cannot write in {self._folder}: {error.strerror}',
                 path=self._folder) from error
 
-    def abandoned(self) -> list[Entry]:
-        """Return, locked, the entries whose process has died.
+    def subjects(self) -> set[str]:
+        """Return the uuids that entries are about, whoever has them.
 
-        Nobody else gets them until they are ended or released. Files that
-        are no entries of ours are removed.
+        Files that are no entries of ours are removed.
 
-        :raises StorageFailure: the folder cannot be read
+        :raises StorageFailure: the folder cannot be read, or such a file
+            cannot be removed
         """
-        return [entry for path in sorted(self._paths())
-                if (entry := _take(path)) is not None]
-
-    def left_by(self, operation: str, uuid: str) -> list[Entry]:
-        """Return, locked, what died processes left of one kind.
-
-        :raises StorageFailure: the folder cannot be read
-        """
-        found = []
-        for entry in self.abandoned():
-            if (entry.operation, entry.uuid) == (operation, uuid):
-                found.append(entry)
+        found = set()
+        for path in self._paths():
+            uuid = _subject(path)
+            if uuid is not None:
+                found.add(uuid)
             else:
-                entry.release()
+                _remove_damaged(path)
         return found
 
-    def mentions(self, uuid: str) -> bool:
-        """Say whether an entry is about an instance, whoever has it.
+    @contextlib.contextmanager
+    def left(
+            self, uuid: str,
+            operation: str | None = None) -> Iterator[list[Entry]]:
+        """Lend, locked, the entries about an instance that nobody has.
 
+        Their process has died, or could not undo what it did. Nobody else
+        gets them meanwhile. Those that are not ended are let go again.
+
+        :param operation: only those of this verb
         :raises StorageFailure: the folder cannot be read
         """
-        return any(_subject(path) == uuid for path in self._paths())
+        with contextlib.ExitStack() as stack:
+            entries = []
+            for path in sorted(self._paths()):
+                # Others' entries are not even locked for a moment.
+                entry = _take(path) if _subject(path) == uuid else None
+                if entry is not None:
+                    stack.callback(entry.release)
+                    entries.append(entry)
+            yield [entry for entry in entries
+                   if operation in (None, entry.operation)]
 
     def _paths(self) -> Iterator[str]:
         try:
@@ -208,13 +218,24 @@ def _take(path: str) -> Entry | None:
     return None
 
 
-def _subject(path: str) -> object:
+def _subject(path: str) -> str | None:
     try:
-        with open(path, 'rb') as file:
-            return _parsed(file.read(_MAX_BYTES))['uuid']
+        with open(path, 'rb', opener=_opener) as file:
+            return str(_parsed(file.read(_MAX_BYTES))['uuid'])
     except (OSError, ValueError):
         # It has just ended, or is being begun.
         return None
+
+
+def _opener(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+
+def _remove_damaged(path: str) -> None:
+    entry = _take(path)
+    if entry is not None:
+        # It was being begun, and its process has died since.
+        entry.release()
 
 
 def _lock(descriptor: int) -> bool:

@@ -39,14 +39,17 @@ class Exclusive:
     @contextlib.contextmanager
     def hold(
             self, instance: instance_spec.Instance, operation: str,
-            progress: ports.Progress) -> Iterator[ports.Progress]:
+            progress: ports.Progress, *,
+            patient: bool = True) -> Iterator[ports.Progress]:
         """Hold the lock of an instance.
 
+        :param patient: wait for another operation to end by itself
         :returns: a progress that passes on what it is told, and raises when
             the instance is to be deleted
         :raises WrongState: another operation has the lock
         """
-        lock = self._acquire(instance, operation, self._busy_s)
+        lock = self._acquire(
+            instance, operation, self._busy_s if patient else 0.0)
         try:
             yield _Watched(progress, self._cancel_path(instance), instance,
                            operation)
@@ -93,7 +96,7 @@ class Exclusive:
             lock = _try(path, operation)
             if lock is not None:
                 return lock
-            if time.monotonic() > deadline:
+            if time.monotonic() >= deadline:
                 raise exception.WrongState(
                     tried=f'begin to {operation}', instance=instance.uuid,
                     state=f'busy with {_holder(path)}')

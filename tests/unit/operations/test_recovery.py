@@ -2,12 +2,34 @@
 
 """What is left by processes that were killed, as the journal tells it."""
 
+import logging
 import os
 
+import fixtures
+import libvirt
+
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.operations.steps import exclusive
+from nova_libvirt_driver import ports
+from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.testing import fake_guest
+from nova_libvirt_driver.testing import fake_libvirt
 from nova_libvirt_driver.testing import fake_ports
+from nova_libvirt_driver.testing import fake_progress
 from tests.unit.operations import whole
+
+
+FAILED = fake_libvirt.libvirt_error(
+    libvirt.VIR_ERR_OPERATION_FAILED, libvirt.VIR_FROM_QEMU, 'no luck')
+
+
+class Unfinished(fake_progress.RecordingProgress):
+    """Ends a verb when it is about to be finished."""
+
+    def step(self, name: str) -> None:
+        super().step(name)
+        if name == 'finish':
+            raise fake_progress.Stopped(name)
 
 
 class RecoveryTest(whole.WholeTestCase):
@@ -53,6 +75,54 @@ class RecoveryTest(whole.WholeTestCase):
 
         self.assertEqual([], self.names())
         self.assertEqual([], self.remains())
+
+    def fail_to_spawn(self, spec: guest_spec.GuestSpec) -> None:
+        """Let a spawn fail, and its undo."""
+        self.hypervisor.fail_next('undefineFlags', FAILED)
+        self.assertRaises(
+            fake_progress.Stopped, self.driver.spawn, spec,
+            progress=Unfinished())
+        self.assertEqual({spec.uuid}, self.journal.subjects())
+
+    def test_what_could_not_be_undone_is_once_libvirt_is_back(self) -> None:
+        spec = self.guest()
+        self.fail_to_spawn(spec)
+
+        self.reconnect(self.driver)
+        fake_ports.wait_until(
+            lambda: not self.journal.subjects(), 'an empty journal')
+
+        self.assertEqual([], self.names())
+        self.assertFalse(self.folder(spec).exists())
+
+    def test_what_could_not_be_undone_is_by_the_next_spawn(self) -> None:
+        spec = self.guest()
+        self.fail_to_spawn(spec)
+        self.hypervisor.fail_next('undefineFlags', FAILED)
+
+        self.assertRaises(
+            exception.LibvirtFailure, self.driver.spawn, spec)
+        self.driver.spawn(spec)
+
+        self.assertEqual(set(), self.journal.subjects())
+        self.assertEqual(['one'], self.names())
+
+    def test_an_instance_that_is_busy_is_not_cleaned(self) -> None:
+        spec = self.guest()
+        self.driver.spawn(spec)
+        self.leave('rescue', uuid=spec.uuid, name=spec.name, was_up=True)
+        log = self.useFixture(fixtures.FakeLogger(level=logging.DEBUG))
+        with exclusive.Exclusive(self.instances_path).hold(
+                spec, 'rescue', ports.NullProgress()):
+            self.make_driver()
+            fake_ports.wait_until(
+                lambda: 'busy with rescue' in log.output, 'a busy instance')
+
+            # Who has the instance gets its entry, whoever looks meanwhile.
+            with self.journal.left(spec.uuid) as [entry]:
+                entry.end()
+
+        self.assertEqual(['one'], self.names())
 
     def test_an_operation_under_way_is_left_alone(self) -> None:
         spec = self.guest()
@@ -111,7 +181,7 @@ class RecoveryTest(whole.WholeTestCase):
 
         self.driver.rescue(spec, self.image.id)
 
-        self.assertFalse(self.journal.mentions(spec.uuid))
+        self.assertEqual(set(), self.journal.subjects())
 
     def test_a_new_guest_is_not_taken_for_the_old_one(self) -> None:
         spec = self.guest()

@@ -43,17 +43,23 @@ class JournalTest(base.TestCase):
         self.assertEqual(b'begun\n', child.stdout.readline())
         return child
 
+    def left(self) -> list[str]:
+        """Return the verbs that nobody looks after any more."""
+        with journal_module.Journal(self.root).left(UUID) as entries:
+            return [entry.operation for entry in entries]
+
     def test_what_a_killed_process_left_is_found(self) -> None:
         child = self._child()
-        self.assertEqual([], self.journal.abandoned())
+        self.assertEqual({UUID}, self.journal.subjects())
+        self.assertEqual([], self.left())
 
         child.send_signal(signal.SIGKILL)
         child.wait()
-        [entry] = self.journal.abandoned()
+        with self.journal.left(UUID) as [entry]:
+            self.assertEqual(('spawn', UUID, 'vm', {'folder': '/s/1'}), (
+                entry.operation, entry.uuid, entry.name, entry.values))
+            entry.end()
 
-        self.assertEqual(('spawn', UUID, 'vm', {'folder': '/s/1'}), (
-            entry.operation, entry.uuid, entry.name, entry.values))
-        entry.end()
         self.assertEqual([], os.listdir(self.folder))
 
     def test_only_one_gets_what_was_left(self) -> None:
@@ -61,18 +67,34 @@ class JournalTest(base.TestCase):
         child.kill()
         child.wait()
 
-        [entry] = self.journal.abandoned()
-        self.assertEqual(
-            [], journal_module.Journal(self.root).abandoned())
-        entry.release()
-        [again] = self.journal.abandoned()
+        with self.journal.left(UUID) as entries:
+            self.assertEqual(1, len(entries))
+            self.assertEqual([], self.left())
 
-        again.end()
+        self.assertEqual(['spawn'], self.left())
+
+    def test_what_is_left_is_let_go_after_an_error(self) -> None:
+        for operation in ('rescue', 'snapshot'):
+            self.journal.begin(operation, uuid=UUID, name='vm').release()
+
+        def fail() -> None:
+            with self.journal.left(UUID, 'rescue') as entries:
+                self.assertEqual(1, len(entries))
+                raise ValueError('no room')
+
+        self.assertRaises(ValueError, fail)
+        self.assertEqual(['rescue', 'snapshot'], sorted(self.left()))
+
+    def test_entries_of_others_are_not_lent(self) -> None:
+        self.journal.begin('rescue', uuid='other', name='vm').release()
+
+        self.assertEqual([], self.left())
+        self.assertEqual({'other'}, self.journal.subjects())
 
     def test_an_entry_is_not_abandoned_while_its_thread_lives(self) -> None:
         entry = self.journal.begin('snapshot', uuid=UUID, name='vm')
 
-        self.assertEqual([], self.journal.abandoned())
+        self.assertEqual([], self.left())
         self.assertEqual(1, len(os.listdir(self.folder)))
 
         entry.end()
@@ -82,10 +104,7 @@ class JournalTest(base.TestCase):
     def test_an_entry_that_was_let_go_stays(self) -> None:
         self.journal.begin('rescue', uuid=UUID, name='vm').release()
 
-        [entry] = self.journal.abandoned()
-
-        self.assertEqual('rescue', entry.operation)
-        entry.end()
+        self.assertEqual(['rescue'], self.left())
 
     def test_damaged_entries_go(self) -> None:
         logged = self.useFixture(fixtures.FakeLogger())
@@ -94,7 +113,7 @@ class JournalTest(base.TestCase):
                 ('{"operation": "sp', '[]', '{"operation": "spawn"}')):
             (self.folder / f'{number}.json').write_text(text)
 
-        self.assertEqual([], self.journal.abandoned())
+        self.assertEqual(set(), self.journal.subjects())
 
         self.assertEqual([], os.listdir(self.folder))
         self.assertEqual(3, logged.output.count('damaged'))
@@ -104,7 +123,7 @@ class JournalTest(base.TestCase):
         self.folder.mkdir()
         (self.folder / '1.json').touch()
 
-        self.assertEqual([], self.journal.abandoned())
+        self.assertEqual(set(), self.journal.subjects())
 
         self.assertEqual([], os.listdir(self.folder))
         self.assertEqual('', logged.output)
@@ -114,7 +133,7 @@ class JournalTest(base.TestCase):
         (self.folder / f'{UUID}.lock').touch()
         (self.folder / f'{UUID}.cancel').touch()
 
-        self.assertEqual([], self.journal.abandoned())
+        self.assertEqual(set(), self.journal.subjects())
 
         self.assertEqual(2, len(os.listdir(self.folder)))
 
@@ -124,7 +143,7 @@ class JournalTest(base.TestCase):
         self.folder.mkdir()
         (self.folder / 'a.json').symlink_to(outside)
 
-        self.assertEqual([], self.journal.abandoned())
+        self.assertEqual(set(), self.journal.subjects())
 
         self.assertTrue(outside.exists())
 

@@ -66,10 +66,9 @@ class UndoTest(base.TestCase):
                 undo.journal(journal.begin('spawn', uuid=name, name=name))
                 undo.add('one', function)
 
-        [entry] = journal.abandoned()
-
-        self.addCleanup(entry.end)
-        self.assertEqual('bad', entry.name)
+        self.assertEqual({'bad'}, journal.subjects())
+        with journal.left('bad') as [entry]:
+            self.assertEqual('bad', entry.name)
 
     def test_being_told_to_end_undoes_too(self) -> None:
         def fail() -> None:

@@ -108,7 +108,8 @@ def build(seams: Seams, virtapi: object) -> Parts:
         virtapi.notifier, herald, lambda: seams.get_host_ip_addr())
     opener = opener_module.Opener(settings, calls, outage)
     supervisor = supervisor_module.Supervisor(
-        _hooks(seams, settings.host), settings,
+        _hooks(seams, settings.host, lambda: verbs.recovery.wake()),
+        settings,
         supervisor_module.Plumbing(
             calls=calls, outage=outage, router=router, herald=herald,
             subscriptions=subscription.Subscriptions(
@@ -119,6 +120,11 @@ def build(seams: Seams, virtapi: object) -> Parts:
     inventory = inventory_module.Inventory(supervisor, router, channels)
     facts = facts_module.Facts(supervisor)
     guests = guests_module.Guests(supervisor, channels, host=settings.host)
+    verbs = verbs_module.build(
+        verbs_module.Link(
+            guests=guests,
+            capabilities=capabilities_module.Capabilities(supervisor, facts)),
+        _verb_settings())
     return Parts(
         host=settings.host, my_ip=lambda: str(CONF.my_ip), uri=_uri,
         virtapi=virtapi,
@@ -128,22 +134,26 @@ def build(seams: Seams, virtapi: object) -> Parts:
         audit=resources.Audit(
             supervisor, facts, inventory,
             instances_path=CONF.instances_path),
-        guests=guests,
-        verbs=verbs_module.build(
-            verbs_module.Link(
-                guests=guests,
-                capabilities=capabilities_module.Capabilities(
-                    supervisor, facts)),
-            _verb_settings()))
+        guests=guests, verbs=verbs)
 
 
-def _hooks(seams: Seams, host: str) -> supervisor_module.Hooks:
+def _hooks(
+        seams: Seams, host: str,
+        wake: Callable[[], object]) -> supervisor_module.Hooks:
+    """Return what the supervisor calls.
+
+    :param wake: is called when there is a connection; must not block
+    """
+    def set_host_enabled(enabled: bool) -> None:
+        if enabled:
+            wake()
+        seams.set_host_enabled(host, enabled)
+
     return supervisor_module.Hooks(
         connect=lambda: seams._connect(seams.uri(), seams.read_only),
         get_new_connection=lambda: seams._get_new_connection(),
         test_connection=lambda conn: seams._test_connection(conn),
-        set_host_enabled=lambda enabled: seams.set_host_enabled(
-            host, enabled),
+        set_host_enabled=set_host_enabled,
         uri=lambda: seams.uri())
 
 

@@ -123,12 +123,7 @@ class LibvirtDriver(base.ComputeDriver):
         self._parts.dispatcher.stop()
 
     def set_host_enabled(self, host: str, enabled: bool) -> None:
-        """Make the compute service's record agree with the connection.
-
-        What could not be cleaned up without a connection is tried again.
-        """
-        if enabled:
-            self._parts.verbs.recovery.wake()
+        """Make the compute service's record agree with the connection."""
         self._parts.virtapi.service_state.set_host_enabled(
             host, enabled=enabled, reason=self._parts.supervisor.last_error)
 

@@ -115,12 +115,14 @@ class RecoveryTest(whole.WholeTestCase):
         with exclusive.Exclusive(self.instances_path).hold(
                 spec, 'rescue', ports.NullProgress()):
             self.make_driver()
-            fake_ports.wait_until(
-                lambda: 'busy with rescue' in log.output, 'a busy instance')
 
-            # Who has the instance gets its entry, whoever looks meanwhile.
-            with self.journal.left(spec.uuid) as [entry]:
-                entry.end()
+            def looked() -> bool:
+                # Who has the instance gets its entry, whoever looks.
+                with self.journal.left(spec.uuid) as entries:
+                    self.assertEqual(1, len(entries))
+                return 'busy with rescue' in log.output
+
+            fake_ports.wait_until(looked, 'a busy instance')
 
         self.assertEqual(['one'], self.names())
 

@@ -171,12 +171,8 @@ class Recovery:
             self._end_copying(instance, str(entry.values['target_dev']))
             self._scratch.remove(str(entry.values['folder']))
         elif entry.operation == rescue_module.OPERATION:
-            xml = self._files.kept_xml(instance)
-            if xml is None:
-                self._files.remove_rescue(instance)
-            else:
-                self._rescue.take_back(
-                    instance, xml, start=bool(entry.values['was_up']))
+            self._rescue.clean_up(
+                instance, was_up=bool(entry.values['was_up']))
 
     def _end_copying(
             self, instance: instance_spec.Instance,

@@ -51,11 +51,11 @@ class Rescue:
         with (self._exclusive.hold(spec, OPERATION, progress) as watched,
               undo_module.Undo(OPERATION) as undo):
             watched.step('check')
+            self._clean_up_before(spec)
             guest = self._checked(spec)
             was_up = guest.state().power in reach.UP
             xml = self._rebuild.xml(spec, guest, self._files.plan_rescue(
                 spec, stable_device=stable_device))
-            self._forget_former(spec)
             entry = self._journal.begin(
                 OPERATION, uuid=spec.uuid, name=spec.name, was_up=was_up)
             undo.journal(entry)
@@ -83,6 +83,18 @@ class Rescue:
                     tried='unrescue it', instance=instance.uuid,
                     state='not rescued')
             self.take_back(instance, before, start=True)
+
+    def clean_up(
+            self, instance: instance_spec.Instance, *, was_up: bool) -> None:
+        """Undo a rescue whose process died; the caller has the instance.
+
+        :param was_up: whether the guest was up before
+        """
+        xml = self._files.kept_xml(instance)
+        if xml is None:
+            self._files.remove_rescue(instance)
+        else:
+            self.take_back(instance, xml, start=was_up)
 
     def take_back(
             self, instance: instance_spec.Instance, xml: str, *,
@@ -120,11 +132,13 @@ class Rescue:
                 state='suspended: resume it first')
         return guest
 
-    def _forget_former(self, instance: instance_spec.Instance) -> None:
-        """End what is left in the journal of a rescue that is over.
+    def _clean_up_before(self, instance: instance_spec.Instance) -> None:
+        """Undo a rescue whose process died.
 
         Who cleans up later on must not end the new one instead.
         """
         with self._journal.left(instance.uuid, OPERATION) as entries:
             for entry in entries:
+                self.clean_up(
+                    instance, was_up=bool(entry.values['was_up']))
                 entry.end()

@@ -254,23 +254,42 @@ class KilledTest(UndoTestCase):
 
         self.assertGreater(step, 5)
 
-    def test_rescue_is_undone_by_the_next_process(self) -> None:
+    def rescue_target(self) -> tuple[
+            guest_spec.GuestSpec, Callable[[], object]]:
+        """Return a guest that runs, and a check that it is as it was."""
         spec = specs.guest_spec('web', self.image.id, config_drive=DRIVE)
         self.assertEqual(0, self.run_verb('spawn', spec, 100))
         self.wait_console(spec, 'web is up')
-        files = sorted(os.listdir(self.instances_path / spec.uuid))
+        folder = self.instances_path / spec.uuid
+        files = sorted(os.listdir(folder))
         xml = self.driver.get_domain_xml(spec, inactive=True)
 
         def check() -> None:
-            self.assertEqual(
-                files, sorted(os.listdir(self.instances_path / spec.uuid)))
+            self.assertEqual(files, sorted(os.listdir(folder)))
             self.assertEqual(
                 xml, self.driver.get_domain_xml(spec, inactive=True))
             self.assertIs(instance_spec.PowerState.RUNNING, self.state(spec))
 
+        return spec, check
+
+    def test_rescue_is_undone_by_the_next_process(self) -> None:
+        spec, check = self.rescue_target()
+
         steps = self.each_kill('rescue', spec, check)
 
         self.assertGreater(steps, 6)
+
+    def test_rescue_works_again_in_a_process_that_runs(self) -> None:
+        spec, check = self.rescue_target()
+        step = 1
+        while self.run_verb('rescue', spec, step):
+            self.driver.rescue(spec, self.image.id, images=self.store)
+            self.driver.unrescue(spec)
+            self.wait_clean()
+            check()
+            step += 1
+
+        self.assertGreater(step, 7)
 
     def test_what_is_left_is_cleaned_when_libvirt_is_back(self) -> None:
         spec = specs.guest_spec('web', self.image.id, config_drive=DRIVE)

@@ -176,6 +176,32 @@ class RecoveryTest(whole.WholeTestCase):
             before, self.driver.get_domain_xml(spec, inactive=True))
         self.assertNotIn(f'{spec.uuid}/disk.rescue', self.remains())
 
+    def test_a_guest_that_was_down_before_a_rescue_is_down_again(
+            self) -> None:
+        spec = self.guest()
+        self.driver.spawn(spec, power_on=False)
+        self.driver.rescue(spec, self.image.id)
+        self.leave('rescue', uuid=spec.uuid, name=spec.name, was_up=False)
+
+        self.restart()
+
+        self.assertEqual(
+            [False], [guest.active for guest in self.hypervisor.guests])
+
+    def test_a_rescue_half_made_is_no_obstacle_to_the_next(self) -> None:
+        spec = self.guest()
+        self.driver.spawn(spec)
+        before = self.driver.get_domain_xml(spec, inactive=True)
+        self.driver.rescue(spec, self.image.id)
+        self.leave('rescue', uuid=spec.uuid, name=spec.name, was_up=True)
+
+        self.driver.rescue(spec, self.image.id)
+        self.driver.unrescue(spec)
+
+        self.assertEqual(
+            before, self.driver.get_domain_xml(spec, inactive=True))
+        self.assertEqual(set(), self.journal.subjects())
+
     def test_a_new_rescue_is_not_taken_for_the_old_one(self) -> None:
         spec = self.guest()
         self.driver.spawn(spec)

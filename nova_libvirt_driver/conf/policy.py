@@ -29,7 +29,8 @@ def guest(conf: cfg.ConfigOpts) -> policy.GuestPolicy:
         cpu_mode=cpu.CpuMode(own.cpu_mode) if own.cpu_mode else None,
         cpu_models=tuple(own.cpu_models),
         cpu_flags=tuple(_flag(word) for word in own.cpu_model_extra_flags),
-        machine_types=_pairs('hw_machine_type', own.hw_machine_type),
+        machine_types=_pairs(
+            'hw_machine_type', own.hw_machine_type or ()),
         disk_prefix=own.disk_prefix or '',
         disk_cachemodes=_cache_modes(own.disk_cachemodes),
         discard=own.hw_disk_discard or '',

@@ -49,8 +49,9 @@ def read(path: str) -> guest_spec.GuestSpec:
 def dumps(spec: guest_spec.GuestSpec) -> str:
     """Return the text of a record."""
     if spec.config_drive is not None:
+        # A drive that came ready-made may tell the password as well.
         spec = dataclasses.replace(spec, config_drive=dataclasses.replace(
-            spec.config_drive, admin_password=''))
+            spec.config_drive, admin_password='', prebuilt={}))
     return json.dumps({'version': _VERSION,
                        'guest': _converter().unstructure(spec)}, indent=1)
 

@@ -1,0 +1,358 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""The compute driver that Nova loads.
+
+Each verb translates what Nova says, calls the driver, and translates what
+comes back. Verbs that are not here raise what Nova's base class raises, and
+their capability flags are off.
+"""
+
+import contextlib
+import functools
+from typing import Any
+
+from nova import exception as nova_exception
+from nova.virt import driver as nova_driver
+from oslo_log import log as logging
+from oslo_utils import excutils
+
+import nova.conf
+from nova_libvirt_driver import driver as core_driver
+from nova_libvirt_driver.nova_plugin import config_drive
+from nova_libvirt_driver.nova_plugin import errors
+from nova_libvirt_driver.nova_plugin import images
+from nova_libvirt_driver.nova_plugin import interfaces
+from nova_libvirt_driver.nova_plugin import placement
+from nova_libvirt_driver.nova_plugin import plugged
+from nova_libvirt_driver.nova_plugin import results
+from nova_libvirt_driver.nova_plugin import service
+from nova_libvirt_driver.nova_plugin import translate
+from nova_libvirt_driver import ports
+from nova_libvirt_driver.spec import guest as guest_spec
+
+CONF = nova.conf.CONF
+LOG = logging.getLogger(__name__)
+
+
+class LibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
+    """The driver in the service of nova-compute.
+
+    :param virtapi: Nova's
+    :param read_only: look, and change nothing
+    """
+
+    capabilities = {
+        **nova_driver.ComputeDriver.capabilities,
+        'has_imagecache': True,
+        'supports_evacuate': False,
+        'supports_migrate_to_same_host': False,
+        'supports_pcpus': False,
+        'supports_trusted_certs': True,
+        'supports_secure_boot': True,
+        'supports_stateless_firmware': True,
+        'supports_vtpm': True,
+        'supports_image_type_aki': True,
+        'supports_image_type_ari': True,
+        'supports_image_type_ami': True,
+        'supports_image_type_iso': True,
+        'supports_image_type_qcow2': True,
+        'supports_image_type_raw': True,
+        'supports_image_type_vdi': True,
+        'supports_image_type_vhd': True,
+        'supports_image_type_vhdx': True,
+        'supports_image_type_vmdk': True,
+    }
+
+    def __init__(self, virtapi: Any, read_only: bool = False) -> None:
+        super().__init__(virtapi)
+        self._core = core_driver.LibvirtDriver(
+            ports.VirtAPI(
+                notifier=service.NovaNotifier(CONF.host),
+                service_state=service.NovaServiceState(virtapi)),
+            read_only=read_only)
+
+    # The host.
+
+    def init_host(self, host: str) -> None:
+        with errors.translated():
+            self._core.register_event_listener(
+                lambda event: self.emit_event(results.lifecycle(event)))
+            self._core.init_host(host)
+
+    def cleanup_host(self, host: str) -> None:
+        self._core.cleanup_host(host)
+
+    def get_available_nodes(self, refresh: bool = False) -> list[str]:
+        with errors.translated():
+            return self._core.get_available_nodes(refresh)
+
+    def get_available_resource(self, nodename: str) -> dict[str, Any]:
+        with errors.translated():
+            return placement.record(
+                self._core.get_available_resource(nodename),
+                self._core.get_host_facts(), self._core.get_host_uptime())
+
+    def update_provider_tree(
+            self, provider_tree: Any, nodename: str,
+            allocations: Any = None) -> None:
+        with errors.translated():
+            resources = self._core.get_available_resource(nodename)
+        ratios = self._get_allocation_ratios(
+            provider_tree.data(nodename).inventory)
+        provider_tree.update_inventory(nodename, placement.inventory(
+            resources, ratios, self._get_reserved_host_disk_gb_from_config()))
+
+    def get_host_ip_addr(self) -> str:
+        return self._core.get_host_ip_addr()
+
+    def get_host_uptime(self) -> str:
+        return self._core.get_host_uptime()
+
+    # Guests.
+
+    def get_info(self, instance: Any, use_cache: bool = True) -> Any:
+        with errors.translated():
+            return results.info(self._core.get_info(instance, use_cache))
+
+    def list_instances(self) -> list[str]:
+        with errors.translated():
+            return self._core.list_instances()
+
+    def list_instance_uuids(self) -> list[str]:
+        with errors.translated():
+            return self._core.list_instance_uuids()
+
+    def instance_exists(self, instance: Any) -> bool:
+        with errors.translated():
+            return self._core.instance_exists(instance)
+
+    def spawn(
+            self, context: Any, instance: Any, image_meta: Any,
+            injected_files: Any, admin_password: str | None,
+            allocations: Any, network_info: Any = None,
+            block_device_info: Any = None, power_on: bool = True,
+            accel_info: Any = None) -> None:
+        with errors.translated():
+            spec = translate.guest(translate.Request(
+                instance, image_meta, network_info, block_device_info,
+                config_drive.built(
+                    instance, network_info, files=injected_files,
+                    admin_password=admin_password)))
+            self._spawn(context, instance, spec, network_info,
+                        power_on=power_on)
+
+    def _spawn(
+            self, context: Any, instance: Any, spec: guest_spec.GuestSpec,
+            network_info: Any, *, power_on: bool) -> None:
+        try:
+            with contextlib.ExitStack() as stack:
+                self._core.spawn(
+                    spec, power_on=power_on,
+                    images=self._images(context, instance),
+                    progress=plugged.PlugProgress(
+                        self.virtapi, instance, network_info,
+                        functools.partial(
+                            interfaces.plug, instance, network_info or ()),
+                        stack))
+        except nova_exception.InstanceEventTimeout as error:
+            if CONF.vif_plugging_is_fatal:
+                with excutils.save_and_reraise_exception(reraise=False):
+                    self._give_up(instance, network_info)
+                raise nova_exception.VirtualInterfaceCreateException(
+                ) from error
+            LOG.warning('The network service has not plugged every port in '
+                        'time; the guest runs on.', instance=instance)
+        except BaseException:
+            with excutils.save_and_reraise_exception():
+                self._give_up(instance, network_info)
+
+    def _give_up(self, instance: Any, network_info: Any) -> None:
+        """Remove what a failed spawn may have left."""
+        try:
+            self._core.destroy(instance)
+            interfaces.unplug(instance, network_info or ())
+        except Exception as error:
+            LOG.error('What a failed spawn left cannot be removed: %s',
+                      error, instance=instance)
+
+    def destroy(
+            self, context: Any, instance: Any, network_info: Any,
+            block_device_info: Any = None, destroy_disks: bool = True,
+            destroy_secrets: bool = True) -> None:
+        with errors.translated():
+            self._core.destroy(instance, destroy_disks=destroy_disks)
+        interfaces.unplug(instance, network_info or ())
+
+    def cleanup(
+            self, context: Any, instance: Any, network_info: Any,
+            block_device_info: Any = None, destroy_disks: bool = True,
+            migrate_data: Any = None, destroy_vifs: bool = True,
+            destroy_secrets: bool = True) -> None:
+        with errors.translated():
+            self._core.cleanup(instance, destroy_disks=destroy_disks)
+        if destroy_vifs:
+            interfaces.unplug(instance, network_info or ())
+
+    def instance_on_disk(self, instance: Any) -> bool:
+        return self._core.instance_on_disk(instance)
+
+    def delete_instance_files(self, instance: Any) -> bool:
+        with errors.translated():
+            return self._core.delete_instance_files(instance)
+
+    # Power.
+
+    def power_on(
+            self, context: Any, instance: Any, network_info: Any,
+            block_device_info: Any = None, accel_info: Any = None,
+            share_info: Any = None) -> None:
+        with errors.translated():
+            interfaces.plug(instance, network_info or ())
+            self._core.power_on(self._standing(
+                instance, network_info, block_device_info))
+
+    def power_off(
+            self, instance: Any, timeout: int = 0,
+            retry_interval: int = 0) -> None:
+        with errors.translated():
+            self._core.power_off(instance, timeout, retry_interval)
+
+    def reboot(
+            self, context: Any, instance: Any, network_info: Any,
+            reboot_type: str, block_device_info: Any = None,
+            bad_volumes_callback: Any = None, accel_info: Any = None,
+            share_info: Any = None) -> None:
+        with errors.translated():
+            interfaces.plug(instance, network_info or ())
+            self._core.reboot(
+                self._standing(instance, network_info, block_device_info),
+                guest_spec.RebootType(reboot_type))
+
+    def pause(self, instance: Any) -> None:
+        with errors.translated():
+            self._core.pause(instance)
+
+    def unpause(self, instance: Any) -> None:
+        with errors.translated():
+            self._core.unpause(instance)
+
+    def suspend(self, context: Any, instance: Any) -> None:
+        with errors.translated():
+            self._core.suspend(instance)
+
+    def resume(
+            self, context: Any, instance: Any, network_info: Any,
+            block_device_info: Any = None, share_info: Any = None) -> None:
+        with errors.translated():
+            interfaces.plug(instance, network_info or ())
+            self._core.resume(self._standing(
+                instance, network_info, block_device_info))
+
+    def resume_state_on_host_boot(
+            self, context: Any, instance: Any, network_info: Any,
+            share_info: Any = None, block_device_info: Any = None) -> None:
+        with errors.translated():
+            interfaces.plug(instance, network_info or ())
+            self._core.resume_state_on_host_boot(self._standing(
+                instance, network_info, block_device_info))
+
+    # Rescue and snapshots.
+
+    def rescue(
+            self, context: Any, instance: Any, network_info: Any,
+            image_meta: Any, rescue_password: str,
+            block_device_info: Any = None, share_info: Any = None) -> None:
+        with errors.translated():
+            spec = translate.guest(translate.Request(
+                instance, instance.image_meta, network_info,
+                block_device_info, config_drive.built(
+                    instance, network_info, admin_password=rescue_password)))
+            self._core.rescue(
+                spec, image_meta.id, images=self._images(context, instance),
+                stable_device=bool(
+                    image_meta.properties.get('hw_rescue_device')
+                    or image_meta.properties.get('hw_rescue_bus')))
+
+    def unrescue(self, context: Any, instance: Any) -> None:
+        with errors.translated():
+            self._core.unrescue(instance)
+
+    def snapshot(
+            self, context: Any, instance: Any, image_id: str,
+            update_task_state: Any) -> None:
+        update_task_state(task_state='image_pending_upload')
+        update_task_state(task_state='image_uploading',
+                          expected_state='image_pending_upload')
+        with errors.translated():
+            self._core.snapshot(
+                instance, image_id, images=self._images(context, instance))
+
+    def quiesce(self, context: Any, instance: Any, image_meta: Any) -> None:
+        with errors.translated():
+            self._core.quiesce(instance)
+
+    def unquiesce(self, context: Any, instance: Any, image_meta: Any) -> None:
+        with errors.translated():
+            self._core.unquiesce(instance)
+
+    # Interfaces.
+
+    def plug_vifs(self, instance: Any, network_info: Any) -> None:
+        interfaces.plug(instance, network_info or ())
+
+    def unplug_vifs(self, instance: Any, network_info: Any) -> None:
+        interfaces.unplug(instance, network_info or ())
+
+    # Consoles and figures.
+
+    def get_console_output(self, context: Any, instance: Any) -> bytes:
+        with errors.translated():
+            return self._core.get_console_output(instance)
+
+    def get_vnc_console(self, context: Any, instance: Any) -> Any:
+        with errors.translated():
+            return results.vnc(
+                self._core.get_vnc_console(instance),
+                str(CONF.vnc.server_proxyclient_address))
+
+    def get_spice_console(self, context: Any, instance: Any) -> Any:
+        with errors.translated():
+            return results.spice(
+                self._core.get_spice_console(instance),
+                str(CONF.spice.server_proxyclient_address))
+
+    def get_serial_console(self, context: Any, instance: Any) -> Any:
+        with errors.translated():
+            return results.serial(
+                self._core.get_serial_console(instance),
+                str(CONF.serial_console.proxyclient_address))
+
+    def set_admin_password(self, instance: Any, new_pass: str) -> None:
+        with errors.translated():
+            self._core.set_admin_password(instance, new_pass)
+
+    def trigger_crash_dump(self, instance: Any) -> None:
+        with errors.translated():
+            self._core.trigger_crash_dump(instance)
+
+    # Images.
+
+    def cache_image(self, context: Any, image_id: str) -> bool:
+        with errors.translated():
+            return self._core.cache_image(
+                image_id, images=images.GlanceImages(context))
+
+    def manage_image_cache(self, context: Any, all_instances: Any) -> None:
+        with errors.translated():
+            self._core.manage_image_cache()
+
+    def _standing(
+            self, instance: Any, network_info: Any,
+            block_device_info: Any) -> guest_spec.GuestSpec:
+        """Return a guest that is made already."""
+        return translate.guest(translate.Request(
+            instance, instance.image_meta, network_info, block_device_info,
+            config_drive.wanted(instance)))
+
+    def _images(self, context: Any, instance: Any) -> images.GlanceImages:
+        return images.GlanceImages(context, instance.trusted_certs)

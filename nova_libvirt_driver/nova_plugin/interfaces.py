@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Interfaces: from Nova's network model to os-vif and to libvirt."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import os_vif
+from os_vif import exception as os_vif_exception
+from os_vif.objects import fields as os_vif_fields
+from os_vif.objects import vif as os_vif_objects
+
+from nova import exception as nova_exception
+from nova.network import model as network_model
+from nova.network import os_vif_util
+from nova_libvirt_driver import exception
+from nova_libvirt_driver.spec import nic as nic_spec
+
+_NAME_MAX = network_model.NIC_NAME_LEN
+
+
+def plug(instance: Any, network_info: Iterable[Any]) -> None:
+    """Connect the host's ends; idempotent.
+
+    :raises VirtualInterfacePlugException: one cannot be connected
+    """
+    for vif in network_info:
+        converted = _converted(vif)
+        if converted is None:
+            continue
+        try:
+            os_vif.plug(
+                converted, os_vif_util.nova_to_osvif_instance(instance))
+        except os_vif_exception.ExceptionBase as error:
+            raise nova_exception.VirtualInterfacePlugException(
+                f'port {vif["id"]} cannot be plugged: {error}') from error
+
+
+def unplug(instance: Any, network_info: Iterable[Any]) -> None:
+    """Disconnect the host's ends; idempotent.
+
+    Each one is tried, whatever becomes of the others.
+
+    :raises NovaException: one or more could not be disconnected
+    """
+    failed = []
+    for vif in network_info:
+        try:
+            converted = _converted(vif)
+            if converted is not None:
+                os_vif.unplug(
+                    converted, os_vif_util.nova_to_osvif_instance(instance))
+        except (os_vif_exception.ExceptionBase,
+                nova_exception.NovaException) as error:
+            failed.append(f'{vif["id"]}: {error}')
+    if failed:
+        raise nova_exception.NovaException(
+            f'ports cannot be unplugged: {"; ".join(failed)}')
+
+
+def nics(network_info: Iterable[Any]) -> tuple[nic_spec.NicSpec, ...]:
+    """Return the interfaces of a guest.
+
+    :raises InvalidRequest: a port is of a type that is not supported
+    """
+    return tuple(_nic(vif) for vif in network_info)
+
+
+def _converted(vif: Any) -> Any:
+    """Return an object of os-vif, None for a port that needs no plugging."""
+    if vif['type'] in _BY_LIBVIRT:
+        return None
+    return os_vif_util.nova_to_osvif_vif(vif)
+
+
+def _nic(vif: Any) -> nic_spec.NicSpec:
+    common = {
+        'mac': vif['address'], 'id': vif['id'],
+        'mtu': vif['network'].get_meta('mtu') if vif['network'] else None}
+    by_libvirt = _BY_LIBVIRT.get(vif['type'])
+    if by_libvirt is not None:
+        return by_libvirt(vif, common)
+    try:
+        converted = os_vif_util.nova_to_osvif_vif(vif)
+    except nova_exception.NovaException as error:
+        raise _unsupported(vif, str(error)) from error
+    for kind, make in _BY_OS_VIF:
+        if isinstance(converted, kind):
+            return make(converted, common)
+    raise _unsupported(vif, 'no such interface can be made')
+
+
+def _unsupported(vif: Any, reason: str) -> exception.InvalidRequest:
+    return exception.InvalidRequest(
+        reason=f'port {vif["id"]} is of type {vif["type"]}: {reason}')
+
+
+def _bridge(vif: Any, common: dict[str, Any]) -> nic_spec.NicSpec:
+    return nic_spec.NicSpec(
+        **common, kind=nic_spec.NicKind.BRIDGE,
+        source=vif['network']['bridge'], target_dev=_device(vif))
+
+
+def _tap(vif: Any, common: dict[str, Any]) -> nic_spec.NicSpec:
+    return nic_spec.NicSpec(
+        **common, kind=nic_spec.NicKind.ETHERNET, target_dev=_device(vif))
+
+
+def _device(vif: Any) -> str:
+    return str(vif.get('devname') or f'tap{vif["id"]}')[:_NAME_MAX]
+
+
+def _hybrid(converted: Any, common: dict[str, Any]) -> nic_spec.NicSpec:
+    return nic_spec.NicSpec(
+        **common, kind=nic_spec.NicKind.BRIDGE,
+        source=converted.bridge_name, target_dev=converted.vif_name)
+
+
+def _ovs(converted: Any, common: dict[str, Any]) -> nic_spec.NicSpec:
+    profile = converted.port_profile
+    if _is_set(profile, 'create_tap') or _is_set(profile, 'create_port'):
+        # The tap is os-vif's, or its port in the bridge is.
+        return nic_spec.NicSpec(
+            **common, kind=nic_spec.NicKind.ETHERNET,
+            target_dev=converted.vif_name,
+            managed_tap=not _is_set(profile, 'create_tap'))
+    return nic_spec.NicSpec(
+        **common, kind=nic_spec.NicKind.BRIDGE,
+        source=converted.bridge_name, target_dev=converted.vif_name,
+        virtualport_type='openvswitch', interface_id=profile.interface_id)
+
+
+def _vhostuser(converted: Any, common: dict[str, Any]) -> nic_spec.NicSpec:
+    # Libvirt speaks of QEMU's end, and so does os-vif.
+    return nic_spec.NicSpec(
+        **common, kind=nic_spec.NicKind.VHOSTUSER, source=converted.path,
+        target_dev=converted.vif_name,
+        vhostuser_mode=('server' if converted.mode == (
+            os_vif_fields.VIFVHostUserMode.SERVER) else 'client'))
+
+
+def _generic(converted: Any, common: dict[str, Any]) -> nic_spec.NicSpec:
+    return nic_spec.NicSpec(
+        **common, kind=nic_spec.NicKind.ETHERNET,
+        target_dev=converted.vif_name)
+
+
+def _is_set(profile: Any, name: str) -> bool:
+    # An older os-vif has no such field; a newer one may leave it unset.
+    return name in profile.fields and name in profile and bool(
+        getattr(profile, name))
+
+
+_BY_LIBVIRT = {
+    network_model.VIF_TYPE_BRIDGE: _bridge,
+    network_model.VIF_TYPE_TAP: _tap,
+}
+"""Types that libvirt connects by itself."""
+
+_BY_OS_VIF = (
+    (os_vif_objects.VIFVHostUser, _vhostuser),
+    (os_vif_objects.VIFOpenVSwitch, _ovs),
+    (os_vif_objects.VIFBridge, _hybrid),
+    (os_vif_objects.VIFGeneric, _generic),
+)

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Answers of the driver as Nova's objects."""
+
+from nova.console import type as console_type
+from nova.virt import event as nova_event
+from nova.virt import hardware
+
+from nova_libvirt_driver.spec import console as console_spec
+from nova_libvirt_driver.spec import event as event_spec
+from nova_libvirt_driver.spec import instance as instance_spec
+
+
+def info(found: instance_spec.InstanceInfo) -> hardware.InstanceInfo:
+    """Return how a guest is; the numbers of the states are the same."""
+    return hardware.InstanceInfo(state=int(found.state))
+
+
+def vnc(
+        found: console_spec.ConsoleAddress, host: str
+) -> console_type.ConsoleVNC:
+    """Return where a VNC console answers.
+
+    :param host: address under which the proxy reaches this host
+    """
+    return console_type.ConsoleVNC(host=host, port=found.port)
+
+
+def spice(
+        found: console_spec.ConsoleAddress, host: str
+) -> console_type.ConsoleSpice:
+    """Return where a SPICE console answers."""
+    return console_type.ConsoleSpice(
+        host=host, port=found.port, tlsPort=found.tls_port)
+
+
+def serial(
+        found: console_spec.ConsoleAddress, host: str
+) -> console_type.ConsoleSerial:
+    """Return where a serial console answers."""
+    return console_type.ConsoleSerial(host=host, port=found.port)
+
+
+def lifecycle(
+        event: event_spec.LifecycleEvent) -> nova_event.LifecycleEvent:
+    """Return an event; its time is that of its arrival."""
+    return nova_event.LifecycleEvent(
+        event.uuid, TRANSITIONS[event.transition], event.timestamp)
+
+
+TRANSITIONS = {
+    event_spec.Transition.STARTED: nova_event.EVENT_LIFECYCLE_STARTED,
+    event_spec.Transition.STOPPED: nova_event.EVENT_LIFECYCLE_STOPPED,
+    event_spec.Transition.CRASHED: nova_event.EVENT_LIFECYCLE_STOPPED,
+    event_spec.Transition.PAUSED: nova_event.EVENT_LIFECYCLE_PAUSED,
+    event_spec.Transition.RESUMED: nova_event.EVENT_LIFECYCLE_RESUMED,
+    event_spec.Transition.SUSPENDED: nova_event.EVENT_LIFECYCLE_SUSPENDED,
+    event_spec.Transition.POSTCOPY_STARTED:
+        nova_event.EVENT_LIFECYCLE_POSTCOPY_STARTED,
+    event_spec.Transition.MIGRATION_COMPLETED:
+        nova_event.EVENT_LIFECYCLE_MIGRATION_COMPLETED,
+}

@@ -105,7 +105,8 @@ python_packages() {
     local purpose=$1 sum requirements=()
     make_venv
     sum=$(cd "$TOP" && cat pyproject.toml setup.cfg constraints.txt \
-        ./*requirements.txt doc/requirements.txt | cksum; echo "$TOP")
+        tools/build_backend.py ./*requirements.txt doc/requirements.txt |
+        cksum; echo "$TOP")
     if [ "$(cat "$VENV/.installed-$purpose" 2>/dev/null)" = "$sum" ]; then
         return
     fi

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Says what nova-compute would make of its configuration.
+
+Run as a script by ``nova-libvirt nova check``: Nova patches, registers and
+logs for its whole process, so it gets one of its own. Each fact is a line of
+JSON on stdout. Nothing of this package is imported before Nova asks for it,
+for whether Python finds it is one of the questions.
+"""
+
+import importlib.metadata
+import importlib.util
+import json
+import logging
+import sys
+from typing import Any
+
+ALIAS = 'nova.virt.nova_libvirt_driver'
+DRIVER = 'nova_libvirt_driver.LibvirtDriver'
+OPTIONS_MODULE = 'nova_libvirt_driver.nova_plugin.options'
+
+
+class _Complaints(logging.Handler):
+    """Keeps the first complaint of a log, which is nearest to the cause."""
+
+    text = ''
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        self.text = self.text or (
+            f'{type(error).__name__}: {error}' if error
+            else record.getMessage())
+
+
+class Probe:
+    """Tells one fact after the other, as far as it gets."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def run(self, arguments: list[str]) -> None:
+        """Find out all that can be.
+
+        :param arguments: those of nova-compute that name its files
+        """
+        if self._installed():
+            self._found()
+            self._started(['nova-compute', *arguments])
+            self._loaded()
+            self._options()
+
+    def _tell(self, **facts: object) -> None:
+        self._stream.write(json.dumps(facts) + '\n')
+        self._stream.flush()
+
+    def _installed(self) -> bool:
+        spec = importlib.util.find_spec('nova')
+        if spec is None or not spec.origin:
+            return False
+        try:
+            release = importlib.metadata.version('nova')
+        except importlib.metadata.PackageNotFoundError:
+            release = ''
+        self._tell(nova_file=spec.origin, release=release)
+        return True
+
+    def _found(self) -> None:
+        spec = importlib.util.find_spec(ALIAS)
+        self._tell(alias=spec.origin if spec else None)
+
+    def _started(self, argv: list[str]) -> None:
+        """Do what nova-compute does before it loads its driver."""
+        sys.argv = argv
+        # Each release has its own way to choose the kind of threads, which
+        # it goes at the import of this module.
+        importlib.import_module('nova.cmd.compute')
+        from nova import config
+        config.parse_args(argv, configure_db=False, init_rpc=False)
+        import nova.conf
+        patcher = sys.modules.get('eventlet.patcher')
+        self._tell(
+            config_files=list(nova.conf.CONF.config_file),
+            compute_driver=nova.conf.CONF.compute_driver,
+            eventlet=bool(
+                patcher and patcher.is_monkey_patched('thread')))
+
+    def _loaded(self) -> None:
+        complaints = _Complaints(logging.ERROR)
+        logging.getLogger().addHandler(complaints)
+        from nova.virt import driver
+        try:
+            made = driver.load_compute_driver(None, DRIVER)
+        except SystemExit:
+            self._tell(problem=complaints.text)
+            return
+        self._tell(
+            loaded=f'{type(made).__module__}.{type(made).__qualname__}')
+
+    def _options(self) -> None:
+        """Tell what is made of the options in ``[libvirt]`` that are set."""
+        try:
+            known = importlib.import_module(OPTIONS_MODULE)
+        except ModuleNotFoundError as error:
+            if error.name != OPTIONS_MODULE:
+                raise
+            return
+        import nova.conf
+        self._tell(options=[
+            list(row) for row in known.report(nova.conf.CONF)])
+
+
+def main(arguments: list[str]) -> int:
+    """Tell all facts; the last one is what went wrong, if something did."""
+    facts, sys.stdout = sys.stdout, sys.stderr
+    probe = Probe(facts)
+    try:
+        probe.run(arguments)
+    except (Exception, SystemExit) as error:
+        probe._tell(problem=f'{type(error).__name__}: {error}')
+        return 1
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""The driver against the contract of the installed Nova."""
+
+import inspect
+import unittest
+
+from nova.virt import driver as nova_driver
+
+from nova_libvirt_driver.nova_plugin import driver
+
+
+def overridden() -> list[str]:
+    """Return the verbs of Nova's contract that the driver has."""
+    return sorted(
+        name for name, member in vars(driver.LibvirtDriver).items()
+        if inspect.isfunction(member) and not name.startswith('_'))
+
+
+class ContractTest(unittest.TestCase):
+
+    def test_every_verb_is_one_of_the_contract(self) -> None:
+        self.assertGreater(len(overridden()), 30)
+        self.assertEqual([], [
+            name for name in overridden()
+            if not hasattr(nova_driver.ComputeDriver, name)])
+
+    def test_every_verb_takes_what_nova_passes(self) -> None:
+        for name in overridden():
+            theirs = inspect.signature(
+                getattr(nova_driver.ComputeDriver, name)).parameters
+            ours = inspect.signature(
+                getattr(driver.LibvirtDriver, name)).parameters
+            with self.subTest(name=name):
+                self.assertEqual(list(theirs), list(ours))
+
+    def test_what_may_be_left_out_may_be_left_out(self) -> None:
+        for name in overridden():
+            theirs = inspect.signature(
+                getattr(nova_driver.ComputeDriver, name)).parameters
+            ours = inspect.signature(
+                getattr(driver.LibvirtDriver, name)).parameters
+            with self.subTest(name=name):
+                self.assertEqual([], [
+                    parameter for parameter, value in theirs.items()
+                    if value.default is not inspect.Parameter.empty
+                    and ours[parameter].default != value.default])
+
+    def test_every_flag_is_one_of_the_contract(self) -> None:
+        known = (set(nova_driver.ComputeDriver.capabilities)
+                 | set(nova_driver.CAPABILITY_TRAITS_MAP))
+
+        self.assertEqual(
+            set(), set(driver.LibvirtDriver.capabilities) - known)
+
+    def test_a_flag_is_off_whose_verbs_are_missing(self) -> None:
+        needs = {
+            'supports_attach_interface': 'attach_interface',
+            'supports_extend_volume': 'extend_volume',
+            'supports_multiattach': 'attach_volume',
+            'supports_migrate_to_same_host': 'finish_migration',
+            'has_imagecache': 'manage_image_cache'}
+        for flag, verb in needs.items():
+            with self.subTest(flag=flag):
+                self.assertEqual(
+                    verb in overridden(),
+                    bool(driver.LibvirtDriver.capabilities.get(flag)))

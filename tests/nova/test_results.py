@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Answers and errors as Nova takes them."""
+
+import unittest
+
+from nova.compute import power_state
+from nova import exception as nova_exception
+from nova.virt import event as nova_event
+
+from nova_libvirt_driver import exception
+from nova_libvirt_driver.nova_plugin import errors
+from nova_libvirt_driver.nova_plugin import results
+from nova_libvirt_driver.spec import event as event_spec
+from nova_libvirt_driver.spec import instance as instance_spec
+
+
+class InfoTest(unittest.TestCase):
+
+    def test_power_states_have_the_numbers_of_nova(self) -> None:
+        for state in instance_spec.PowerState:
+            info = results.info(instance_spec.InstanceInfo(state))
+
+            self.assertEqual(getattr(power_state, state.name), info.state)
+
+    def test_every_transition_has_an_event(self) -> None:
+        for transition in event_spec.Transition:
+            event = results.lifecycle(event_spec.LifecycleEvent(
+                uuid='u', name='n', generation=1, timestamp=5.0,
+                transition=transition))
+
+            self.assertIn(event.transition, nova_event.NAMES)
+            self.assertEqual(('u', 5.0), (event.uuid, event.timestamp))
+
+
+class ErrorsTest(unittest.TestCase):
+
+    def test_each_of_ours_has_one_of_theirs(self) -> None:
+        for ours, theirs in (
+                (exception.InstanceNotFound(instance='i', host='h'),
+                 nova_exception.InstanceNotFound),
+                (exception.HypervisorUnavailable(host='h', reason='r'),
+                 nova_exception.HypervisorUnavailable),
+                (exception.CallTimeout(host='h', call='c', timeout_s=1),
+                 nova_exception.HypervisorUnavailable),
+                (exception.ImageRefused(image='i', reason='r'),
+                 nova_exception.ImageUnacceptable),
+                (exception.StorageFailure(reason='no room'),
+                 nova_exception.NovaException)):
+            with self.subTest(ours=type(ours).__name__):
+                with self.assertRaises(theirs) as caught:
+                    with errors.translated():
+                        raise ours
+
+                self.assertIn(str(ours), str(caught.exception))
+                self.assertIs(ours, caught.exception.__cause__)
+
+    def test_others_pass(self) -> None:
+        with self.assertRaises(KeyError):
+            with errors.translated():
+                raise KeyError('x')

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Guests as Nova wants them."""
+
+from typing import Any
+import unittest
+import uuid
+
+from nova import config
+from nova import context as nova_context
+from nova.network import model as network_model
+from nova import objects
+import os_vif
+
+from nova_libvirt_driver import exception
+from nova_libvirt_driver.nova_plugin import interfaces
+from nova_libvirt_driver.nova_plugin import translate
+from nova_libvirt_driver.spec import console as console_spec
+from nova_libvirt_driver.spec import cpu as cpu_spec
+from nova_libvirt_driver.spec import disk as disk_spec
+from nova_libvirt_driver.spec import guest as guest_spec
+from nova_libvirt_driver.spec import nic as nic_spec
+
+objects.register_all()
+os_vif.initialize()
+config.parse_args(['tests'], default_config_files=[], configure_db=False,
+                  init_rpc=False)
+
+IMAGE_ID, NETWORK_ID = str(uuid.uuid4()), str(uuid.uuid4())
+PORT_ID = '97a75666-f2b1-4f1c-a6f4-1d5b2f0b2f6a'
+
+
+def make_instance(
+        extra_specs: dict[str, str] | None = None,
+        **fields: Any) -> objects.Instance:
+    """Return an instance as the compute manager passes it."""
+    flavor = objects.Flavor(
+        id=1, flavorid='42', name='small', vcpus=2, memory_mb=512,
+        root_gb=3, ephemeral_gb=0, swap=0, extra_specs=extra_specs or {})
+    return objects.Instance(
+        nova_context.get_admin_context(), **{
+            'id': 1, 'uuid': str(uuid.uuid4()), 'image_ref': IMAGE_ID,
+            'display_name': 'a <b> & c', 'user_id': 'u', 'project_id': 'p',
+            'kernel_id': '', 'ramdisk_id': '', 'flavor': flavor,
+            'numa_topology': None, 'system_metadata': {}, **fields})
+
+
+def make_image(**properties: Any) -> objects.ImageMeta:
+    """Return what the image service says of an image."""
+    return objects.ImageMeta.from_dict({
+        'id': IMAGE_ID, 'disk_format': 'qcow2', 'properties': properties})
+
+
+def make_vif(kind: str, **fields: Any) -> network_model.VIF:
+    """Return a port as the network service describes it."""
+    network = network_model.Network(
+        id=NETWORK_ID, bridge='br-int', label='net', subnets=[], mtu=1442)
+    return network_model.VIF(
+        id=PORT_ID,
+        address='fa:16:3e:00:00:01', network=network, type=kind,
+        devname='tap97a75666-f2', **fields)
+
+
+class GuestTest(unittest.TestCase):
+
+    def make(self, extra_specs: dict[str, str] | None = None,
+             **properties: Any) -> guest_spec.GuestSpec:
+        return translate.guest(translate.Request(
+            make_instance(extra_specs), make_image(**properties)))
+
+    def test_sizes_are_those_of_the_flavor(self) -> None:
+        spec = self.make()
+
+        self.assertEqual(2, spec.cpu.vcpus)
+        self.assertEqual(cpu_spec.CpuTopology(sockets=2),
+                         spec.cpu.topology)
+        self.assertEqual(512, spec.memory.size_mib)
+        self.assertEqual(3, spec.storage.root_gib)
+        self.assertEqual(IMAGE_ID, spec.storage.image_id)
+        self.assertEqual('42', spec.metadata.flavor.id)
+        self.assertEqual('a <b> & c', spec.metadata.display_name)
+
+    def test_properties_of_the_image_count(self) -> None:
+        spec = self.make(hw_disk_bus='scsi', hw_qemu_guest_agent='yes')
+
+        self.assertIs(disk_spec.DiskBus.SCSI, spec.storage.bus)
+        self.assertTrue(spec.devices.agent)
+
+    def test_the_flavor_wins_over_the_image(self) -> None:
+        spec = self.make({'hw:watchdog_action': 'reset'},
+                         hw_watchdog_action='pause')
+
+        self.assertEqual('reset', str(spec.devices.watchdog))
+
+    def test_a_flavor_may_forbid_random_numbers(self) -> None:
+        self.assertIsNotNone(
+            self.make(hw_rng_model='virtio').devices.rng)
+        self.assertIsNone(self.make(
+            {'hw_rng:allowed': 'False'}, hw_rng_model='virtio').devices.rng)
+
+    def test_quotas_of_the_flavor_count(self) -> None:
+        spec = self.make({'quota:cpu_shares': '512',
+                          'quota:disk_read_iops_sec': '100'})
+
+        self.assertEqual(512, spec.cpu.tune.shares)
+        assert spec.storage.iotune is not None
+        self.assertEqual(100, spec.storage.iotune.read_iops)
+
+    def test_a_quota_that_is_no_number_is_an_error(self) -> None:
+        self.assertRaisesRegex(
+            exception.InvalidRequest, 'quota:cpu_shares', self.make,
+            {'quota:cpu_shares': 'many'})
+
+    def test_disks_without_an_image_are_made(self) -> None:
+        spec = translate.guest(translate.Request(
+            make_instance(), make_image(), block_device_info={
+                'ephemerals': [{'size': 2, 'guest_format': 'ext4'}],
+                'swap': {'device_name': 'vdb', 'swap_size': 64},
+                'block_device_mapping': []}))
+
+        self.assertEqual(
+            (disk_spec.LocalDisk(size_mib=2048, filesystem='ext4'),),
+            spec.storage.ephemerals)
+        self.assertEqual(
+            disk_spec.LocalDisk(size_mib=64), spec.storage.swap)
+
+    def test_volumes_are_refused(self) -> None:
+        self.assertRaisesRegex(
+            exception.InvalidRequest, 'volumes', translate.guest,
+            translate.Request(
+                make_instance(), make_image(),
+                block_device_info={'block_device_mapping': [{}]}))
+
+    def test_consoles_are_those_of_the_configuration(self) -> None:
+        spec = self.make()
+
+        self.assertEqual(
+            [console_spec.GraphicsKind.VNC],
+            [one.kind for one in spec.consoles.graphics])
+        self.assertEqual((console_spec.SerialSpec(),),
+                         spec.consoles.serials)
+
+
+class NicTest(unittest.TestCase):
+
+    def nic(self, vif: network_model.VIF) -> nic_spec.NicSpec:
+        found, = interfaces.nics([vif])
+        return found
+
+    def test_open_vswitch(self) -> None:
+        nic = self.nic(make_vif('ovs', ovs_interfaceid=PORT_ID))
+
+        self.assertIs(nic_spec.NicKind.BRIDGE, nic.kind)
+        self.assertEqual('br-int', nic.source)
+        self.assertEqual('openvswitch', nic.virtualport_type)
+        self.assertEqual(PORT_ID, nic.interface_id)
+        self.assertEqual('tap97a75666-f2', nic.target_dev)
+
+    def test_open_vswitch_with_a_bridge_between(self) -> None:
+        nic = self.nic(make_vif('ovs', details={'ovs_hybrid_plug': True}))
+
+        self.assertIs(nic_spec.NicKind.BRIDGE, nic.kind)
+        self.assertEqual('qbr97a75666-f2', nic.source)
+        self.assertEqual('', nic.virtualport_type)
+
+    def test_vhost_user(self) -> None:
+        for mode in ('client', 'server'):
+            nic = self.nic(make_vif('vhostuser', details={
+                'vhostuser_mode': mode, 'vhostuser_socket': '/run/x.sock'}))
+
+            self.assertIs(nic_spec.NicKind.VHOSTUSER, nic.kind)
+            self.assertEqual('/run/x.sock', nic.source)
+            self.assertEqual(mode, nic.vhostuser_mode)
+
+    def test_bridge_and_tap_need_no_plugging(self) -> None:
+        bridge = self.nic(make_vif('bridge'))
+        tap = self.nic(make_vif('tap'))
+
+        self.assertEqual((nic_spec.NicKind.BRIDGE, 'br-int'),
+                         (bridge.kind, bridge.source))
+        self.assertEqual((nic_spec.NicKind.ETHERNET, 'tap97a75666-f2'),
+                         (tap.kind, tap.target_dev))
+        interfaces.plug(make_instance(), [make_vif('bridge')])
+
+    def test_other_types_are_refused(self) -> None:
+        for kind in ('binding_failed', 'unbound', 'hw_veb', 'strange'):
+            with self.subTest(kind=kind):
+                self.assertRaisesRegex(
+                    exception.InvalidRequest, kind, self.nic,
+                    make_vif(kind))

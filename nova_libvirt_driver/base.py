@@ -195,7 +195,10 @@ class ComputeDriver:
         """Reboot a guest.
 
         A soft reboot that the guest does not obey becomes a hard one,
-        which cuts its power and defines the domain anew from the spec.
+        which cuts its power and defines the domain anew from the spec. The
+        saved memory of a suspended guest is lost by a hard one.
+
+        :raises WrongState: a soft one of a suspended guest
         """
         raise NotImplementedError()
 
@@ -270,8 +273,11 @@ class ComputeDriver:
         raise NotImplementedError()
 
     def resize_root_disk(
-            self, instance: instance_spec.Instance, size_gib: int) -> None:
+            self, instance: instance_spec.Instance, size_gib: int, *,
+            progress: ports.Progress = NO_PROGRESS) -> None:
         """Make the root disk of a guest larger, also while it runs.
+
+        On failure its recorded size is as it was.
 
         :raises InvalidRequest: it would become smaller
         """

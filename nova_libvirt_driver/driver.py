@@ -272,8 +272,9 @@ class LibvirtDriver(base.ComputeDriver):
         self._parts.verbs.quiesce.unquiesce(instance)
 
     def resize_root_disk(
-            self, instance: instance_spec.Instance, size_gib: int) -> None:
-        self._parts.verbs.resize_disk.resize(instance, size_gib)
+            self, instance: instance_spec.Instance, size_gib: int, *,
+            progress: ports.Progress = base.NO_PROGRESS) -> None:
+        self._parts.verbs.resize_disk.resize(instance, size_gib, progress)
 
     # Consoles and figures.
 

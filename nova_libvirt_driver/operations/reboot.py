@@ -4,6 +4,7 @@
 
 from oslo_log import log as logging
 
+from nova_libvirt_driver import exception
 from nova_libvirt_driver.guest import handle
 from nova_libvirt_driver.operations.steps import domains as domains_module
 from nova_libvirt_driver.operations.steps import exclusive as exclusive_module
@@ -24,7 +25,8 @@ class Reboot:
 
     A soft reboot asks the guest to shut down and starts it again; one that
     does not obey in time, or is not running, gets a hard one: its power is
-    cut and its domain defined anew. When that fails, the guest is stopped
+    cut and its domain defined anew; saved memory is lost, so a suspended
+    guest gets no soft one. When that fails, the guest is stopped
     and defined as it was.
 
     :param timeout_s: how long a guest may take to shut down by itself
@@ -59,6 +61,10 @@ class Reboot:
 
     def _soft(self, guest: handle.Guest, progress: ports.Progress) -> bool:
         if guest.state().power is not instance_spec.PowerState.RUNNING:
+            if guest.has_saved():
+                raise exception.WrongState(
+                    tried='reboot it softly', instance=guest.uuid,
+                    state='suspended')
             return False
         progress.step('shut down')
         if not self._shutdown.run(

@@ -121,6 +121,23 @@ class FailedStepTest(UndoTestCase):
         self.driver.pause(spec)
         self.driver.unpause(spec)
 
+    def test_resize_that_fails_changes_nothing(self) -> None:
+        spec = self.running()
+        before = self.look_at_host()
+        disk = self.instances_path / spec.uuid / 'disk'
+
+        steps = self.each_step(
+            lambda progress: self.driver.resize_root_disk(
+                spec, 1, progress=progress),
+            lambda step: self.assert_host_is(before))
+
+        self.assertEqual(3, steps)
+        self.assertEqual(1, self.driver.get_spec(spec).storage.root_gib)
+        info = json.loads(subprocess.run(
+            ['qemu-img', 'info', '-U', '--output=json', str(disk)],
+            capture_output=True, check=True).stdout)
+        self.assertEqual(1 << 30, info['virtual-size'])
+
     def test_resize_that_is_refused_changes_nothing(self) -> None:
         spec = self.running()
         before = self.look_at_host()

@@ -249,11 +249,18 @@ class Files:
                 instance=instance.uuid, host=self._host) from None
 
     def note_root_size(
-            self, instance: instance_spec.Instance, size_gib: int) -> None:
-        """Record another size of the root disk."""
-        self._note(instance, lambda spec: dataclasses.replace(
-            spec, storage=dataclasses.replace(
-                spec.storage, root_gib=size_gib)))
+            self, instance: instance_spec.Instance, size_gib: int) -> int:
+        """Record another size of the root disk; return the former one."""
+        former_gib = 0
+
+        def change(spec: guest_spec.GuestSpec) -> guest_spec.GuestSpec:
+            nonlocal former_gib
+            former_gib = spec.storage.root_gib
+            return dataclasses.replace(spec, storage=dataclasses.replace(
+                spec.storage, root_gib=size_gib))
+
+        self._note(instance, change)
+        return former_gib
 
     def note_display_name(
             self, instance: instance_spec.Instance, name: str) -> None:

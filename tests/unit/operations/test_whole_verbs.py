@@ -8,6 +8,7 @@ from nova_libvirt_driver import exception
 from nova_libvirt_driver.guest import owner
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.testing import fake_progress
 from tests.unit.operations import whole
 
 State = instance_spec.PowerState
@@ -120,6 +121,28 @@ class PowerTest(whole.WholeTestCase):
             self.spec).storage.root_gib)
         self.assertRaises(exception.InvalidRequest,
                           self.driver.resize_root_disk, self.spec, 0)
+
+    def test_a_resize_that_fails_records_nothing(self) -> None:
+        self.driver.power_off(self.spec)
+        before = self.driver.get_spec(self.spec)
+        for number in range(1, 4):
+            with self.subTest(number=number):
+                self.assertRaises(
+                    fake_progress.Stopped, self.driver.resize_root_disk,
+                    self.spec, 1,
+                    progress=fake_progress.FailingProgress(number))
+
+                self.assertEqual(before, self.driver.get_spec(self.spec))
+
+    def test_a_suspended_guest_gets_no_soft_reboot(self) -> None:
+        self.driver.suspend(self.spec)
+
+        error = self.assertRaises(
+            exception.WrongState, self.driver.reboot, self.spec,
+            guest_spec.RebootType.SOFT)
+
+        self.assertIn('suspended', str(error))
+        self.driver.resume(self.spec)
 
 
 class ImageCareTest(whole.WholeTestCase):

@@ -26,6 +26,7 @@ COMMANDS = {
     'image add': 'image:ImageAdd',
     'image delete': 'image:ImageDelete',
     'image list': 'image:ImageList',
+    'nova check': 'nova:NovaCheck',
     'server console attach': 'server_console:ConsoleAttach',
     'server console log': 'server_console:ConsoleLog',
     'server console url': 'server_console:ConsoleUrl',

@@ -6,12 +6,9 @@ Only looks: it makes no folder, defines no guest and changes no record.
 """
 
 import argparse
-import importlib.metadata
 from typing import Any
 
 from cliff import app as cliff_app
-from cliff.formatters import base
-from stevedore import extension
 
 from nova_libvirt_driver.cli import commands
 from nova_libvirt_driver.cli import configuration
@@ -26,10 +23,6 @@ _CODES = {
     checks.Status.WARNING: exit_code.DoctorCode.WARNINGS,
     checks.Status.FAILURE: exit_code.DoctorCode.FAILURES,
 }
-_LINES: extension.Extension[base.ListFormatter] = extension.Extension(
-    'lines', importlib.metadata.EntryPoint(
-        'lines', f'{lines.__name__}:LinesFormatter', 'cliff.formatter.list'),
-    lines.LinesFormatter, lines.LinesFormatter())
 
 
 class Doctor(commands.Lister):
@@ -43,7 +36,7 @@ class Doctor(commands.Lister):
             self, app: cliff_app.App, app_args: argparse.Namespace | None,
             cmd_name: str | None = None) -> None:
         super().__init__(app, app_args, cmd_name=cmd_name)
-        self._formatter_plugins.extensions.append(_LINES)
+        self._formatter_plugins.extensions.append(lines.extension())
         self._code: int = exit_code.DoctorCode.OK
 
     @property

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""The findings of ``doctor`` as lines for a person.
+"""The findings of a check as lines for a person.
 
 One line for each check, its fix below it, and a sum at the end.
 """
@@ -9,10 +9,12 @@ import argparse
 import collections
 from collections.abc import Iterable
 from collections.abc import Sequence
+import importlib.metadata
 from typing import Any
 from typing import TextIO
 
 from cliff.formatters import base
+from stevedore import extension as stevedore_extension
 
 _ORDER = ('ok', 'warning', 'failure', 'skipped')
 
@@ -37,6 +39,15 @@ class LinesFormatter(base.ListFormatter):
             stdout.write(_described(row))
         if 'Status' in column_names:
             stdout.write(_summed(sums))
+
+
+def extension() -> stevedore_extension.Extension[base.ListFormatter]:
+    """Return the formatter as cliff wants it, with the name "lines"."""
+    place = importlib.metadata.EntryPoint(
+        'lines', f'{__name__}:{LinesFormatter.__name__}',
+        'cliff.formatter.list')
+    return stevedore_extension.Extension(
+        'lines', place, LinesFormatter, LinesFormatter())
 
 
 def _described(row: dict[str, Any]) -> str:

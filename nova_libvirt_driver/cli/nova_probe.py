@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Runs the probe of Nova, and reads what it says."""
+
+from collections.abc import Iterable
+from collections.abc import Iterator
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import sys
+from typing import Any
+
+_SCRIPT = pathlib.Path(__file__).parents[1] / 'nova_plugin' / 'probe.py'
+
+_SHOWN_LINES = 3
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Facts:
+    """What the probe found; None where it did not get so far."""
+
+    python: str = ''
+    nova_file: str | None = None
+    release: str = ''
+    """Release of Nova, empty when nothing tells it."""
+    alias: str | None = None
+    """Where Python finds the module that Nova asks for."""
+    config_files: tuple[str, ...] = ()
+    compute_driver: str | None = None
+    eventlet: bool | None = None
+    """Whether nova-compute would run on eventlet's threads."""
+    loaded: str | None = None
+    """Name of the class that was loaded."""
+    options: tuple[tuple[str, str, str], ...] | None = None
+    """Name, what is made of it, and a remark, of each option that is set."""
+    problem: str = ''
+
+
+def ask(
+        files: Iterable[str], folders: Iterable[str], *,
+        timeout_s: float) -> Facts:
+    """Return what nova-compute would make of its configuration.
+
+    :param files: its configuration files, none for its own default
+    :param folders: folders with more of them
+    """
+    command = [
+        # Without the folder of the script, whose modules have common names.
+        sys.executable, '-P', str(_SCRIPT),
+        *(f'--config-file={name}' for name in _absolute(files)),
+        *(f'--config-dir={name}' for name in _absolute(folders))]
+    try:
+        done = subprocess.run(
+            command, text=True, capture_output=True, timeout=timeout_s,
+            stdin=subprocess.DEVNULL)
+    except subprocess.TimeoutExpired as error:
+        said = error.stdout or b''
+        return _facts(
+            said.decode() if isinstance(said, bytes) else said,
+            f'Nova gave no answer within {timeout_s:g} s')
+    return _facts(done.stdout, _last_words(done))
+
+
+def _absolute(names: Iterable[str]) -> Iterator[str]:
+    return (os.path.abspath(name) for name in names)
+
+
+def _facts(text: str, problem: str) -> Facts:
+    found: dict[str, Any] = {'problem': problem}
+    for line in text.splitlines():
+        found.update(json.loads(line))
+    for name in ('config_files', 'options'):
+        if name in found:
+            found[name] = tuple(
+                tuple(one) if isinstance(one, list) else one
+                for one in found[name])
+    return Facts(python=sys.executable, **found)
+
+
+def _last_words(done: subprocess.CompletedProcess[str]) -> str:
+    """Return why the probe ended early, empty if it did not."""
+    if done.returncode == 0:
+        return ''
+    end = ' '.join(done.stderr.splitlines()[-_SHOWN_LINES:])
+    return f'the probe ended with {done.returncode}: {end}'

@@ -5,9 +5,13 @@
 Nova looks for its driver below ``nova.virt`` and nowhere else (29 to 34), so
 ``compute_driver = nova_libvirt_driver.LibvirtDriver`` makes it import
 ``nova.virt.nova_libvirt_driver``. No file is put there: a line in a ``.pth``
-file of this package, which ``tools/build_backend.py`` puts into the wheel,
-calls :func:`install` at each start of Python. Hence nothing is imported here
-before that name is asked for.
+file, which ``tools/build_backend.py`` puts into the wheel, calls
+:func:`install` at each start of Python.
+
+A module beside the package, not in it: Python reads ``.pth`` files before it
+knows the folder of its script, and a package imported then would stay for
+the whole process, also where the script stands beside another copy of it.
+For the same reason nothing is imported here before that name is asked for.
 """
 
 import sys

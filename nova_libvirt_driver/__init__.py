@@ -7,9 +7,9 @@ compute service may name ``nova_libvirt_driver.LibvirtDriver`` in its
 configuration while the command line starts without it.
 """
 
-# Not from typing: every start of Python imports this module where the
-# package is installed, see nova_plugin/loading.py.
-TYPE_CHECKING = False
+import importlib
+from typing import TYPE_CHECKING
+
 if TYPE_CHECKING:
     from nova_libvirt_driver.driver import LibvirtDriver
 
@@ -18,7 +18,6 @@ __all__ = ['LibvirtDriver']
 
 def __getattr__(name: str) -> object:
     if name == 'LibvirtDriver':
-        import importlib
         module = importlib.import_module('nova_libvirt_driver.driver')
         return module.LibvirtDriver
     raise AttributeError(

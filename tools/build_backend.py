@@ -26,10 +26,11 @@ from pbr.build import *  # noqa: F401,F403
 
 PTH_NAME = 'nova_libvirt_driver.pth'
 
-# Run at each start of Python; it must not fail when the package is gone.
+# Run at each start of Python; it must not fail when half of this package is
+# gone.
 PTH_TEXT = """\
-import sys; exec("try:\\n from nova_libvirt_driver.nova_plugin import \
-loading\\n loading.install()\\nexcept Exception:\\n pass")
+import sys; exec("try:\\n import nova_libvirt_driver_hook as hook\\n \
+hook.install()\\nexcept Exception:\\n pass")
 """
 
 FALLBACK = '0.0.0.dev0'

@@ -10,7 +10,9 @@ import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 from typing import Any
+from typing import TextIO
 
 _SCRIPT = pathlib.Path(__file__).parents[1] / 'nova_plugin' / 'probe.py'
 
@@ -51,16 +53,21 @@ def ask(
         sys.executable, '-P', str(_SCRIPT),
         *(f'--config-file={name}' for name in _absolute(files)),
         *(f'--config-dir={name}' for name in _absolute(folders))]
-    try:
-        done = subprocess.run(
-            command, text=True, capture_output=True, timeout=timeout_s,
+    with (tempfile.TemporaryFile('w+') as said,
+          tempfile.TemporaryFile('w+') as complaints):
+        process = subprocess.Popen(
+            command, stdout=said, stderr=complaints,
             stdin=subprocess.DEVNULL)
-    except subprocess.TimeoutExpired as error:
-        said = error.stdout or b''
-        return _facts(
-            said.decode() if isinstance(said, bytes) else said,
-            f'Nova gave no answer within {timeout_s:g} s')
-    return _facts(done.stdout, _last_words(done))
+        try:
+            code = process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            problem = f'Nova gave no answer within {timeout_s:g} s'
+        else:
+            problem = _last_words(code, complaints) if code else ''
+        said.seek(0)
+        return _facts(said.read(), problem)
 
 
 def _absolute(names: Iterable[str]) -> Iterator[str]:
@@ -79,9 +86,8 @@ def _facts(text: str, problem: str) -> Facts:
     return Facts(python=sys.executable, **found)
 
 
-def _last_words(done: subprocess.CompletedProcess[str]) -> str:
-    """Return why the probe ended early, empty if it did not."""
-    if done.returncode == 0:
-        return ''
-    end = ' '.join(done.stderr.splitlines()[-_SHOWN_LINES:])
-    return f'the probe ended with {done.returncode}: {end}'
+def _last_words(code: int, complaints: TextIO) -> str:
+    """Return why the probe ended early."""
+    complaints.seek(0)
+    end = ' '.join(complaints.read().splitlines()[-_SHOWN_LINES:])
+    return f'the probe ended with {code}: {end}'

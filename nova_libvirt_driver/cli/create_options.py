@@ -8,8 +8,8 @@ from nova_libvirt_driver.cli import arguments as kinds
 from nova_libvirt_driver.cli import waiting
 
 _NETWORK_HELP = (
-    "a network that libvirt manages by its name (default), bridge=br0, "
-    "user for QEMU's own, none; may be repeated")
+    "name of a network that libvirt manages, bridge=br0, user for QEMU's "
+    "own, none; may be repeated; without it, user on QEMU")
 
 
 def add(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:

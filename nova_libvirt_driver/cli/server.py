@@ -82,13 +82,13 @@ class ServerShow(commands.ShowOne):
                               parsed_args.server, cfg.CONF.host)
             xml = driver.get_domain_xml(row)
         fields = server_fields.fields(
-            xml, row.state.name.lower(), sources.images(cfg.CONF))
+            xml, row.status, sources.images(cfg.CONF))
         return tuple(fields), tuple(fields.values())
 
 
 def _cells(row: instance_spec.InstanceSummary) -> tuple[Any, ...]:
     return (row.uuid, cells.Text(naming.shown(row)),
-            row.state.name.lower(), cells.Number(row.vcpus),
+            row.status, cells.Number(row.vcpus),
             cells.Number(row.memory_mib))
 
 
@@ -113,4 +113,5 @@ def _summary(row: dict[str, Any]) -> instance_spec.InstanceSummary:
         vcpus=row['vcpus'], memory_mib=row['memory_mib'],
         # A service of an older version does not say.
         owned=row.get('owned', True),
-        display_name=row.get('display_name', ''))
+        display_name=row.get('display_name', ''),
+        saved=row.get('saved', False))

@@ -85,7 +85,7 @@ class ServerRename(commands.ShowOne):
                               f'{row.uuid}'):
                 driver.rename(row, parsed_args.new)
         return server_verb.COLUMNS, (
-            row.uuid, cells.Text(parsed_args.new), row.state.name.lower())
+            row.uuid, cells.Text(parsed_args.new), row.status)
 
 
 class ServerDelete(server_verb.Verb):

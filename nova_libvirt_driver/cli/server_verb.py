@@ -68,7 +68,8 @@ class Verb(commands.Lister):
             self, driver: 'driver_module.LibvirtDriver',
             row: Summary) -> str:
         """Say how a server is afterwards."""
-        return driver.get_info(row, use_cache=False).state.name.lower()
+        return next(now.status for now in driver.list_instance_summaries()
+                    if now.uuid == row.uuid)
 
     def produce_output(
             self, parsed_args: argparse.Namespace,

@@ -119,7 +119,7 @@ def _usage(used: int, total: int, unit: str = '') -> str:
 
 def _row(instance: instance_spec.InstanceSummary) -> tuple[str, ...]:
     memory = instance.memory_mib
-    return (instance.name, instance.uuid, instance.state.name.lower(),
+    return (instance.name, instance.uuid, instance.status,
             '-' if instance.vcpus is None else str(instance.vcpus),
             '-' if memory is None else f'{memory:,} MiB')
 

@@ -51,8 +51,8 @@ class Inventory:
     def summaries(self) -> list[instance_spec.InstanceSummary]:
         """Return one row for each guest, sorted by name.
 
-        Like :meth:`sizes`, and one more call for each guest: whether it is
-        ours, and its display name.
+        Like :meth:`sizes`, one more call for who has saved memory, and one
+        for each guest: whether it is ours, and its display name.
         """
         return sorted(self._rows(marked=True), key=lambda row: row.name)
 
@@ -79,9 +79,11 @@ class Inventory:
         def ask(
                 connection: protocol.Connection
         ) -> list[instance_spec.InstanceSummary]:
+            saved = _saved(connection) if marked else frozenset()
             rows = (_summary(domain, record, marked)
                     for domain, record in _records(connection))
-            return [row for row in rows if row is not None]
+            return [dataclasses.replace(row, saved=row.uuid in saved)
+                    for row in rows if row is not None]
 
         with self._supervisor.using_session('list the guests') as session:
             return self._channels.run(
@@ -105,6 +107,13 @@ def _records(
         libvirt.VIR_DOMAIN_STATS_STATE | libvirt.VIR_DOMAIN_STATS_VCPU
         | libvirt.VIR_DOMAIN_STATS_BALLOON,
         libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT)
+
+
+def _saved(connection: protocol.Connection) -> frozenset[str]:
+    """Return the uuids of guests whose memory is on disk."""
+    return frozenset(
+        domain.UUIDString() for domain in connection.listAllDomains(
+            libvirt.VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE))
 
 
 def _summary(

@@ -75,3 +75,12 @@ class InstanceSummary:
     """It is ours; what is not is never touched."""
     display_name: str = ''
     """Name that its user gave it, empty when it has none."""
+    saved: bool = False
+    """Its memory is on disk, for its next start."""
+
+    @property
+    def status(self) -> str:
+        """How it is, in a word for people."""
+        if self.saved and self.state is PowerState.SHUTDOWN:
+            return 'suspended'
+        return self.state.name.lower()

@@ -32,6 +32,7 @@ _CAPABILITIES = (
 
 _ACTIVE = libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE
 _INACTIVE = libvirt.VIR_CONNECT_LIST_DOMAINS_INACTIVE
+_SAVED = libvirt.VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -430,7 +431,7 @@ class FakeConnection:
     # What the library has: the guests.
 
     def listAllDomains(self, flags: int = 0) -> list[Any]:
-        """All domains, or the active or the inactive ones."""
+        """All domains, or those of one kind."""
         self._enter('listAllDomains')
         return [FakeDomain(self, guest) for guest in self._guests(flags)]
 
@@ -482,6 +483,8 @@ class FakeConnection:
                             libvirt.VIR_FROM_QEMU, 'Domain not found')
 
     def _guests(self, flags: int) -> list[Guest]:
+        if flags & _SAVED:
+            return [guest for guest in self.hypervisor.guests if guest.saved]
         if not flags & (_ACTIVE | _INACTIVE):
             return list(self.hypervisor.guests)
         return [guest for guest in self.hypervisor.guests

@@ -116,7 +116,7 @@ class LifeTest(ClientTestCase):
         self.assertEqual({'web1': 'running'}, self.states())
         for words, state in (
                 (['pause'], 'paused'), (['unpause'], 'running'),
-                (['suspend'], 'shutdown'), (['resume'], 'running'),
+                (['suspend'], 'suspended'), (['resume'], 'running'),
                 (['stop'], 'shutdown'), (['start'], 'running'),
                 (['reboot', '--hard'], 'running')):
             row, = self.answer('server', *words, 'web1')

@@ -21,7 +21,7 @@ from tests import base
 UUID = fake_driver.GUEST.uuid
 ROW = {'uuid': UUID, 'name': 'web1', 'state': 'running', 'vcpus': 2,
        'memory_mib': 2048,
-       'owned': True, 'display_name': ''}
+       'owned': True, 'saved': False, 'display_name': ''}
 
 
 class EndpointTestCase(base.TestCase):

@@ -233,6 +233,16 @@ class ListTest(InventoryTestCase):
             uuid=guest.uuid, name='web1', state=State.PAUSED, vcpus=1,
             memory_mib=64, owned=True, display_name='web1'), row)
 
+    def test_summary_says_whose_memory_is_on_disk(self) -> None:
+        self.hypervisor.add_guest(
+            'saved', state=libvirt.VIR_DOMAIN_SHUTOFF).saved = True
+        self.hypervisor.add_guest('up')
+
+        rows = self.make_driver().list_instance_summaries()
+
+        self.assertEqual([('saved', 'suspended'), ('up', 'running')],
+                         [(row.name, row.status) for row in rows])
+
     def test_summary_says_whose_a_guest_is(self) -> None:
         self.hypervisor.add_guest('ours', owned=True)
         self.hypervisor.add_guest('theirs')

@@ -102,8 +102,9 @@ class ProgressTest(base.TestCase):
                 raise OSError('full')
 
         self.assertRaises(OSError, fail)
+        stream.close()
 
-        self.assertTrue(os.read(ours, 65536).endswith(b'\r'))
+        self.assertTrue(_everything(ours).endswith('\r'))
 
 
 def _everything(terminal: int) -> str:

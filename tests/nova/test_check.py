@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""``nova-libvirt nova check`` beside a real Nova."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+from typing import Any
+import unittest
+
+from tests.nova import environments
+
+COMMAND = [sys.executable, '-m', 'nova_libvirt_driver.cli', 'nova', 'check',
+           '-f', 'json']
+DRIVER = 'nova_libvirt_driver.LibvirtDriver'
+
+
+class CheckTest(unittest.TestCase):
+
+    def setUp(self) -> None:
+        super().setUp()
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+    def check(self, text: str, **environ: str) -> tuple[int, dict[str, Any]]:
+        """Return the exit code, and the row of each check."""
+        path = self.folder / 'nova.conf'
+        path.write_text(text)
+        done = subprocess.run(
+            [*COMMAND, '--config-file', str(path)], text=True,
+            capture_output=True, timeout=environments.TIMEOUT_S,
+            env={**os.environ, **environ})
+        self.assertEqual('', done.stderr)
+        return done.returncode, {
+            row['Check']: row for row in json.loads(done.stdout)}
+
+    def test_it_would_be_loaded(self) -> None:
+        code, rows = self.check(f'[DEFAULT]\ncompute_driver = {DRIVER}\n')
+
+        self.assertEqual(0, code, rows)
+        self.assertIn(f'{environments.nova_release()}.',
+                      rows['nova']['Detail'])
+        for name in ('nova', 'finder', 'configuration', 'compute_driver',
+                     'loading'):
+            self.assertEqual('ok', rows[name]['Status'], rows)
+
+    def test_it_follows_the_mode_of_nova_compute(self) -> None:
+        code, rows = self.check(
+            f'[DEFAULT]\ncompute_driver = {DRIVER}\n',
+            OS_NOVA_DISABLE_EVENTLET_PATCHING='false')
+
+        self.assertEqual(0, code, rows)
+        self.assertIn('eventlet', rows['loading']['Detail'])
+
+    def test_another_driver_is_configured(self) -> None:
+        code, rows = self.check(
+            '[DEFAULT]\ncompute_driver = libvirt.LibvirtDriver\n')
+
+        self.assertEqual(1, code)
+        self.assertIn(DRIVER, rows['compute_driver']['Fix'])
+        self.assertEqual('ok', rows['loading']['Status'])
+
+    def test_a_file_that_nova_cannot_read(self) -> None:
+        code, rows = self.check('compute_driver\n')
+
+        self.assertEqual(1, code)
+        self.assertEqual('failure', rows['configuration']['Status'])
+        self.assertIn('nova.conf', rows['configuration']['Detail'])
+
+    def test_what_the_constructor_refuses_is_told(self) -> None:
+        code, rows = self.check(
+            f'[DEFAULT]\ncompute_driver = {DRIVER}\n'
+            '[libvirt]\nvirt_type = nonsense\n')
+
+        self.assertEqual(1, code)
+        self.assertIn('virt_type', json.dumps(rows))
+
+
+class NotInstalledTest(unittest.TestCase):
+
+    def test_a_package_on_the_path_only_has_no_finder(self) -> None:
+        made = environments.Environment(
+            'path-only', environments.libraries(), environments.nova_folder(),
+            PYTHONPATH=str(environments.ROOT))
+        path = made.configuration(DRIVER)
+
+        done = subprocess.run(
+            [made.python, *COMMAND[1:], '--config-file', path], text=True,
+            capture_output=True, timeout=environments.TIMEOUT_S, cwd='/',
+            env={**os.environ, 'PYTHONPATH': str(environments.ROOT)})
+
+        rows = {row['Check']: row for row in json.loads(done.stdout)}
+        self.assertEqual(1, done.returncode)
+        self.assertIn(f'{made.python} -m pip', rows['finder']['Fix'])
+        self.assertEqual('failure', rows['loading']['Status'])

@@ -22,6 +22,7 @@ from nova_libvirt_driver.nova_plugin import config_drive
 from nova_libvirt_driver.nova_plugin import errors
 from nova_libvirt_driver.nova_plugin import images
 from nova_libvirt_driver.nova_plugin import interfaces
+from nova_libvirt_driver.nova_plugin import options
 from nova_libvirt_driver.nova_plugin import placement
 from nova_libvirt_driver.nova_plugin import plugged
 from nova_libvirt_driver.nova_plugin import results
@@ -74,6 +75,9 @@ class LibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
     # The host.
 
     def init_host(self, host: str) -> None:
+        for name, verdict, remark in options.report(CONF):
+            if verdict == options.IGNORED:
+                LOG.warning('[libvirt] %s has no effect: %s', name, remark)
         with errors.translated():
             self._core.register_event_listener(
                 lambda event: self.emit_event(results.lifecycle(event)))

@@ -14,6 +14,7 @@ from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import image as image_spec
 
 _ACTIVE = 'active'
+_CHUNK_BYTES = 1 << 20
 
 
 class GlanceImages:
@@ -60,7 +61,7 @@ class GlanceImages:
         total = int(self._get(image_id).get('size') or 0)
         try:
             self._api.download(
-                self._context, image_id, data=_Counted(file, total, progress),
+                self._context, image_id, data=_Watched(file, total, progress),
                 trusted_certs=self._trusted_certs)
         except nova_exception.ImageNotFound as error:
             raise exception.ImageNotFound(image=image_id) from error
@@ -90,7 +91,7 @@ class GlanceImages:
                     'container_format': found.get('container_format')
                     or 'bare',
                     'properties': found['properties']},
-                data=_Read(file, described.size_bytes or 0, progress),
+                data=_Watched(file, described.size_bytes or 0, progress),
                 purge_props=False)
         except (nova_exception.NovaException, OSError) as error:
             raise exception.StorageFailure(
@@ -107,8 +108,8 @@ class GlanceImages:
         return found
 
 
-class _Counted:
-    """A file to write to, which tells how much was written."""
+class _Watched:
+    """A file that tells how much was read from it, or written to it."""
 
     def __init__(
             self, file: typing.BinaryIO, total: int,
@@ -120,33 +121,20 @@ class _Counted:
 
     def write(self, data: bytes) -> None:
         self._file.write(data)
-        self._done += len(data)
-        self._progress.advance(self._done, self._total)
-
-    def __getattr__(self, name: str) -> typing.Any:
-        return getattr(self._file, name)
-
-
-class _Read:
-    """A file to read from, which tells how much was read."""
-
-    def __init__(
-            self, file: typing.BinaryIO, total: int,
-            progress: ports.Progress) -> None:
-        self._file = file
-        self._total = total
-        self._done = 0
-        self._progress = progress
+        self._advance(len(data))
 
     def read(self, size: int = -1) -> bytes:
         data = self._file.read(size)
-        self._done += len(data)
-        self._progress.advance(self._done, self._total)
+        self._advance(len(data))
         return data
 
     def __iter__(self) -> Iterator[bytes]:
-        while data := self.read(1 << 20):
+        while data := self.read(_CHUNK_BYTES):
             yield data
 
     def __getattr__(self, name: str) -> typing.Any:
         return getattr(self._file, name)
+
+    def _advance(self, number: int) -> None:
+        self._done += number
+        self._progress.advance(self._done, self._total)

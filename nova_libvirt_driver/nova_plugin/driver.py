@@ -7,24 +7,20 @@ comes back. Verbs that are not here raise what Nova's base class raises, and
 their capability flags are off.
 """
 
-import contextlib
-import functools
 from typing import Any
 
-from nova import exception as nova_exception
 from nova.virt import driver as nova_driver
 from oslo_log import log as logging
-from oslo_utils import excutils
 
 import nova.conf
 from nova_libvirt_driver import driver as core_driver
+from nova_libvirt_driver.nova_plugin import building
 from nova_libvirt_driver.nova_plugin import config_drive
 from nova_libvirt_driver.nova_plugin import errors
 from nova_libvirt_driver.nova_plugin import images
 from nova_libvirt_driver.nova_plugin import interfaces
 from nova_libvirt_driver.nova_plugin import options
 from nova_libvirt_driver.nova_plugin import placement
-from nova_libvirt_driver.nova_plugin import plugged
 from nova_libvirt_driver.nova_plugin import results
 from nova_libvirt_driver.nova_plugin import service
 from nova_libvirt_driver.nova_plugin import translate
@@ -142,42 +138,9 @@ class LibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
                 config_drive.built(
                     instance, network_info, files=injected_files,
                     admin_password=admin_password)))
-            self._spawn(context, instance, spec, network_info,
-                        power_on=power_on)
-
-    def _spawn(
-            self, context: Any, instance: Any, spec: guest_spec.GuestSpec,
-            network_info: Any, *, power_on: bool) -> None:
-        try:
-            with contextlib.ExitStack() as stack:
-                self._core.spawn(
-                    spec, power_on=power_on,
-                    images=self._images(context, instance),
-                    progress=plugged.PlugProgress(
-                        self.virtapi, instance, network_info,
-                        functools.partial(
-                            interfaces.plug, instance, network_info or ()),
-                        stack))
-        except nova_exception.InstanceEventTimeout as error:
-            if CONF.vif_plugging_is_fatal:
-                with excutils.save_and_reraise_exception(reraise=False):
-                    self._give_up(instance, network_info)
-                raise nova_exception.VirtualInterfaceCreateException(
-                ) from error
-            LOG.warning('The network service has not plugged every port in '
-                        'time; the guest runs on.', instance=instance)
-        except BaseException:
-            with excutils.save_and_reraise_exception():
-                self._give_up(instance, network_info)
-
-    def _give_up(self, instance: Any, network_info: Any) -> None:
-        """Remove what a failed spawn may have left."""
-        try:
-            self._core.destroy(instance)
-            interfaces.unplug(instance, network_info or ())
-        except Exception as error:
-            LOG.error('What a failed spawn left cannot be removed: %s',
-                      error, instance=instance)
+            building.Build(
+                self._core, self.virtapi, instance, network_info).run(
+                    spec, self._images(context, instance), power_on=power_on)
 
     def destroy(
             self, context: Any, instance: Any, network_info: Any,

@@ -123,14 +123,14 @@ def loading(facts: nova_probe.Facts) -> checks.Check:
 def options(facts: nova_probe.Facts) -> Iterator[checks.Check]:
     """Say what the driver makes of the options in [libvirt]."""
     if facts.options is None:
-        if facts.loaded is not None:
+        if facts.compute_driver is not None:
             yield _OPTIONS.skipped(
                 'what becomes of those in [libvirt] is not known')
         return
     for name, verdict, remark in facts.options:
         status = _VERDICTS.get(verdict, checks.Status.WARNING)
         yield checks.Check(
-            name, status, verdict if not remark or status
-            is not checks.Status.OK else f'{verdict}, {remark}',
+            f'[libvirt] {name}', status,
+            f'{verdict}: {remark}' if remark else verdict,
             '' if status is checks.Status.OK
-            else remark or f'take {name} out of [libvirt]')
+            else 'take it out, unless another driver reads this file')

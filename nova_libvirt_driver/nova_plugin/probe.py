@@ -28,8 +28,7 @@ class _Complaints(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
         self.text = self.text or (
-            f'{type(error).__name__}: {error}' if error
-            else record.getMessage())
+            _named(error) if error else record.getMessage())
 
 
 class Probe:
@@ -93,6 +92,9 @@ class Probe:
         except SystemExit:
             self._tell(problem=complaints.text)
             return
+        except Exception as error:
+            self._tell(problem=_named(error))
+            return
         self._tell(
             loaded=f'{type(made).__module__}.{type(made).__qualname__}')
 
@@ -116,9 +118,13 @@ def main(arguments: list[str]) -> int:
     try:
         probe.run(arguments)
     except (Exception, SystemExit) as error:
-        probe._tell(problem=f'{type(error).__name__}: {error}')
+        probe._tell(problem=_named(error))
         return 1
     return 0
+
+
+def _named(error: BaseException) -> str:
+    return f'{type(error).__name__}: {error}'
 
 
 if __name__ == '__main__':

@@ -71,13 +71,24 @@ class CheckTest(unittest.TestCase):
         self.assertEqual('failure', rows['configuration']['Status'])
         self.assertIn('nova.conf', rows['configuration']['Detail'])
 
-    def test_what_the_constructor_refuses_is_told(self) -> None:
+    def test_a_value_that_the_driver_refuses(self) -> None:
         code, rows = self.check(
             f'[DEFAULT]\ncompute_driver = {DRIVER}\n'
-            '[libvirt]\nvirt_type = nonsense\n')
+            '[libvirt]\nimages_type = rbd\n')
 
         self.assertEqual(1, code)
-        self.assertIn('virt_type', json.dumps(rows))
+        self.assertIn('images_type', rows['loading']['Detail'])
+
+    def test_what_becomes_of_options_that_are_set(self) -> None:
+        code, rows = self.check(
+            f'[DEFAULT]\ncompute_driver = {DRIVER}\n'
+            '[libvirt]\nvirt_type = qemu\ninject_key = true\n')
+
+        self.assertEqual(0, code)
+        self.assertEqual(
+            {'[libvirt] virt_type': 'ok', '[libvirt] inject_key': 'warning'},
+            {name: row['Status'] for name, row in rows.items()
+             if name.startswith('[')})
 
 
 class NotInstalledTest(unittest.TestCase):

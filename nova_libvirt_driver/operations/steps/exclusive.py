@@ -149,13 +149,24 @@ class _Watched:
 @contextlib.contextmanager
 def _asked_to_give_up(path: str) -> Iterator[None]:
     """Keep a file that asks for it, locked for as long as this lives."""
-    descriptor = _open(path)
+    descriptor = _shared(path)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
         yield
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
+        os.close(descriptor)
+
+
+def _shared(path: str) -> int:
+    while True:
+        descriptor = _open(path)
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        # Before it was locked, who looked took it for a killed process's
+        # and may have removed it.
+        with contextlib.suppress(FileNotFoundError):
+            if os.stat(path).st_ino == os.fstat(descriptor).st_ino:
+                return descriptor
         os.close(descriptor)
 
 

@@ -86,15 +86,20 @@ class FindingsTest(base.TestCase):
         self.assertEqual('skipped', found['loading'].status)
 
     def test_what_becomes_of_the_options(self) -> None:
-        found = self.found(options=(
+        found = list(self.found(options=(
             ('virt_type', 'honoured', ''),
-            ('wait_soft_reboot_seconds', 'ignored', 'take it out'),
-            ('images_type', 'refused', 'use qcow2')))
+            ('inject_key', 'ignored', 'use the config drive'),
+            ('images_type', 'refused', 'take qcow2'))).values())[-3:]
 
-        self.assertEqual(
-            ['ok', 'warning', 'failure'],
-            [one.status.value for one in list(found.values())[-3:]])
-        self.assertEqual('use qcow2', found['images_type'].fix)
+        self.assertEqual(['ok', 'warning', 'failure'],
+                         [one.status.value for one in found])
+        self.assertEqual('[libvirt] inject_key', found[1].name)
+        self.assertEqual('refused: take qcow2', found[2].detail)
+
+    def test_an_ignored_option_keeps_no_driver_from_being_loaded(
+            self) -> None:
+        self.assertEqual([], self.failures(
+            options=(('inject_key', 'ignored', 'use the config drive'),)))
 
 
 class CommandTest(cli_base.ClientTestCase):

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 
 import fixtures
 
@@ -78,6 +79,24 @@ class ExclusiveTest(base.TestCase):
         self.assertIn('being deleted', str(ended[0]))
         self.assertEqual([], os.listdir(
             os.path.join(self.path, '.operations')))
+
+    def test_no_request_to_give_up_is_lost(self) -> None:
+        def delete() -> None:
+            with self.locks.take_over(GUEST, 'destroy'):
+                pass
+
+        for _ in range(100):
+            thread = threading.Thread(target=delete)
+            with self.assertRaisesRegex(
+                    exception.WrongState, 'being deleted'), self.locks.hold(
+                        GUEST, 'snapshot', self.progress) as watched:
+                thread.start()
+                # It looks all the while, also when the request is half made.
+                deadline = time.monotonic() + 10
+                while time.monotonic() < deadline:
+                    watched.step('copy')
+                    time.sleep(0)
+            thread.join()
 
     def test_what_is_no_uuid_makes_no_path(self) -> None:
         evil = instance_spec.InstanceRef('../../etc/passwd', 'x')

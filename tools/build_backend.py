@@ -79,11 +79,21 @@ def _add_pth(path):
         members = {item: wheel.read(item) for item in wheel.infolist()}
     data = PTH_TEXT.encode()
     with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as wheel:
-        wheel.writestr(PTH_NAME, data)
+        wheel.writestr(_pth_member(members), data)
         for item, content in members.items():
             if item.filename.endswith('.dist-info/RECORD'):
                 content = _record_line(data).encode() + content
             wheel.writestr(item, content)
+
+
+def _pth_member(members):
+    # As old as the others, and readable for all: not every installer sets
+    # modes of its own.
+    member = zipfile.ZipInfo(
+        PTH_NAME, max(item.date_time for item in members))
+    member.compress_type = zipfile.ZIP_DEFLATED
+    member.external_attr = 0o100644 << 16
+    return member
 
 
 def _record_line(data):

@@ -5,6 +5,7 @@
 import subprocess
 import sys
 import unittest
+import zipfile
 
 from tests.nova import environments
 
@@ -100,6 +101,13 @@ class HookTest(unittest.TestCase):
             self.assertEqual([], [
                 path for path in sorted(made.folder.rglob('*'))
                 if path not in before and path.is_file()])
+
+    def test_every_file_of_the_wheel_is_readable_for_all(self) -> None:
+        with zipfile.ZipFile(environments.our_wheel()) as wheel:
+            modes = {item.external_attr >> 16 & 0o444
+                     for item in wheel.infolist()}
+
+        self.assertEqual({0o444}, modes)
 
     def test_a_torn_out_one_is_no_error_at_the_start_of_python(self) -> None:
         made = self.environment()

@@ -60,7 +60,7 @@ class FakeVirtAPI:
     :param error: what the end of the waiting raises
     """
 
-    def __init__(self, error: Exception | None = None) -> None:
+    def __init__(self, error: BaseException | None = None) -> None:
         self.waited: list[list[tuple[str, str]]] = []
         self._error = error
 

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""nova-compute, on each host.
+
+A file of its own, without the sections of the databases: nova-compute must
+not reach them.
+"""
+
+from config import cloud as cloud_config
+from config import nova
+
+# nova-compute finds privsep-helper by PATH, if at all: it must come from the
+# virtual environment.
+PRIVSEP_CONTEXTS = (
+    'privsep', 'nova_sys_admin', 'vif_plug_ovs_privileged',
+    'vif_plug_linux_bridge_privileged', 'privsep_osbrick',
+)
+
+
+def write(cloud: cloud_config.Cloud) -> None:
+    """Write a file for each host."""
+    for number, host in enumerate(cloud.host_names, start=1):
+        address = f'10.99.0.{number}'
+        path = cloud.etc / 'nova' / f'compute-{host}.conf'
+        helper = (f'{cloud.compute_venv}/bin/privsep-helper'
+                  f' --config-file {path}')
+        cloud_config.write(path, {
+            'DEFAULT': _default(cloud, host, address),
+            'libvirt': _libvirt(cloud, address),
+            **nova.clients(cloud),
+            **_consoles(cloud, address),
+            **_network(),
+            'workarounds': {'disable_rootwrap': True},
+            'oslo_concurrency': cloud.locks(f'nova-{host}'),
+            **{name: {'helper_command': helper}
+               for name in PRIVSEP_CONTEXTS},
+        })
+        instances = cloud.state / 'hosts' / host / 'nova-compute/instances'
+        instances.mkdir(parents=True, exist_ok=True)
+
+
+def _default(
+        cloud: cloud_config.Cloud, host: str,
+        address: str) -> cloud_config.Section:
+    state = cloud.state / 'nova-compute'
+    return {
+        'transport_url': cloud.broker,
+        'debug': True,
+        'default_log_levels': cloud_config.LOG_LEVELS,
+        'host': host,
+        'my_ip': address,
+        'state_path': state,
+        'instances_path': state / 'instances',
+        'compute_driver': cloud.compute_driver,
+        'concurrency_backend': cloud.concurrency,
+        'allow_resize_to_same_host': True,
+        'initial_cpu_allocation_ratio': 16.0,
+        'initial_ram_allocation_ratio': 2.0,
+        'initial_disk_allocation_ratio': 4.0,
+        'reserved_host_memory_mb': 512,
+        'vif_plugging_timeout': 120,
+        'vif_plugging_is_fatal': True,
+        'force_config_drive': False,
+        'running_deleted_instance_poll_interval': 60,
+    }
+
+
+def _libvirt(
+        cloud: cloud_config.Cloud, address: str) -> cloud_config.Section:
+    section = {
+        'virt_type': cloud.virt_type,
+        'cpu_mode': 'none',
+        'images_type': 'qcow2',
+        # MiB; QEMU's default would be about 1 GiB a guest.
+        'tb_cache_size': 64,
+        'num_pcie_ports': 8,
+        'live_migration_uri': 'qemu+tcp://%s/system',
+        'live_migration_inbound_addr': address,
+        'swtpm_enabled': False,
+    }
+    if cloud.rbd_secret:
+        section |= {
+            'rbd_user': 'cinder', 'rbd_secret_uuid': cloud.rbd_secret}
+    return section
+
+
+def _consoles(
+        cloud: cloud_config.Cloud, address: str) -> cloud_config.Sections:
+    return {
+        'vnc': {
+            'enabled': True,
+            'server_listen': '0.0.0.0',
+            'server_proxyclient_address': address,
+            'novncproxy_base_url': cloud.url(6080) + '/vnc_lite.html',
+        },
+        'serial_console': {'enabled': False},
+    }
+
+
+def _network() -> cloud_config.Sections:
+    switch = {'ovsdb_connection': 'unix:/run/openvswitch/db.sock'}
+    return {'os_vif_ovs': switch, 'vif_plug_ovs': switch}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 #
-# Virtual environments of the cloud. System packages are in bindep.txt, in the
-# profiles cloud and volumes; versions in constraints.txt here.
+# What the cloud consists of: system packages, by bindep.txt of this folder,
+# and Python packages, in the versions of its constraints.txt.
 
 CLOUD_PACKAGES=(
     keystone glance neutron openstack-placement nova tempest
@@ -32,8 +32,9 @@ checksum() {
 }
 
 cloud_packages() {
-    system_packages cloud
-    ! with_volumes || system_packages volumes
+    # With the files of this folder.
+    TOP=$DEVCLOUD system_packages cloud
+    ! with_volumes || TOP=$DEVCLOUD system_packages volumes
     install_once "$VENV" cloud "$(checksum "${CLOUD_PACKAGES[@]}")" \
         "${CLOUD_PACKAGES[@]}"
     ! with_volumes || volume_packages

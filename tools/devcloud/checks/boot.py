@@ -8,6 +8,19 @@ import sys
 from checks import session
 
 
+def _boot(network: str) -> None:
+    with session.Check('boot') as check:
+        server = check.boot(network, image_id=check.image())
+        for line in check.console_ready(server).splitlines():
+            if 'devcloud' in line:
+                print(f'          {line}')
+        if network != 'none':
+            address = check.address(server)
+            check.until(
+                lambda: check.ssh(address, 'hostname; uname -r'),
+                'ssh', 120)
+
+
 def main() -> int:
     """Run the check."""
     parser = argparse.ArgumentParser(
@@ -15,18 +28,8 @@ def main() -> int:
     parser.add_argument(
         'network', nargs='?', default='private', choices=('private', 'none'),
         help='what the server is connected to (%(default)s)')
-    arguments = parser.parse_args()
-    with session.Check('boot') as check:
-        server = check.boot(arguments.network, image_id=check.image())
-        for line in check.console_ready(server).splitlines():
-            if 'devcloud' in line:
-                print(f'          {line}')
-        if arguments.network != 'none':
-            address = check.address(server)
-            check.until(
-                lambda: check.ssh(address, 'hostname; uname -r'),
-                'ssh', 120)
-    return check.result()
+    network = parser.parse_args().network
+    return session.run(lambda: _boot(network))
 
 
 if __name__ == '__main__':

@@ -26,7 +26,8 @@ def _live(check: session.Check, server: Any, host: str) -> None:
         lambda: _settled(check, server, 'ACTIVE'),
         f'live migration to {host}', 180)
     where = check.cloud.compute.get_server(server.id).compute_host
-    check.say(f'it runs on {where}', where == host)
+    if where != host:
+        raise session.Failed(f'it runs on {where}, not on {host}')
 
 
 def _cold(check: session.Check, server: Any) -> None:
@@ -40,12 +41,7 @@ def _cold(check: session.Check, server: Any) -> None:
         lambda: _settled(check, server, 'ACTIVE'), 'confirmed')
 
 
-def main() -> int:
-    """Run the check."""
-    argparse.ArgumentParser(
-        prog='tools/devcloud/migrate-test', description=__doc__,
-        epilog='It needs two hosts: DEVCLOUD_HOSTS=2 tools/devcloud/up',
-    ).parse_args()
+def _check() -> None:
     with session.Check('migrate', **VERSIONS) as check:
         server = check.boot(image_id=check.image(), host='h1')
         address = check.address(server)
@@ -59,7 +55,15 @@ def main() -> int:
             check.until(reachable, 'ssh')
         _cold(check, server)
         check.until(reachable, 'ssh', 120)
-    return check.result()
+
+
+def main() -> int:
+    """Run the check."""
+    argparse.ArgumentParser(
+        prog='tools/devcloud/migrate-test', description=__doc__,
+        epilog='It needs two hosts: DEVCLOUD_HOSTS=2 tools/devcloud/up',
+    ).parse_args()
+    return session.run(_check)
 
 
 if __name__ == '__main__':

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""What the checks share: a connection, servers, ssh, and a cleanup."""
+"""What the checks share: a connection, servers, ssh, and a cleanup.
+
+The tests of tests/cloud are made of the same parts.
+"""
 
 from collections.abc import Callable
 import contextlib
@@ -16,6 +19,21 @@ import openstack
 READY = 'login prompt follows'
 
 
+class Failed(Exception):
+    """What a check found wrong."""
+
+
+def run(check: Callable[[], None]) -> int:
+    """Run a check, say how it went, and return the exit status."""
+    try:
+        check()
+    except Failed as exc:
+        print(f'FAILED: {exc}')
+        return 1
+    print('ok')
+    return 0
+
+
 class Check(contextlib.ExitStack):
     """One check: what it made is removed at its end, last made first."""
 
@@ -24,7 +42,6 @@ class Check(contextlib.ExitStack):
         self.name = f'{name}-{uuid.uuid4().hex[:6]}'
         self.cloud = openstack.connect(
             load_yaml_config=False, load_envvars=True, **versions)
-        self.failures: list[str] = []
         self._start = time.monotonic()
         self._key = self._make_key()
 
@@ -40,22 +57,24 @@ class Check(contextlib.ExitStack):
         self.callback(self.cloud.compute.delete_keypair, self.name)
         return key
 
-    def say(self, message: str, good: bool = True) -> None:
-        """Print what happened and when; remember it if it is bad."""
+    def say(self, message: str) -> None:
+        """Print what happened and when."""
         seconds = time.monotonic() - self._start
-        end = '' if good else '  <-- FAILED'
-        print(f'{seconds:6.1f} s  {message}{end}', flush=True)
-        if not good:
-            self.failures.append(message)
+        print(f'{seconds:6.1f} s  {message}', flush=True)
 
     def until(
             self, question: Callable[[], Any], what: str,
             limit_s: float = 60) -> Any:
-        """Ask until the answer is not false; say and return the last one."""
+        """Ask until the answer is not false; say and return the last one.
+
+        :raises Failed: it stayed false
+        """
         deadline = time.monotonic() + limit_s
-        while not (answer := question()) and time.monotonic() < deadline:
+        while not (answer := question()):
+            if time.monotonic() > deadline:
+                raise Failed(f'{what}: not within {limit_s:.0f} s')
             time.sleep(0.5)
-        self.say(f'{what}: {answer}', bool(answer))
+        self.say(f'{what}: {answer}')
         return answer
 
     def boot(self, network: str = 'private', **options: Any) -> Any:
@@ -113,9 +132,3 @@ class Check(contextlib.ExitStack):
              f'root@{address}', command],
             capture_output=True, text=True)
         return result.stdout.strip()
-
-    def result(self) -> int:
-        """Say how it went, and return the exit status."""
-        print('FAILED: ' + '; '.join(self.failures)
-              if self.failures else 'ok')
-        return bool(self.failures)

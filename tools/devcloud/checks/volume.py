@@ -109,19 +109,23 @@ def _boot_from_volume(check: session.Check, volumes: Volumes) -> None:
     check.until(lambda: check.ssh(address, 'hostname'), 'ssh', 120)
 
 
+def _check() -> None:
+    with session.Check('volume', **VERSIONS) as check:
+        volumes = Volumes(check)
+        _attach_and_detach(check, volumes)
+        _boot_from_volume(check, volumes)
+    left = [volume.name or volume.id for volume in volumes.cinder.volumes()]
+    if left:
+        raise session.Failed(f'volumes left: {left}')
+
+
 def main() -> int:
     """Run the check."""
     argparse.ArgumentParser(
         prog='tools/devcloud/volume-test', description=__doc__,
         epilog='It needs volumes: DEVCLOUD_CINDER=1 tools/devcloud/up',
     ).parse_args()
-    with session.Check('volume', **VERSIONS) as check:
-        volumes = Volumes(check)
-        _attach_and_detach(check, volumes)
-        _boot_from_volume(check, volumes)
-    left = [volume.name or volume.id for volume in volumes.cinder.volumes()]
-    check.say(f'volumes left: {left}', not left)
-    return check.result()
+    return session.run(_check)
 
 
 if __name__ == '__main__':

@@ -145,7 +145,7 @@ def compute(cloud: Any, arguments: argparse.Namespace) -> None:
             if service.state == 'up' and
             _seconds(service.updated_at) > arguments.since]
         providers = list(cloud.placement.resource_providers())
-        return min(len(services), len(providers)) >= arguments.hosts
+        return min(len(services), len(providers)) >= int(arguments.hosts)
 
     _wait(reported, COMPUTE_LIMIT_S)
 

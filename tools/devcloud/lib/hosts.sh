@@ -119,7 +119,11 @@ auth_unix_rw = "none"
 CONF
     start_in "$host" "virtlogd-$host" \
         virtlogd --pid-file /run/libvirt/virtlogd.pid
-    start_in "$host" "libvirtd-$host" \
+    start_libvirtd "$host"
+}
+
+start_libvirtd() {
+    start_in "$1" "libvirtd-$1" \
         libvirtd --listen --pid-file /run/libvirt/libvirtd.pid
 }
 

@@ -54,9 +54,9 @@ class GlanceImages:
         """Write the bytes of an image to a file.
 
         :raises ImageNotFound: there is none
-        :raises ImageRefused: the signature is not that of the bytes
-        :raises StorageFailure: they cannot be had, or their checksum is
-            another one
+        :raises ImageRefused: the checksum or the signature is not that of
+            the bytes; another host would get the same ones
+        :raises StorageFailure: they cannot be had
         """
         total = int(self._get(image_id).get('size') or 0)
         try:
@@ -69,6 +69,11 @@ class GlanceImages:
             raise exception.ImageRefused(
                 image=image_id, reason='its signature is not valid'
             ) from error
+        except BrokenPipeError as error:
+            # What the client of Glance says of a checksum.
+            raise exception.ImageRefused(
+                image=image_id, reason='its bytes are not those that were '
+                'uploaded, by their checksum') from error
         except (nova_exception.NovaException, OSError) as error:
             raise exception.StorageFailure(
                 reason=f'image {image_id} cannot be downloaded: {error}'

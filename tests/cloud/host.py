@@ -14,10 +14,10 @@ LOG = STATE / 'log'
 DEVCLOUD = pathlib.Path(__file__).parents[2] / 'tools' / 'devcloud'
 TIMEOUT_S = 120
 # What a driver keeps there for itself.
-OWN_FOLDERS = re.compile(r'(_base|locks|\.?nova-libvirt.*|compute_nodes)$')
-# A whole image, under the digest of its id; whatever else is there may be
-# half of one.
-CACHED = re.compile('[0-9a-f]{40}$')
+OWN_FOLDERS = re.compile(r'(_base|locks|snapshots|\..*)$')
+# A whole image and its record, under the digest of its id; whatever else is
+# there may be half of one.
+CACHED = re.compile(r'([0-9a-f]{40}(\.json)?|\.locks)$')
 
 
 def run(*command: str, timeout_s: float = TIMEOUT_S) -> str:

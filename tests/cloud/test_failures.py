@@ -2,6 +2,8 @@
 
 """What goes wrong ends well: a reason for the user, and nothing left."""
 
+import pathlib
+import tempfile
 import threading
 from typing import Any
 
@@ -29,17 +31,41 @@ class FailureTest(base.CloudTest):
         service, = self.check.cloud.compute.services(binary='nova-compute')
         return bool(service.state == 'up' and service.status == 'enabled')
 
-    def test_an_image_that_is_none_ends_in_error(self) -> None:
-        image = self.check.cloud.image.create_image(
-            name=self.check.name, data=b'This is no disk image.' * 1000,
-            disk_format='qcow2', container_format='bare')
-        self.check.callback(self.check.cloud.image.delete_image, image)
+    def image(self, size_mib: int) -> Any:
+        """Make an image, a disk without anything on it."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / 'disk'
+            host.run('qemu-img', 'create', '-q', '-f', 'qcow2', str(path),
+                     f'{size_mib}M')
+            glance = self.check.cloud.image
+            image = glance.create_image(
+                name=self.check.name, data=path.read_bytes(),
+                disk_format='qcow2', container_format='bare')
+        self.check.callback(glance.delete_image, image)
+        return image
+
+    def failure(self, image: Any) -> str:
+        """Return what a user reads whose server did not come to be."""
         server = self.server(image_id=image.id)
-
         failed = base.settled(self.check, server, 'ERROR')
+        message = str(failed.fault['message'])
+        self.check.say(message)
+        return message
 
-        self.assertIn(image.id, failed.fault['message'])
-        self.assertIn('qcow2', failed.fault['message'])
+    def test_an_image_that_is_too_large(self) -> None:
+        message = self.failure(self.image(size_mib=2048))
+
+        self.assertIn('it needs 2 GiB, the flavor gives 1 GiB', message)
+
+    def test_an_image_that_is_not_what_was_uploaded(self) -> None:
+        image = self.image(size_mib=64)
+        stored = host.STATE / 'glance' / 'images' / image.id
+        stored.write_bytes(b'This is no disk.'.ljust(stored.stat().st_size))
+
+        message = self.failure(image)
+
+        self.assertIn(image.id, message)
+        self.assertIn('checksum', message)
 
     def test_a_build_that_is_killed_leaves_nothing(self) -> None:
         server = self.server(image_id=self.check.image())

@@ -97,12 +97,15 @@ class ImagesTest(unittest.TestCase):
             update['properties'])
 
     def test_bytes_that_do_not_come_are_a_failure_of_storage(self) -> None:
-        for error in (OSError('checksum'), nova_exception.NovaException()):
+        for error, ours in (
+                (OSError('no room'), exception.StorageFailure),
+                (nova_exception.NovaException(), exception.StorageFailure),
+                (BrokenPipeError('hash'), exception.ImageRefused)):
             with self.subTest(error=error), mock.patch.object(
                     self.glance, 'download', autospec=True,
                     side_effect=error):
                 self.assertRaises(
-                    exception.StorageFailure, self.images.download,
+                    ours, self.images.download,
                     IMAGE_ID, io.BytesIO(), self.progress)
 
 

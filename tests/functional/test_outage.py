@@ -59,6 +59,7 @@ class OutageTest(process.ServiceTestCase):
                    timeout_s=10)
         self.assertEqual('driver', self.record()['disabled_by'])
         self.assertIn('cannot open', str(self.record()['reason']))
+        self.assertIn('note: no connection', events.stderr.readline())
 
         self.host.start_daemon()
         self.host.wait_ready()
@@ -70,6 +71,9 @@ class OutageTest(process.ServiceTestCase):
         self.assertEqual(1, service.err.count(
             '"event_type": "compute.libvirt.error"'), service.err)
 
+        # Who follows has a connection of its own, which may be back later; it
+        # would find out afterwards that the guest has stopped.
+        self.assertIn('note: connected', events.stderr.readline())
         self.host.virsh('destroy', 'guest')
         event = json.loads(events.stdout.readline())
         self.assertEqual(('guest', 'stopped', False),

@@ -16,6 +16,7 @@ import nova.conf
 from nova_libvirt_driver import driver as core_driver
 from nova_libvirt_driver.nova_plugin import building
 from nova_libvirt_driver.nova_plugin import config_drive
+from nova_libvirt_driver.nova_plugin import diagnostics
 from nova_libvirt_driver.nova_plugin import errors
 from nova_libvirt_driver.nova_plugin import images
 from nova_libvirt_driver.nova_plugin import interfaces
@@ -195,6 +196,10 @@ class LibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
                 self._standing(instance, network_info, block_device_info),
                 guest_spec.RebootType(reboot_type))
 
+    def poll_rebooting_instances(
+            self, timeout: float, instances: Any) -> None:
+        """Do nothing: a soft reboot that hangs turns into a hard one."""
+
     def pause(self, instance: Any) -> None:
         with errors.translated():
             self._core.pause(instance)
@@ -234,8 +239,11 @@ class LibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
                 instance, instance.image_meta, network_info,
                 block_device_info, config_drive.built(
                     instance, network_info, admin_password=rescue_password)))
+            # Without an image of its own, a rescue takes the server's.
+            image_id = (image_meta.id if image_meta.obj_attr_is_set('id')
+                        else instance.image_ref)
             self._core.rescue(
-                spec, image_meta.id, images=self._images(context, instance),
+                spec, image_id, images=self._images(context, instance),
                 stable_device=bool(
                     image_meta.properties.get('hw_rescue_device')
                     or image_meta.properties.get('hw_rescue_bus')))
@@ -293,6 +301,16 @@ class LibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
             return results.serial(
                 self._core.get_serial_console(instance),
                 str(CONF.serial_console.proxyclient_address))
+
+    def get_diagnostics(self, instance: Any) -> dict[str, int]:
+        with errors.translated():
+            return diagnostics.flat(self._core.get_diagnostics(instance))
+
+    def get_instance_diagnostics(self, instance: Any) -> Any:
+        with errors.translated():
+            return diagnostics.structured(
+                self._core.get_diagnostics(instance),
+                str(CONF.libvirt.virt_type), instance.launched_at)
 
     def set_admin_password(self, instance: Any, new_pass: str) -> None:
         with errors.translated():

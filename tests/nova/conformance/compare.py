@@ -12,7 +12,7 @@ import sys
 from typing import Any
 import unittest
 
-from tests.nova.conformance import test_qemu
+from tests.nova.conformance import qemu
 from tests.nova.conformance import yardstick
 
 PASSED = 'passed'
@@ -20,7 +20,7 @@ FAILED = 'failed'
 SKIPPED = 'skipped'
 
 
-class WholeTest(test_qemu.QemuTest):
+class WholeTest(qemu.QemuTest):
     """Ours, with nothing left out."""
 
     left_out = {}

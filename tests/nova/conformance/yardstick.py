@@ -6,12 +6,12 @@ from nova.tests import fixtures as nova_fixtures
 from nova.virt.libvirt import host
 
 from tests.nova.conformance import base
-from tests.nova.conformance import test_qemu
+from tests.nova.conformance import qemu
 
 _init_events = host.Host._init_events
 
 
-class YardstickTest(test_qemu.QemuTest):
+class YardstickTest(qemu.QemuTest):
 
     driver_module = base.NOVAS
     left_out = {}

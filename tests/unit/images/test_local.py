@@ -157,6 +157,7 @@ class AddTest(ImagesTestCase):
         self.assertEqual(2, len(self.files()))
 
     def test_of_two_at_once_one_gets_the_name(self) -> None:
+        path = self.file()
         both = threading.Barrier(2)
         results: list[object] = []
 
@@ -166,7 +167,8 @@ class AddTest(ImagesTestCase):
 
         def add() -> None:
             try:
-                results.append(self.add('one', progress=Waiting()))
+                results.append(self.images.add(
+                    path, name='one', disk_format='raw', progress=Waiting()))
             except exception.InvalidRequest as error:
                 results.append(error)
 

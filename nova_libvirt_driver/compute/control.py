@@ -8,8 +8,15 @@ that takes time happens on the main thread, outside of any handler.
 
 import dataclasses
 import queue
+import time
 
 from nova_libvirt_driver.spec import event as event_spec
+
+
+# oslo.service's handlers under eventlet only schedule the real one. A signal
+# that comes just before the hub goes to sleep does not wake it, so it must not
+# sleep for long.
+_LOOK_S = 1.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,7 +49,13 @@ class Control:
 
     def get(self, timeout_s: float | None = None) -> Message | None:
         """Take the oldest message, None when there is none in time."""
-        try:
-            return self._messages.get(timeout=timeout_s)
-        except queue.Empty:
-            return None
+        deadline = float('inf') if timeout_s is None else (
+            time.monotonic() + timeout_s)
+        while True:
+            left_s = deadline - time.monotonic()
+            try:
+                return self._messages.get(
+                    timeout=max(0.0, min(left_s, _LOOK_S)))
+            except queue.Empty:
+                if left_s <= _LOOK_S:
+                    return None

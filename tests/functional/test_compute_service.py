@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 
 import fixtures
 
@@ -171,9 +172,13 @@ class LifeTestCase(process.ServiceTestCase):
         service = self.run_configured()
         service.wait_for('connected to')
 
-        service.process.send_signal(signal.SIGUSR2)
+        # Until the first audit, it has nothing to say about guests.
+        deadline = time.monotonic() + process.TIMEOUT_S
+        while '"name": "test"' not in service.err:
+            self.assertLess(time.monotonic(), deadline, service.err)
+            service.process.send_signal(signal.SIGUSR2)
+            time.sleep(1)
 
-        service.wait_for('"nova_libvirt_driver"')
         section = service.err.partition('Compute service')[2]
         for text in ('"uri": "test:///default"', '"state": "connected"',
                      '"disabled_by": ""', '"last_audit"', '"name": "test"'):

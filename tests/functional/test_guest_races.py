@@ -4,7 +4,9 @@
 
 from collections.abc import Callable
 import concurrent.futures
+import fcntl
 import functools
+import pathlib
 
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import guest as guest_spec
@@ -37,6 +39,18 @@ class InterruptingProgress(fake_progress.RecordingProgress):
             self._interrupt()
 
 
+def _is_locked(path: pathlib.Path) -> bool:
+    """Say whether a request counts: one that nobody holds does not."""
+    try:
+        with path.open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
 class DeletionTest(guest_base.GuestTestCase):
     """A guest is deleted while another verb is about it."""
 
@@ -53,7 +67,7 @@ class DeletionTest(guest_base.GuestTestCase):
         self.deletions.append(self.pool.submit(self.driver.destroy, spec))
         wanted = self.instances_path / '.operations' / f'{spec.uuid}.cancel'
         fake_ports.wait_until(
-            lambda: wanted.exists() or self.deletions[0].done(),
+            lambda: _is_locked(wanted) or self.deletions[0].done(),
             'the deletion under way')
 
     def end_deletion(self) -> None:

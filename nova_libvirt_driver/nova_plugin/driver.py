@@ -9,6 +9,7 @@ their capability flags are off.
 
 from typing import Any
 
+from nova import exception as nova_exception
 from nova.virt import driver as nova_driver
 from oslo_log import log as logging
 
@@ -258,9 +259,13 @@ class LibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
         update_task_state(task_state='image_pending_upload')
         update_task_state(task_state='image_uploading',
                           expected_state='image_pending_upload')
-        with errors.translated():
-            self._core.snapshot(
-                instance, image_id, images=self._images(context, instance))
+        try:
+            with errors.translated():
+                self._core.snapshot(
+                    instance, image_id, images=images.GlanceImages(context))
+        except nova_exception.InstanceNotFound as error:
+            raise nova_exception.InstanceNotRunning(
+                instance_id=instance.uuid) from error
 
     def quiesce(self, context: Any, instance: Any, image_meta: Any) -> None:
         with errors.translated():
@@ -280,9 +285,10 @@ class LibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
 
     # Consoles and figures.
 
-    def get_console_output(self, context: Any, instance: Any) -> bytes:
+    def get_console_output(self, context: Any, instance: Any) -> str:
         with errors.translated():
-            return self._core.get_console_output(instance)
+            # Each byte a character: the compute manager takes it so.
+            return self._core.get_console_output(instance).decode('latin-1')
 
     def get_vnc_console(self, context: Any, instance: Any) -> Any:
         with errors.translated():

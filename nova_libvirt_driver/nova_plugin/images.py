@@ -15,6 +15,9 @@ from nova_libvirt_driver.spec import image as image_spec
 
 _ACTIVE = 'active'
 _CHUNK_BYTES = 1 << 20
+# Kernels, ramdisks and file systems of Amazon's kind: nothing but bytes.
+_BYTES = ('aki', 'ami', 'ari')
+_RAW = 'raw'
 
 
 class GlanceImages:
@@ -35,14 +38,16 @@ class GlanceImages:
         self._api = glance.API()
 
     def show(self, image_id: str) -> image_spec.Image:
-        """Describe an image.
+        """Describe an image, but for its size: that is Glance's to check.
 
         :raises ImageNotFound: there is none, or it is not to be seen
         """
         found = self._get(image_id)
+        disk_format = str(found.get('disk_format') or '')
         return image_spec.Image(
-            id=image_id, disk_format=str(found.get('disk_format') or ''),
-            name=str(found.get('name') or ''), size_bytes=found.get('size'),
+            id=image_id,
+            disk_format=_RAW if disk_format in _BYTES else disk_format,
+            name=str(found.get('name') or ''),
             min_disk_gib=int(found.get('min_disk') or 0),
             min_ram_mib=int(found.get('min_ram') or 0),
             properties={name: str(value) for name, value

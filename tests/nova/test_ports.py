@@ -62,7 +62,7 @@ class ImagesTest(unittest.TestCase):
 
     def test_an_image_is_described(self) -> None:
         self.assertEqual(image_spec.Image(
-            id=IMAGE_ID, disk_format='qcow2', name='debian', size_bytes=5,
+            id=IMAGE_ID, disk_format='qcow2', name='debian',
             min_disk_gib=2, properties={'hw_disk_bus': 'scsi'}),
             self.images.show(IMAGE_ID))
 

@@ -30,6 +30,7 @@ from nova_libvirt_driver.guest import guests as guests_module
 from nova_libvirt_driver.guest import inventory as inventory_module
 from nova_libvirt_driver.host import capabilities as capabilities_module
 from nova_libvirt_driver.host import facts as facts_module
+from nova_libvirt_driver.host import offers as offers_module
 from nova_libvirt_driver.host import resources
 from nova_libvirt_driver.operations.steps import files as files_module
 from nova_libvirt_driver import ports
@@ -81,6 +82,7 @@ class Parts:
     supervisor: supervisor_module.Supervisor
     inventory: inventory_module.Inventory
     facts: facts_module.Facts
+    offers: offers_module.Offers
     audit: resources.Audit
     guests: guests_module.Guests
     verbs: verbs_module.Verbs
@@ -120,20 +122,24 @@ def build(seams: Seams, virtapi: object) -> Parts:
     inventory = inventory_module.Inventory(supervisor, router, channels)
     facts = facts_module.Facts(supervisor)
     guests = guests_module.Guests(supervisor, channels, host=settings.host)
+    capabilities = capabilities_module.Capabilities(supervisor, facts)
+    settings_of_verbs = _verb_settings()
     verbs = verbs_module.build(
-        verbs_module.Link(
-            guests=guests,
-            capabilities=capabilities_module.Capabilities(supervisor, facts)),
-        _verb_settings())
+        verbs_module.Link(guests=guests, capabilities=capabilities),
+        settings_of_verbs)
     return Parts(
         host=settings.host, my_ip=lambda: str(CONF.my_ip), uri=_uri,
         virtapi=virtapi,
         calls=calls, channels=channels, dispatcher=dispatcher, inbox=inbox,
         lifecycle=lifecycle_module.Lifecycle(inbox, router), opener=opener,
         supervisor=supervisor, inventory=inventory, facts=facts,
+        offers=offers_module.Offers(
+            supervisor, facts, capabilities,
+            settings_of_verbs.policies.guest),
         audit=resources.Audit(
-            supervisor, facts, inventory,
-            instances_path=CONF.instances_path),
+            supervisor, facts, inventory, verbs.usage,
+            instances_path=CONF.instances_path,
+            memory_mib=CONF.libvirt.file_backed_memory),
         guests=guests, verbs=verbs)
 
 

@@ -95,6 +95,14 @@ class ComputeDriver:
         """Return what the hypervisor says of its host."""
         raise NotImplementedError()
 
+    def get_host_offers(self) -> host_spec.HostOffers:
+        """Return what guests of any machine type can have."""
+        raise NotImplementedError()
+
+    def get_host_cpu_times(self) -> host_spec.CpuTimes:
+        """Return what the CPUs did since the host was started."""
+        raise NotImplementedError()
+
     def get_host_ip_addr(self) -> str:
         """Return the address under which other hosts know this one."""
         raise NotImplementedError()

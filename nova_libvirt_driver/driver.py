@@ -136,6 +136,12 @@ class LibvirtDriver(base.ComputeDriver):
     def get_host_facts(self) -> host_spec.HostFacts:
         return self._parts.facts.get()
 
+    def get_host_offers(self) -> host_spec.HostOffers:
+        return self._parts.offers.get()
+
+    def get_host_cpu_times(self) -> host_spec.CpuTimes:
+        return self._parts.audit.cpu_times()
+
     def get_available_nodes(self, refresh: bool = False) -> list[str]:
         return [self._parts.facts.get().hostname]
 

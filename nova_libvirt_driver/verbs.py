@@ -38,6 +38,7 @@ from nova_libvirt_driver.storage import journal as journal_module
 from nova_libvirt_driver.storage import qemu_img as qemu_img_module
 from nova_libvirt_driver.storage import scratch as scratch_module
 from nova_libvirt_driver.storage import tool as tool_module
+from nova_libvirt_driver.storage import usage as usage_module
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +85,7 @@ class Verbs:
     admin_password: admin_password.AdminPassword
     crash_dump: crash_dump.CrashDump
     image_care: image_cache.ImageCare
+    usage: usage_module.Usage
 
 
 def build(link: Link, settings: Settings) -> Verbs:
@@ -133,4 +135,5 @@ def build(link: Link, settings: Settings) -> Verbs:
         admin_password=admin_password.AdminPassword(guests),
         crash_dump=crash_dump.CrashDump(guests),
         image_care=image_cache.ImageCare(
-            guests, files, storage.instances_path))
+            guests, files, storage.instances_path),
+        usage=usage_module.Usage(storage.instances_path))

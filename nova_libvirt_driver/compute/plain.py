@@ -13,7 +13,8 @@ def plain(value: object) -> Any:
     """Return the value as plain JSON types.
 
     A dataclass becomes an object with the names of its fields, a power
-    state its name in small letters, any other enumeration its value.
+    state its name in small letters, any other enumeration its value, a set
+    a sorted list.
     """
     if isinstance(value, instance_spec.PowerState):
         return value.name.lower()
@@ -24,6 +25,8 @@ def plain(value: object) -> Any:
                 for field in dataclasses.fields(value)}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
+    if isinstance(value, frozenset):
+        return sorted(plain(item) for item in value)
     return value
 
 

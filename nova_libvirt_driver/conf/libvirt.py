@@ -36,8 +36,9 @@ Related options: ``virt_type``.
         help="""
 CPU that guests get.
 
-Unset, it is ``host-model`` for ``virt_type`` kvm, and ``none``, the
-hypervisor's own default, for any other.
+Unset, it is ``host-model``, or where libvirt has no such thing (aarch64)
+``host-passthrough`` or ``maximum``. With ``none`` it is the hypervisor's own
+default, which is older than some operating systems want.
 
 Related options: ``cpu_models`` for ``custom``.
 """),

@@ -42,10 +42,8 @@ def apply(domain: domain_module.Domain, inputs: inputs_module.Inputs) -> None:
 
 def mode(inputs: inputs_module.Inputs) -> Mode:
     """Return how the guest's CPU relates to the host's."""
-    asked = inputs.spec.cpu.mode or inputs.policy.cpu_mode
-    if asked is not None:
-        return asked
-    return Mode.HOST_MODEL if inputs.kvm else Mode.NONE
+    return inputs.spec.cpu.mode or inputs.policy.chosen_cpu_mode(
+        inputs.host.capabilities.cpu_modes)
 
 
 def _model(inputs: inputs_module.Inputs) -> str:

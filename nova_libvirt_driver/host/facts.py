@@ -4,10 +4,11 @@
 
 import threading
 
-from lxml import etree
-
 from nova_libvirt_driver.connection import protocol
 from nova_libvirt_driver.connection import supervisor as supervisor_module
+from nova_libvirt_driver.host import cpu_features
+from nova_libvirt_driver.host import host_capabilities
+from nova_libvirt_driver.host import topology
 from nova_libvirt_driver.spec import host
 
 _SOCKETS, _CORES, _THREADS = 5, 6, 7
@@ -43,19 +44,21 @@ class Facts:
 
 def _read(connection: protocol.Connection) -> host.HostFacts:
     info = connection.getInfo()
-    capabilities = _parse(connection.getCapabilities())
+    capabilities = host_capabilities.parse_xml(connection.getCapabilities())
+    cpu = 'host/cpu'
     return host.HostFacts(
         hostname=connection.getHostname(),
         hypervisor_type=connection.getType(),
         hypervisor_version=connection.getVersion(),
         libvirt_version=connection.getLibVersion(),
         uri=connection.getURI(),
-        arch=capabilities.findtext('host/cpu/arch', default=str(info[0])),
-        cpu_model=capabilities.findtext('host/cpu/model', default=''),
+        arch=capabilities.findtext(f'{cpu}/arch', default=str(info[0])),
+        cpu_model=capabilities.findtext(f'{cpu}/model', default=''),
         cpu_sockets=info[_SOCKETS], cpu_cores=info[_CORES],
-        cpu_threads=info[_THREADS])
-
-
-def _parse(xml: str) -> etree._Element:
-    parser = etree.XMLParser(resolve_entities=False, no_network=True)
-    return etree.fromstring(xml.encode(), parser)
+        cpu_threads=info[_THREADS],
+        cpu_vendor=capabilities.findtext(f'{cpu}/vendor', default=''),
+        cpu_features=cpu_features.expanded(
+            connection, capabilities.find(cpu)),
+        cpu_addresses=topology.addresses(capabilities.find(cpu)),
+        cells=topology.cells(capabilities),
+        guest_kinds=topology.guest_kinds(capabilities))

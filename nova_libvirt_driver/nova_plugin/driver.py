@@ -25,6 +25,7 @@ from nova_libvirt_driver.nova_plugin import options
 from nova_libvirt_driver.nova_plugin import placement
 from nova_libvirt_driver.nova_plugin import results
 from nova_libvirt_driver.nova_plugin import service
+from nova_libvirt_driver.nova_plugin import traits
 from nova_libvirt_driver.nova_plugin import translate
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import guest as guest_spec
@@ -45,7 +46,7 @@ class LibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
         'has_imagecache': True,
         'supports_evacuate': False,
         'supports_migrate_to_same_host': False,
-        'supports_pcpus': False,
+        'supports_pcpus': True,
         'supports_trusted_certs': True,
         'supports_secure_boot': True,
         'supports_stateless_firmware': True,
@@ -99,10 +100,17 @@ class LibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
             allocations: Any = None) -> None:
         with errors.translated():
             resources = self._core.get_available_resource(nodename)
+            found = traits.host(
+                self._core.get_host_facts(), self._core.get_host_offers())
         ratios = self._get_allocation_ratios(
             provider_tree.data(nodename).inventory)
-        provider_tree.update_inventory(nodename, placement.inventory(
-            resources, ratios, self._get_reserved_host_disk_gb_from_config()))
+        placement.update(provider_tree, nodename, resources, ratios,
+                         self._get_reserved_host_disk_gb_from_config())
+        placement.mark(provider_tree, nodename, found)
+
+    def get_host_cpu_stats(self) -> dict[str, int]:
+        with errors.translated():
+            return placement.cpu_times(self._core.get_host_cpu_times())
 
     def get_host_ip_addr(self) -> str:
         return self._core.get_host_ip_addr()

@@ -6,6 +6,54 @@ import dataclasses
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class HostCpu:
+    """One logical CPU of a host."""
+
+    id: int
+    socket_id: int | None
+    siblings: frozenset[int]
+    """Threads of the same core, itself among them; may be empty."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PagePool:
+    """Memory pages of one size."""
+
+    size_kib: int
+    total: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class HostCell:
+    """One NUMA node of a host."""
+
+    id: int
+    memory_kib: int
+    cpus: tuple[HostCpu, ...]
+    pages: tuple[PagePool, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PhysicalAddresses:
+    """How wide the CPU's addresses of memory are."""
+
+    mode: str
+    bits: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class GuestKind:
+    """A kind of guests that the hypervisor runs."""
+
+    arch: str
+    virt_type: str
+    os_type: str
+    """For example ``hvm``."""
+    machines: tuple[str, ...]
+    """Short names of its machine types, as ``q35`` for ``pc-q35-7.2``."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class HostFacts:
     """What a connection says of its host; constant while it lives."""
 
@@ -27,6 +75,38 @@ class HostFacts:
     """Cores per socket."""
     cpu_threads: int
     """Threads per core."""
+    cpu_vendor: str = ''
+    cpu_features: frozenset[str] = frozenset()
+    """Libvirt's names of all that the CPU has."""
+    cpu_addresses: PhysicalAddresses | None = None
+    cells: tuple[HostCell, ...] = ()
+    """NUMA nodes, none when libvirt does not tell."""
+    guest_kinds: tuple[GuestKind, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class HostOffers:
+    """What guests of any machine type can have; constant like the facts."""
+
+    archs: frozenset[str] = frozenset()
+    """Architectures of guests, by emulation as well."""
+    cpu_features: frozenset[str] = frozenset()
+    """Libvirt's names of what the CPUs of guests have."""
+    disk_buses: frozenset[str] = frozenset()
+    video_models: frozenset[str] = frozenset()
+    tpm_models: frozenset[str] = frozenset()
+    tpm_versions: frozenset[str] = frozenset()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CpuTimes:
+    """What the CPUs of a host did since it was started, in nanoseconds."""
+
+    kernel_ns: int
+    user_ns: int
+    idle_ns: int
+    iowait_ns: int
+    frequency_mhz: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -49,4 +129,9 @@ class HostResources:
     """Room of the file system of the instances in GiB."""
     local_gb_used: int
     """Used room of that file system in GiB."""
+    disk_available_least: int
+    """Room in GiB when every disk has grown to its size; may be negative."""
+    image_cache_bytes: int
+    """Room that cached images take."""
     running_instances: int
+    online_cpus: frozenset[int]

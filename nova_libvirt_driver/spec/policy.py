@@ -3,6 +3,7 @@
 """What this host gives every guest that does not ask for something else."""
 
 from collections.abc import Mapping
+from collections.abc import Set
 import dataclasses
 import enum
 
@@ -10,6 +11,11 @@ from nova_libvirt_driver.spec import configdrive
 from nova_libvirt_driver.spec import cpu
 from nova_libvirt_driver.spec import disk
 from nova_libvirt_driver.spec import memory
+
+# The first cannot be had on aarch64, the second not without kvm.
+_LIKE_THE_HOST = (
+    cpu.CpuMode.HOST_MODEL, cpu.CpuMode.HOST_PASSTHROUGH,
+    cpu.CpuMode.MAXIMUM)
 
 
 class ImageBackend(enum.StrEnum):
@@ -27,7 +33,7 @@ class GuestPolicy:
 
     virt_type: str = 'qemu'
     cpu_mode: cpu.CpuMode | None = None
-    """None is host-model for kvm, and none for anything else."""
+    """None is the nearest to the host's CPU that there is."""
     cpu_models: tuple[str, ...] = ()
     cpu_flags: tuple[cpu.CpuFlag, ...] = ()
     machine_types: Mapping[str, str] = dataclasses.field(
@@ -55,6 +61,20 @@ class GuestPolicy:
     """Empty is virtio."""
     rx_queue_size: int | None = None
     tx_queue_size: int | None = None
+
+    def chosen_cpu_mode(self, offered: Set[str]) -> cpu.CpuMode:
+        """Return the CPU mode of a guest that does not ask for one.
+
+        :param offered: modes that the hypervisor has, empty if it does not
+            say
+        """
+        if self.cpu_mode is not None:
+            return self.cpu_mode
+        for mode in _LIKE_THE_HOST:
+            if mode in offered:
+                return mode
+        return (cpu.CpuMode.HOST_MODEL if self.virt_type == 'kvm'
+                else cpu.CpuMode.NONE)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,21 @@ _KNOWN = _DIRTY | _COMPRESSION
 _DATA_FILE_NAME = 0x44415441
 
 
+SIZE_WITHIN_BYTES = _HEADER.size
+"""What :func:`virtual_size_bytes` needs of an image."""
+
+
+def virtual_size_bytes(data: bytes) -> int:
+    """Return the size of the disk that an image is of.
+
+    :param data: the beginning of the image
+    :raises ValueError: it is no such image
+    """
+    if len(data) < SIZE_WITHIN_BYTES or not data.startswith(b'QFI\xfb'):
+        raise ValueError('not the beginning of a qcow2 image')
+    return int(_HEADER.unpack_from(data)[5])
+
+
 def refusal(data: bytes) -> str:
     """Say why an image with that beginning is refused, or nothing.
 

@@ -105,7 +105,10 @@ class FakeDriver(base.ComputeDriver):
             hypervisor_version=1_002_003, vcpus=8,
             vcpus_used=sum(known.vcpus or 0 for known in self._reachable()),
             memory_mb=16384, memory_mb_used=3072, local_gb=100,
-            local_gb_used=10, running_instances=len(self.instances))
+            local_gb_used=10, disk_available_least=80,
+            image_cache_bytes=1 << 30,
+            running_instances=len(self.instances),
+            online_cpus=frozenset(range(8)))
 
     def get_host_facts(self) -> host_spec.HostFacts:
         self._reachable()
@@ -114,6 +117,17 @@ class FakeDriver(base.ComputeDriver):
             hypervisor_version=1_002_003, libvirt_version=9_000_000,
             uri=URI, arch='x86_64', cpu_model='', cpu_sockets=1,
             cpu_cores=4, cpu_threads=2)
+
+    def get_host_offers(self) -> host_spec.HostOffers:
+        self._reachable()
+        return host_spec.HostOffers(
+            archs=frozenset(('x86_64',)), disk_buses=frozenset(('virtio',)))
+
+    def get_host_cpu_times(self) -> host_spec.CpuTimes:
+        self._reachable()
+        return host_spec.CpuTimes(
+            kernel_ns=1000, user_ns=2000, idle_ns=3000, iowait_ns=4000,
+            frequency_mhz=2400)
 
     def get_host_ip_addr(self) -> str:
         return '192.0.2.1'

@@ -59,6 +59,7 @@ class FakeHypervisor:
         self.events = events
         self.capabilities = _CAPABILITIES
         self.domain_capabilities: str | None = None
+        self.baseline_cpu: str | None = None
         """XML text; None is a driver that has no such function."""
         self.faults = fake_fault.Faults()
         self.guests: list[Guest] = []
@@ -403,6 +404,23 @@ class FakeConnection:
         """Architecture, MiB, CPUs, MHz, nodes, sockets, cores, threads."""
         self._enter('getInfo')
         return ['x86_64', 8192, 4, 2400, 1, 1, 4, 1]
+
+    def getCPUMap(self, flags: int = 0) -> tuple[int, list[bool], int]:
+        """CPUs, which of them are online, and how many."""
+        self._enter('getCPUMap')
+        return 4, [True] * 4, 4
+
+    def getCPUStats(self, cpuNum: int, flags: int = 0) -> dict[str, int]:
+        """Nanoseconds since the host was started."""
+        self._enter('getCPUStats')
+        return {'kernel': 1000, 'user': 2000, 'idle': 3000, 'iowait': 4000}
+
+    def baselineCPU(self, xmlCPUs: list[str], flags: int = 0) -> str:
+        """What the test arranged, whatever the CPUs."""
+        self._enter('baselineCPU')
+        if self.hypervisor.baseline_cpu is None:
+            raise fake_fault.no_support('virConnectBaselineCPU')
+        return self.hypervisor.baseline_cpu
 
     def getFreeMemory(self) -> int:
         """Bytes; the binding gives 0 on a dead link and raises nothing."""

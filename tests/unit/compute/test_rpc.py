@@ -130,6 +130,7 @@ class PlainTestCase(base.TestCase):
         self.assertEqual(content, json.loads(json.dumps(content)))
         self.assertEqual([ROW], content['instances'])
         self.assertEqual(8, content['resources']['vcpus'])
+        self.assertEqual([*range(8)], content['resources']['online_cpus'])
 
     def test_other_enumerations_become_their_value(self) -> None:
         self.assertEqual(

@@ -17,11 +17,19 @@ def cpu(vcpus: int = 1, **fields: Any) -> cpu_spec.CpuSpec:
 
 class ModeTest(base.FacetTestCase):
 
-    def test_mode_by_default_depends_on_virtualization(self) -> None:
-        kvm = self.build(host=values.KVM, policy=values.KVM_POLICY)
+    def test_mode_by_default_is_the_nearest_to_the_host(self) -> None:
+        policy = policy_spec.GuestPolicy()
+        for offered, mode in (
+                ({'custom', 'host-model', 'maximum'}, Mode.HOST_MODEL),
+                ({'host-passthrough', 'maximum'}, Mode.HOST_PASSTHROUGH),
+                ({'custom', 'maximum'}, Mode.MAXIMUM), (set(), Mode.NONE)):
+            self.assertIs(mode, policy.chosen_cpu_mode(offered))
 
-        self.assertIsNone(self.attribute(self.build(), 'cpu', 'mode'))
-        self.assertEqual('host-model', self.attribute(kvm, 'cpu', 'mode'))
+    def test_mode_where_nobody_says_what_there_is(self) -> None:
+        self.assertIs(
+            Mode.HOST_MODEL, values.KVM_POLICY.chosen_cpu_mode(frozenset()))
+        self.assertIsNone(self.attribute(
+            self.build(host=values.IN_PROCESS), 'cpu', 'mode'))
 
     def test_request_comes_before_policy(self) -> None:
         root = self.build(
@@ -89,6 +97,7 @@ class FlagTest(base.FacetTestCase):
     def test_flags_without_a_mode_are_refused(self) -> None:
         self.assertRaises(
             exception.InvalidRequest, self.build,
+            policy=policy_spec.GuestPolicy(cpu_mode=Mode.NONE),
             cpu=cpu(flags=(cpu_spec.CpuFlag(name='aes'),)))
 
 

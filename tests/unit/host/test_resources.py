@@ -88,7 +88,7 @@ class AuditTest(base.FakeHostTestCase):
             found = driver.get_available_resource('fake-host')
 
             counts.append(sum(self.hypervisor.calls.values()) - before)
-        self.assertEqual([2, 2], counts)
+        self.assertEqual([3, 3], counts)
         self.assertEqual((300, 300),
                          (found.vcpus_used, found.running_instances))
 

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""What Nova is told of a host, beside what its own driver tells."""
+
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+from typing import Any, ClassVar
+import unittest
+
+from nova_libvirt_driver.testing import libvirtd
+from tests.nova import answers
+from tests.nova import environments
+
+_TIMEOUT_S = 120
+_NOVA_CONF = """
+[DEFAULT]
+host = here
+instances_path = {folder}/instances
+state_path = {folder}
+[libvirt]
+virt_type = qemu
+"""
+
+
+class ResourcesTest(unittest.TestCase):
+
+    maxDiff = None
+    host: ClassVar[libvirtd.PrivateHost]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        cls.host = libvirtd.PrivateHost('resources')
+        cls.host.start()
+        cls.addClassCleanup(cls.host.stop)
+
+    def setUp(self) -> None:
+        super().setUp()
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        (self.folder / 'instances').mkdir()
+
+    def ask(self, module: str, options: str) -> dict[str, Any]:
+        path = self.folder / 'nova.conf'
+        path.write_text(_NOVA_CONF.format(folder=self.folder) + options)
+        done = subprocess.run(
+            [sys.executable, '-W', 'ignore', '-m', 'tests.nova.answers',
+             module, self.host.uri, path],
+            cwd=environments.ROOT, capture_output=True, text=True,
+            timeout=_TIMEOUT_S)
+        self.assertEqual(0, done.returncode, done.stderr[-4000:])
+        found = json.loads(done.stdout.splitlines()[-1])
+        assert isinstance(found, dict)
+        return found
+
+    def check(self, options: str = '') -> dict[str, Any]:
+        """Compare both drivers' answers; return ours."""
+        ours = self.ask(answers.OURS, options)
+        theirs = self.ask(answers.NOVAS, options)
+        self.assertEqual(theirs['traits'], ours['traits'])
+        self.assertEqual(theirs['nodes'], ours['nodes'])
+        self.assertEqual(theirs['cpu_times'].keys(), ours['cpu_times'].keys())
+        self.compare_inventories(theirs['inventory'], ours['inventory'])
+        self.compare_records(theirs['record'], ours['record'])
+        return ours
+
+    def compare_inventories(
+            self, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
+        self.assertEqual(theirs, ours)
+
+    def compare_records(
+            self, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
+        self.assertEqual(theirs.keys(), ours.keys())
+        # The machine goes on working, and Nova's has fractions.
+        for name in ('local_gb', 'local_gb_used', 'disk_available_least'):
+            self.assertAlmostEqual(
+                theirs.pop(name), ours.pop(name), delta=2, msg=name)
+        # Nova's is negative on a machine whose memory has grown.
+        self.assertTrue(0 <= ours['memory_mb_used'] <= ours['memory_mb'])
+        del theirs['memory_mb_used'], ours['memory_mb_used']
+        for record in (theirs, ours):
+            record['cpu_info'] = json.loads(record['cpu_info'])
+            record['cpu_info']['features'].sort()
+            record['supported_instances'].sort()
+            # No device of the host is given to guests yet.
+            del record['stats'], record['pci_passthrough_devices']
+            record['numa_topology'] = plain(
+                json.loads(record['numa_topology']))
+        self.assertEqual(theirs, ours)
+
+    def test_all_as_it_comes(self) -> None:
+        ours = self.check()
+
+        self.assertIn('COMPUTE_STORAGE_BUS_VIRTIO', ours['traits'])
+        self.assertIn('HW_CPU_X86_SSE2', ours['traits'])
+        self.assertEqual({'VCPU', 'MEMORY_MB', 'DISK_GB'},
+                         ours['inventory'].keys())
+
+    def test_without_a_cpu_model(self) -> None:
+        self.check('cpu_mode = none\n')
+
+    def test_with_a_cpu_model_of_its_own(self) -> None:
+        ours = self.check('cpu_mode = custom\ncpu_models = Nehalem\n'
+                          'cpu_model_extra_flags = aes\n')
+
+        self.assertIn('HW_CPU_X86_SSE42', ours['traits'])
+        self.assertIn('HW_CPU_X86_AESNI', ours['traits'])
+        self.assertNotIn('HW_CPU_X86_AVX2', ours['traits'])
+
+    def test_with_tpms(self) -> None:
+        # Without who keeps their secrets, which this driver does not do.
+        self.check('swtpm_enabled = true\nsupported_tpm_secret_security =\n')
+
+    def test_with_cpus_of_each_kind(self) -> None:
+        ours = self.check('[compute]\ncpu_shared_set = 0\n'
+                          'cpu_dedicated_set = 1\n')
+
+        self.assertEqual((1, 1), tuple(
+            ours['inventory'][name]['total'] for name in ('VCPU', 'PCPU')))
+
+    def test_with_what_is_kept_back(self) -> None:
+        ours = self.check(
+            '[DEFAULT]\nreserved_host_cpus = 1\nreserved_host_disk_mb = 2048\n'
+            'reserved_host_memory_mb = 700\ncpu_allocation_ratio = 3\n'
+            'reserved_huge_pages = node:0,size:2048,count:8\n')
+
+        self.assertEqual(2, ours['inventory']['DISK_GB']['reserved'])
+
+    def test_with_memory_in_files(self) -> None:
+        ours = self.check('file_backed_memory = 4096\n')
+
+        self.assertEqual(4096, ours['record']['memory_mb'])
+
+
+def plain(value: Any) -> Any:
+    """Return an object of Nova's without what it says of its own changes."""
+    if isinstance(value, dict):
+        return {name: plain(part) for name, part in value.items()
+                if name != 'nova_object.changes'}
+    if isinstance(value, list):
+        return sorted(map(plain, value), key=str)
+    return value

@@ -20,6 +20,8 @@ def apply(domain: domain_module.Domain, inputs: inputs_module.Inputs) -> None:
     tune.shares = cpu.tune.shares
     tune.period = cpu.tune.period_us
     tune.quota = cpu.tune.quota_us
+    if cpu.host_cpus:
+        domain.vcpu_cpuset = cpu.host_cpus
     checks.distinct('the pinned virtual CPU', (pin.vcpu for pin in cpu.pins))
     for pin in cpu.pins:
         _check_vcpus(cpu, frozenset({pin.vcpu}))

@@ -147,7 +147,8 @@ class LibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
                 instance, image_meta, network_info, block_device_info,
                 config_drive.built(
                     instance, network_info, files=injected_files,
-                    admin_password=admin_password)))
+                    admin_password=admin_password),
+                self._core.get_host_facts().cells))
             building.Build(
                 self._core, self.virtapi, instance, network_info).run(
                     spec, self._images(context, instance), power_on=power_on)
@@ -247,7 +248,8 @@ class LibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
             spec = translate.guest(translate.Request(
                 instance, instance.image_meta, network_info,
                 block_device_info, config_drive.built(
-                    instance, network_info, admin_password=rescue_password)))
+                    instance, network_info, admin_password=rescue_password),
+                self._core.get_host_facts().cells))
             # Without an image of its own, a rescue takes the server's.
             image_id = (image_meta.id if image_meta.obj_attr_is_set('id')
                         else instance.image_ref)
@@ -351,7 +353,8 @@ class LibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
         """Return a guest that is made already."""
         return translate.guest(translate.Request(
             instance, instance.image_meta, network_info, block_device_info,
-            config_drive.wanted(instance)))
+            config_drive.wanted(instance),
+            self._core.get_host_facts().cells))
 
     def _images(self, context: Any, instance: Any) -> images.GlanceImages:
         return images.GlanceImages(context, instance.trusted_certs)

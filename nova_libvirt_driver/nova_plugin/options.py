@@ -13,7 +13,7 @@ HONOURED, IGNORED = 'honoured', 'ignored'
 _MIGRATION = 'there is no live migration yet'
 _VOLUMES = 'there are no volumes yet'
 _IMAGES = 'disks are files: images_type is qcow2 or raw'
-_POWER = 'there are no dedicated processors yet'
+_POWER = 'the power of dedicated processors is left as it is'
 
 _WHY = {
     'cpu_power_': _POWER,
@@ -31,7 +31,6 @@ _WHY = {
     'migration_inbound_addr': _MIGRATION,
     'num_intel_tdx_guests': 'there is no encrypted memory by TDX yet',
     'pmem_namespaces': 'there is no persistent memory yet',
-    'realtime_scheduler_priority': _POWER,
     'rescue_': 'a rescue without an image takes that of the server',
     'snapshots_directory': 'copies are made below instances_path/snapshots',
     'sparse_logical_volumes': _IMAGES,
@@ -44,7 +43,8 @@ _WHY = {
 }
 """Why options of these names, or whose names begin so, are not heeded."""
 
-_HONOURED = frozenset(opt.dest for opt in libvirt.OPTS)
+_HONOURED = frozenset(opt.dest for opt in libvirt.OPTS) | {
+    'realtime_scheduler_priority', 'swtpm_enabled'}
 
 
 def remark(name: str) -> str:

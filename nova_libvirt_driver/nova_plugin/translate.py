@@ -9,7 +9,6 @@ import datetime
 from typing import Any
 
 from nova.virt import driver as nova_driver
-from nova.virt import hardware
 from oslo_utils import strutils
 
 import nova.conf
@@ -17,14 +16,15 @@ from nova_libvirt_driver import exception
 from nova_libvirt_driver.images import properties
 from nova_libvirt_driver.nova_plugin import interfaces
 from nova_libvirt_driver.nova_plugin import quota
+from nova_libvirt_driver.nova_plugin import virtual_cpus
 from nova_libvirt_driver.spec import boot as boot_spec
 from nova_libvirt_driver.spec import configdrive as configdrive_spec
 from nova_libvirt_driver.spec import console as console_spec
-from nova_libvirt_driver.spec import cpu as cpu_spec
 from nova_libvirt_driver.spec import device as device_spec
 from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import flavor as flavor_spec
 from nova_libvirt_driver.spec import guest as guest_spec
+from nova_libvirt_driver.spec import host as host_spec
 from nova_libvirt_driver.spec import memory as memory_spec
 from nova_libvirt_driver import version
 
@@ -57,6 +57,8 @@ class Request:
     network_info: Any = ()
     block_device_info: Mapping[str, Any] | None = None
     config_drive: configdrive_spec.ConfigDriveSpec | None = None
+    cells: tuple[host_spec.HostCell, ...] = ()
+    """NUMA nodes of the host."""
 
 
 def guest(request: Request) -> guest_spec.GuestSpec:
@@ -69,8 +71,8 @@ def guest(request: Request) -> guest_spec.GuestSpec:
     spec = guest_spec.GuestSpec(
         uuid=instance.uuid, name=instance.name,
         metadata=_metadata(instance),
-        cpu=_cpu(instance, request.image_meta),
-        memory=_memory(instance),
+        cpu=virtual_cpus.spec(instance, request.image_meta, request.cells),
+        memory=_memory(instance, request.image_meta),
         boot=boot_spec.BootSpec(
             kernel_image_id=instance.kernel_id or '',
             ramdisk_image_id=instance.ramdisk_id or ''),
@@ -110,35 +112,11 @@ def _owner(instance: Any) -> guest_spec.Owner:
         project_name=getattr(instance, 'project_name', '') or '')
 
 
-def _cpu(instance: Any, image_meta: Any) -> cpu_spec.CpuSpec:
-    topology = hardware.get_best_cpu_topology(instance.flavor, image_meta)
-    spec = cpu_spec.CpuSpec(
-        vcpus=instance.flavor.vcpus,
-        topology=cpu_spec.CpuTopology(
-            sockets=topology.sockets, cores=topology.cores,
-            threads=topology.threads),
-        tune=quota.cpu(instance.flavor.extra_specs or {}))
-    numa = instance.numa_topology
-    if numa is None:
-        return spec
-    return dataclasses.replace(
-        spec, cells=tuple(_cell(cell) for cell in numa.cells),
-        pins=tuple(
-            cpu_spec.VcpuPin(vcpu=vcpu, host_cpus=frozenset((host_cpu,)))
-            for cell in numa.cells
-            for vcpu, host_cpu in sorted((cell.cpu_pinning or {}).items())))
-
-
-def _cell(cell: Any) -> cpu_spec.NumaCell:
-    return cpu_spec.NumaCell(
-        id=cell.id, vcpus=frozenset(cell.total_cpus),
-        memory_mib=cell.memory, host_node=cell.id,
-        page_size_kib=cell.pagesize)
-
-
-def _memory(instance: Any) -> memory_spec.MemorySpec:
-    locked = strutils.bool_from_string(
-        (instance.flavor.extra_specs or {}).get('hw:locked_memory', 'no'))
+def _memory(instance: Any, image_meta: Any) -> memory_spec.MemorySpec:
+    # A page that comes back from the disk would keep a CPU waiting.
+    locked = virtual_cpus.is_realtime(instance, image_meta) or (
+        strutils.bool_from_string((instance.flavor.extra_specs or {}).get(
+            'hw:locked_memory', 'no')))
     return memory_spec.MemorySpec(
         size_mib=instance.flavor.memory_mb, locked=locked)
 

@@ -79,6 +79,8 @@ class CpuSpec:
     topology: CpuTopology | None = None
     """None makes one socket of each virtual CPU."""
     cells: tuple[NumaCell, ...] = ()
+    host_cpus: frozenset[int] = frozenset()
+    """Host CPUs of all that is not pinned otherwise; empty for any."""
     pins: tuple[VcpuPin, ...] = ()
     emulator_cpus: frozenset[int] = frozenset()
     """Host CPUs of QEMU's own threads; empty for any."""

@@ -19,6 +19,7 @@ from nova_libvirt_driver.spec import console as console_spec
 from nova_libvirt_driver.spec import cpu as cpu_spec
 from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import guest as guest_spec
+from nova_libvirt_driver.spec import host as host_spec
 from nova_libvirt_driver.spec import nic as nic_spec
 
 objects.register_all()
@@ -139,6 +140,86 @@ class GuestTest(unittest.TestCase):
             [one.kind for one in spec.consoles.graphics])
         self.assertEqual((console_spec.SerialSpec(),),
                          spec.consoles.serials)
+
+
+class VirtualCpusTest(unittest.TestCase):
+
+    cells = tuple(
+        host_spec.HostCell(
+            id=node, memory_kib=1 << 20,
+            cpus=tuple(host_spec.HostCpu(cpu, 0, frozenset())
+                       for cpu in (2 * node, 2 * node + 1)),
+            pages=(host_spec.PagePool(4, 1), host_spec.PagePool(2048, 1)))
+        for node in (0, 1))
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.addCleanup(config.CONF.clear_override, 'cpu_shared_set',
+                        'compute')
+
+    def share(self, cpus: str) -> None:
+        config.CONF.set_override('cpu_shared_set', cpus, 'compute')
+
+    def make(self, extra_specs: dict[str, str] | None = None,
+             policy: str | None = None, **cell: Any) -> cpu_spec.CpuSpec:
+        topology = objects.InstanceNUMATopology(
+            emulator_threads_policy=policy, cells=[objects.InstanceNUMACell(**{
+                'id': 1, 'cpuset': {0, 1}, 'pcpuset': set(), 'memory': 512,
+                'pagesize': None, 'cpu_pinning': None,
+                'cpuset_reserved': None, **cell})])
+        return translate.guest(translate.Request(
+            make_instance(extra_specs, numa_topology=topology), make_image(),
+            cells=self.cells)).cpu
+
+    def test_a_guest_without_nodes_floats(self) -> None:
+        def host_cpus() -> frozenset[int]:
+            return translate.guest(translate.Request(
+                make_instance(), make_image(), cells=self.cells)
+            ).cpu.host_cpus
+
+        self.assertEqual(frozenset(), host_cpus())
+        self.share('1,2')
+        self.assertEqual({1, 2}, host_cpus())
+
+    def test_a_guest_on_a_node_floats_there(self) -> None:
+        self.share('0-2')
+        spec = self.make(pagesize=4)
+
+        self.assertEqual([(0, {2}), (1, {2})],
+                         [(pin.vcpu, pin.host_cpus) for pin in spec.pins])
+        self.assertEqual((cpu_spec.NumaCell(
+            id=0, vcpus=frozenset((0, 1)), memory_mib=512, host_node=1),),
+            spec.cells)
+        self.assertEqual({2}, spec.emulator_cpus)
+
+    def test_huge_pages_are_shared(self) -> None:
+        cell, = self.make(pagesize=2048).cells
+
+        self.assertEqual((2048, True),
+                         (cell.page_size_kib, cell.shared_memory))
+
+    def test_dedicated_cpus(self) -> None:
+        own: dict[str, Any] = {
+            'cpuset': set(), 'pcpuset': {0, 1}, 'cpu_pinning': {0: 3, 1: 2}}
+        spec = self.make(**own)
+        self.assertEqual([(0, {3}), (1, {2})],
+                         [(pin.vcpu, pin.host_cpus) for pin in spec.pins])
+        self.assertEqual({2, 3}, spec.emulator_cpus)
+
+        isolated = self.make(policy='isolate', cpuset_reserved={1}, **own)
+        self.assertEqual({1}, isolated.emulator_cpus)
+        self.share('0')
+        self.assertEqual(
+            {0}, self.make(policy='share', **own).emulator_cpus)
+
+    def test_realtime(self) -> None:
+        spec = self.make(
+            {'hw:cpu_realtime': 'yes', 'hw:cpu_realtime_mask': '^0',
+             'hw:cpu_policy': 'dedicated'},
+            cpuset=set(), pcpuset={0, 1}, cpu_pinning={0: 3, 1: 2})
+
+        self.assertEqual({1}, spec.realtime_vcpus)
+        self.assertEqual({3}, spec.emulator_cpus)
 
 
 class NicTest(unittest.TestCase):

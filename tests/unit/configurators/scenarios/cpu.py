@@ -42,7 +42,8 @@ SCENARIOS = {
         vcpus=12, topology=cpu_spec.CpuTopology(
             sockets=2, cores=3, threads=2))),
     'cpu-tune': values.inputs(cpu=cpu_spec.CpuSpec(
-        vcpus=2, pins=PINS[:1], tune=cpu_spec.CpuTune(
+        vcpus=2, host_cpus=frozenset({0, 1}), pins=PINS[:1],
+        tune=cpu_spec.CpuTune(
             shares=2048, period_us=100_000, quota_us=50_000))),
     'cpu-numa': values.inputs(
         cpu=cpu_spec.CpuSpec(vcpus=4, cells=CELLS, pins=PINS,

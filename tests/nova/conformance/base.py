@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 import libvirt
 from nova.network import model as network_model
 from nova import test
-from nova.tests import fixtures as nova_fixtures
 from nova.tests.unit import utils as test_utils
 from nova.tests.unit.virt import test_virt_drivers
 from nova.virt import driver
@@ -34,17 +33,11 @@ ON_NO_LIBVIRT = {
 """What Nova's own driver does not pass either with a real libvirt, but for
 the first."""
 
-NOT_YET = {
-    'test_get_console_output': "the driver gives bytes, as Nova's own does",
-    'test_snapshot_not_running': 'the driver raises InstanceNotFound',
-}
-
 BRIDGE = f'qbr{test_utils.FAKE_VIF_UUID[:11]}'
 
 _swallower = test_virt_drivers.catch_notimplementederror(
     lambda: None).__code__
 _network = test_utils.get_test_network_info
-_show = nova_fixtures.GlanceFixture.show
 _uname = os.uname
 _addresses = psutil.net_if_addrs
 
@@ -72,20 +65,6 @@ def network_on_a_bridge(count: int = 1) -> Any:
     return network
 
 
-def image_as_it_is(
-        glance: Any, context: Any, image_id: str, *args: Any,
-        **kwargs: Any) -> Any:
-    """Describe an image of Nova's for tests as one the driver takes.
-
-    They name sizes, and are empty: the driver takes such for truncated. And
-    some name a format of Amazon's, which the driver does not take yet.
-    """
-    image = _show(glance, context, image_id, *args, **kwargs)
-    image['size'] = len(glance._imagedata.get(image_id, b''))
-    image['disk_format'] = 'raw'
-    return image
-
-
 class ConformanceTest(
         test_virt_drivers._VirtDriverTestCase,  # type: ignore[misc]
         test.TestCase):  # type: ignore[misc]
@@ -97,8 +76,7 @@ class ConformanceTest(
     driver_module = OURS
     virt_type = 'qemu'
     REQUIRES_LOCKING = True
-    left_out: ClassVar[Mapping[str, str]] = {
-        **ON_NO_LIBVIRT, **NOT_YET}
+    left_out: ClassVar[Mapping[str, str]] = ON_NO_LIBVIRT
     """Reasons by the names of tests."""
 
     def uri(self) -> str:
@@ -143,8 +121,6 @@ class ConformanceTest(
         self.stub_out('psutil.net_if_addrs', _addresses)
         self.stub_out('nova.tests.unit.utils.get_test_network_info',
                       network_on_a_bridge)
-        self.stub_out('nova.tests.fixtures.GlanceFixture.show',
-                      image_as_it_is)
         # The bridge is the host's of the test, not this machine's.
         for verb in ('plug', 'unplug'):
             self.stub_out(f'os_vif.{verb}', lambda vif, instance: None)

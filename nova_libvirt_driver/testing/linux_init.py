@@ -154,6 +154,8 @@ tell_drive
 tell_disks
 tell_boot
 acpid -d -l /dev/null >/dev/null 2>&1 &
+# A button that is pressed before it listens was not pressed.
+until ls -l "/proc/$!/fd" | grep -q /dev/input/; do usleep 50000; done
 (tick=0; while sleep 1; do tick=$((tick + 1)); say "tick $tick"; done) &
 say ready
 while read -r command text; do

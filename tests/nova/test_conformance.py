@@ -15,7 +15,6 @@ import unittest
 from tests.nova import environments
 
 _TIMEOUT_S = 300
-_LEAST_PASSED = 30
 
 
 def run(module: str, *, eventlet: bool) -> tuple[int, str]:
@@ -36,11 +35,13 @@ def run(module: str, *, eventlet: bool) -> tuple[int, str]:
 
 class ConformanceTest(unittest.TestCase):
 
-    def check(self, module: str, *, eventlet: bool) -> None:
+    def check(
+            self, module: str, *, eventlet: bool,
+            at_least: int = 30) -> None:
         passed, said = run(module, eventlet=eventlet)
 
         # Not all skipped: that would be no failure.
-        self.assertGreaterEqual(passed, _LEAST_PASSED, said)
+        self.assertGreaterEqual(passed, at_least, said)
 
     def test_simulated_native(self) -> None:
         self.check('simulated', eventlet=False)
@@ -53,3 +54,6 @@ class ConformanceTest(unittest.TestCase):
 
     def test_qemu_eventlet(self) -> None:
         self.check('qemu', eventlet=True)
+
+    def test_servers(self) -> None:
+        self.check('servers', eventlet=False, at_least=24)

@@ -117,7 +117,8 @@ class ComputeDriver:
             self, spec: guest_spec.GuestSpec, *,
             images: ports.ImageSource | None = None,
             power_on: bool = True,
-            progress: ports.Progress = NO_PROGRESS) -> None:
+            progress: ports.Progress = NO_PROGRESS,
+            network: ports.Network | None = None) -> None:
         """Make a guest and start it.
 
         Blocks until the domain runs; an image that is not in the cache is
@@ -126,6 +127,7 @@ class ComputeDriver:
         :param images: where images come from; None is the service's own
         :param power_on: False leaves the guest defined but stopped
         :param progress: is told of each step; may cancel by raising
+        :param network: connects its interfaces; None leaves that to libvirt
         :raises InstanceExists: its name or uuid is taken
         :raises ImageNotFound: there is no such image
         :raises ImageRefused: the image is not what it is declared to be

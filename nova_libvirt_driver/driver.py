@@ -170,9 +170,11 @@ class LibvirtDriver(base.ComputeDriver):
     def spawn(
             self, spec: guest_spec.GuestSpec, *,
             images: ports.ImageSource | None = None, power_on: bool = True,
-            progress: ports.Progress = base.NO_PROGRESS) -> None:
+            progress: ports.Progress = base.NO_PROGRESS,
+            network: ports.Network | None = None) -> None:
         self._parts.verbs.spawn.spawn(
-            spec, self._images(images), power_on=power_on, progress=progress)
+            spec, self._images(images), power_on=power_on, progress=progress,
+            network=network)
 
     def destroy(
             self, instance: instance_spec.Instance, *,

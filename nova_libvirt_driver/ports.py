@@ -8,6 +8,7 @@ them in ``compute``.
 
 from collections.abc import Callable
 from collections.abc import Mapping
+import contextlib
 import dataclasses
 import typing
 
@@ -58,6 +59,24 @@ class Progress(typing.Protocol):
 
     def advance(self, done: int, total: int) -> None:
         """Say how much of the step is done, in bytes; total 0: unknown."""
+
+
+class Network(typing.Protocol):
+    """Connects the interfaces of one guest to their networks.
+
+    Without it libvirt does all that is to be done.
+    """
+
+    def connected(self) -> contextlib.AbstractContextManager[bool]:
+        """Connect the interfaces of a guest that is started within.
+
+        Gives whether the guest has to wait: its CPUs do not run then before
+        the context is left, which blocks until its networks are ready. An
+        exception from there undoes the making of the guest.
+        """
+
+    def disconnect(self) -> None:
+        """Undo that, when there is something to undo."""
 
 
 class ImageSource(typing.Protocol):

@@ -15,12 +15,12 @@ from oslo_log import log as logging
 
 import nova.conf
 from nova_libvirt_driver import driver as core_driver
-from nova_libvirt_driver.nova_plugin import building
 from nova_libvirt_driver.nova_plugin import config_drive
 from nova_libvirt_driver.nova_plugin import diagnostics
 from nova_libvirt_driver.nova_plugin import errors
 from nova_libvirt_driver.nova_plugin import images
 from nova_libvirt_driver.nova_plugin import interfaces
+from nova_libvirt_driver.nova_plugin import network
 from nova_libvirt_driver.nova_plugin import options
 from nova_libvirt_driver.nova_plugin import placement
 from nova_libvirt_driver.nova_plugin import results
@@ -149,9 +149,10 @@ class LibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
                     instance, network_info, files=injected_files,
                     admin_password=admin_password),
                 self._core.get_host_facts().cells))
-            building.Build(
-                self._core, self.virtapi, instance, network_info).run(
-                    spec, self._images(context, instance), power_on=power_on)
+            self._core.spawn(
+                spec, images=self._images(context, instance),
+                power_on=power_on, network=network.NovaNetwork(
+                    self.virtapi, instance, network_info))
 
     def destroy(
             self, context: Any, instance: Any, network_info: Any,

@@ -5,6 +5,7 @@
 from oslo_log import log as logging
 
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.guest import handle
 from nova_libvirt_driver.operations.steps import domains as domains_module
 from nova_libvirt_driver.operations.steps import exclusive as exclusive_module
 from nova_libvirt_driver.operations.steps import files as files_module
@@ -24,7 +25,7 @@ class Spawn:
     Steps: check that name and uuid are free; note in the journal what is
     about to be made; make the folder; get the image into the cache; make
     the disks, the kernel and the config drive; record the spec; define the
-    domain; start it.
+    domain; connect it to its networks and start it; let it run.
 
     When a step fails, the domain and the folder are removed. When the
     process is killed, the next one that looks into the journal does that.
@@ -43,7 +44,8 @@ class Spawn:
 
     def spawn(
             self, spec: guest_spec.GuestSpec, images: ports.ImageSource, *,
-            power_on: bool, progress: ports.Progress) -> None:
+            power_on: bool, progress: ports.Progress,
+            network: ports.Network | None = None) -> None:
         """Make a guest; see :meth:`base.ComputeDriver.spawn`."""
         self._files.prepare_root()
         with (self._exclusive.hold(spec, OPERATION, progress) as watched,
@@ -59,7 +61,16 @@ class Spawn:
                 OPERATION, uuid=spec.uuid, name=spec.name)
             undo.journal(entry)
             self._files.make(spec, images, watched, undo)
-            self._run(spec, xml, watched, undo, power_on=power_on)
+            watched.step('define')
+            if network is not None:
+                # After the domain has gone, which uses what is undone.
+                undo.add('disconnect its interfaces', network.disconnect)
+            guest = self._domains.guests.define(xml, spec)
+            # Before the start: one that outlives its deadline may succeed.
+            undo.add('remove the domain', lambda: self._domains.remove(spec))
+            if power_on:
+                _start(guest, watched, network)
+            watched.step('finish')
             undo.commit()
             LOG.info('Guest %s (%s) is made.', spec.name, spec.uuid)
 
@@ -69,19 +80,6 @@ class Spawn:
 
     def _settled(self, spec: guest_spec.GuestSpec) -> guest_spec.GuestSpec:
         return self._domains.settle(self._files.settle(spec))
-
-    def _run(
-            self, spec: guest_spec.GuestSpec, xml: str,
-            progress: ports.Progress, undo: undo_module.Undo, *,
-            power_on: bool) -> None:
-        progress.step('define')
-        guest = self._domains.guests.define(xml, spec)
-        # Before the start: one that outlives its deadline may succeed yet.
-        undo.add('remove the domain', lambda: self._domains.remove(spec))
-        if power_on:
-            progress.step('start')
-            guest.start()
-        progress.step('finish')
 
     def _build(self, spec: guest_spec.GuestSpec) -> str:
         folder = self._files.folder(spec)
@@ -112,3 +110,17 @@ class Spawn:
         if guests.name_owner(spec.name) is not None:
             raise exception.InstanceExists(
                 instance=spec.name, host=self._host)
+
+
+def _start(
+        guest: handle.Guest, progress: ports.Progress,
+        network: ports.Network | None) -> None:
+    progress.step('start')
+    if network is None:
+        guest.start()
+        return
+    with network.connected() as wait:
+        guest.start(paused=wait)
+    if wait:
+        progress.step('run')
+        guest.resume()

@@ -76,7 +76,8 @@ class GuestDriver(fake_driver.FakeDriver):
     def spawn(
             self, spec: guest_spec.GuestSpec, *,
             images: ports.ImageSource | None = None, power_on: bool = True,
-            progress: ports.Progress = base.NO_PROGRESS) -> None:
+            progress: ports.Progress = base.NO_PROGRESS,
+            network: ports.Network | None = None) -> None:
         progress.step('image')
         progress.advance(1, 2)
         progress.step('start')

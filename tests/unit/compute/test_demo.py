@@ -39,7 +39,8 @@ class Driver(fake_guest_driver.GuestDriver):
     def spawn(
             self, spec: guest_spec.GuestSpec, *,
             images: ports.ImageSource | None = None, power_on: bool = True,
-            progress: ports.Progress = ports.NullProgress()) -> None:
+            progress: ports.Progress = ports.NullProgress(),
+            network: ports.Network | None = None) -> None:
         super().spawn(spec, progress=progress)
         self.consoles[spec.uuid] = [b'', f'{demo.MESSAGE}\r\n'.encode()]
 

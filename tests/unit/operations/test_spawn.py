@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import dataclasses
+import functools
 
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import boot as boot_spec
 from nova_libvirt_driver.spec import configdrive as configdrive_spec
 from nova_libvirt_driver.spec import disk as disk_spec
+from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.testing import fake_network
 from nova_libvirt_driver.testing import fake_progress
 from tests.unit.operations import whole
+
+State = instance_spec.PowerState
 
 _EVERYTHING = disk_spec.StorageSpec(
     ephemerals=(disk_spec.LocalDisk(size_mib=16),),
@@ -46,6 +51,34 @@ class SpawnTest(whole.WholeTestCase):
 
         self.assertGreater(number, 8)
         self.assertEqual(['one'], self.names())
+
+    def test_a_guest_runs_when_its_networks_are_ready(self) -> None:
+        for wait in (False, True):
+            spec = self.guest(f'waits {wait}')
+            network = fake_network.FakeNetwork(
+                functools.partial(self.power_state, spec), wait)
+
+            self.driver.spawn(spec, network=network)
+
+            self.assertEqual(
+                [State.PAUSED if wait else State.RUNNING], network.seen)
+            self.assertIs(State.RUNNING, self.driver.get_info(spec).state)
+            self.assertFalse(network.disconnected)
+
+    def power_state(self, spec: guest_spec.GuestSpec) -> object:
+        return self.driver.get_info(spec).state
+
+    def test_networks_that_are_not_ready_leave_nothing(self) -> None:
+        network = fake_network.FakeNetwork(
+            lambda: self.assertEqual(['one'], self.names()), True,
+            error=OSError('no network'))
+
+        self.assertRaises(
+            OSError, self.driver.spawn, self.guest(), network=network)
+
+        self.assertTrue(network.disconnected)
+        self.assertEqual([], self.names())
+        self.assertEqual([], self.remains())
 
     def test_a_start_that_fails_leaves_nothing(self) -> None:
         self.hypervisor.fail_next('createWithFlags', OSError('no memory'))

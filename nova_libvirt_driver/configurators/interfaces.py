@@ -75,7 +75,8 @@ def _model(
         inputs: inputs_module.Inputs) -> None:
     model = nic.model or inputs.policy.nic_model or _VIRTIO
     element.model = model
-    asked = (nic.queues, nic.rx_queue_size, nic.tx_queue_size)
+    asked = (nic.queues, nic.rx_queue_size, nic.tx_queue_size,
+             nic.packed_ring)
     if model != _VIRTIO or nic.kind is Kind.USER:
         if any(asked):
             raise exception.InvalidRequest(
@@ -86,6 +87,7 @@ def _model(
     if inputs.kvm and nic.kind is not Kind.VHOSTUSER:
         element.driver_name = 'vhost'
     element.driver_queues = nic.queues
+    element.driver_packed = True if nic.packed_ring else None
     element.driver_rx_queue_size = nic.rx_queue_size or policy.rx_queue_size
     element.driver_tx_queue_size = nic.tx_queue_size or policy.tx_queue_size
 

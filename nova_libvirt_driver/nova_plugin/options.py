@@ -27,7 +27,6 @@ _WHY = {
     'images_volume_group': _IMAGES,
     'inject_': 'nothing is written into disks; the config drive is the way',
     'live_migration_': _MIGRATION,
-    'max_queues': 'interfaces have one queue yet',
     'migration_inbound_addr': _MIGRATION,
     'num_intel_tdx_guests': 'there is no encrypted memory by TDX yet',
     'pmem_namespaces': 'there is no persistent memory yet',
@@ -44,7 +43,7 @@ _WHY = {
 """Why options of these names, or whose names begin so, are not heeded."""
 
 _HONOURED = frozenset(opt.dest for opt in libvirt.OPTS) | {
-    'realtime_scheduler_priority', 'swtpm_enabled'}
+    'max_queues', 'realtime_scheduler_priority', 'swtpm_enabled'}
 
 
 def remark(name: str) -> str:

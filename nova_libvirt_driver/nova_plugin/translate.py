@@ -9,6 +9,7 @@ import datetime
 from typing import Any
 
 from nova.virt import driver as nova_driver
+from nova.virt import hardware
 from oslo_utils import strutils
 
 import nova.conf
@@ -31,6 +32,8 @@ from nova_libvirt_driver import version
 CONF = nova.conf.CONF
 
 _MIB_PER_GIB = 1024
+# What the kernel takes for a tap.
+_MAX_QUEUES = 256
 
 # Flavors ask for the same things as images, and win.
 _BY_FLAVOR = {
@@ -83,8 +86,21 @@ def guest(request: Request) -> guest_spec.GuestSpec:
         devices=device_spec.DeviceSpec(
             pointer=CONF.pointer_model or ''),
         config_drive=request.config_drive)
-    return properties.apply(
-        spec, _properties(request.image_meta, flavor.extra_specs))
+    return _with_queues(request, properties.apply(
+        spec, _properties(request.image_meta, flavor.extra_specs)))
+
+
+def _with_queues(
+        request: Request, spec: guest_spec.GuestSpec) -> guest_spec.GuestSpec:
+    """Give virtio cards a queue for each virtual CPU, if that is asked."""
+    flavor, image_meta = request.instance.flavor, request.image_meta
+    queues = None
+    if hardware.get_vif_multiqueue_constraint(flavor, image_meta):
+        queues = min(spec.cpu.vcpus, CONF.libvirt.max_queues or _MAX_QUEUES)
+    packed = hardware.get_packed_virtqueue_constraint(flavor, image_meta)
+    return dataclasses.replace(spec, nics=tuple(
+        dataclasses.replace(nic, queues=queues, packed_ring=bool(packed))
+        if nic.model in ('', 'virtio') else nic for nic in spec.nics))
 
 
 def _metadata(instance: Any) -> guest_spec.GuestMetadata:

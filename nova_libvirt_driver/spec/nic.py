@@ -59,6 +59,8 @@ class NicSpec:
     queues: int | None = None
     rx_queue_size: int | None = None
     tx_queue_size: int | None = None
+    packed_ring: bool = False
+    """Queues in the packed layout of virtio 1.1."""
     inbound: NicBandwidth | None = None
     outbound: NicBandwidth | None = None
     filter_name: str = ''

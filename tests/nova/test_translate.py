@@ -93,6 +93,19 @@ class GuestTest(unittest.TestCase):
 
         self.assertEqual('reset', str(spec.devices.watchdog))
 
+    def test_cards_have_as_many_queues_as_cpus(self) -> None:
+        def card(**properties: str) -> nic_spec.NicSpec:
+            found, = translate.guest(translate.Request(
+                make_instance(), make_image(**properties),
+                [make_vif('bridge')])).nics
+            return found
+
+        self.assertEqual((None, False), (card().queues, card().packed_ring))
+        self.assertEqual(2, card(hw_vif_multiqueue_enabled='yes').queues)
+        self.assertTrue(card(hw_virtio_packed_ring='yes').packed_ring)
+        self.assertIsNone(card(
+            hw_vif_multiqueue_enabled='yes', hw_vif_model='e1000').queues)
+
     def test_a_flavor_may_forbid_random_numbers(self) -> None:
         self.assertIsNotNone(
             self.make(hw_rng_model='virtio').devices.rng)

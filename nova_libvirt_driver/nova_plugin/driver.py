@@ -251,9 +251,11 @@ class LibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
                 block_device_info, config_drive.built(
                     instance, network_info, admin_password=rescue_password),
                 self._core.get_host_facts().cells))
-            # Without an image of its own, a rescue takes the server's.
-            image_id = (image_meta.id if image_meta.obj_attr_is_set('id')
-                        else instance.image_ref)
+            # Without an image of its own, a rescue takes the host's, or else
+            # the server's.
+            image_id = (
+                image_meta.id if image_meta.obj_attr_is_set('id')
+                else CONF.libvirt.rescue_image_id or instance.image_ref)
             self._core.rescue(
                 spec, image_id, images=self._images(context, instance),
                 stable_device=bool(

@@ -30,7 +30,7 @@ _WHY = {
     'migration_inbound_addr': _MIGRATION,
     'num_intel_tdx_guests': 'there is no encrypted memory by TDX yet',
     'pmem_namespaces': 'there is no persistent memory yet',
-    'rescue_': 'a rescue without an image takes that of the server',
+    'rescue_': 'a rescue boots as its image says',
     'snapshots_directory': 'copies are made below instances_path/snapshots',
     'sparse_logical_volumes': _IMAGES,
     'supported_tpm_secret_security': 'TPM secrets are libvirt\'s own yet',
@@ -43,7 +43,8 @@ _WHY = {
 """Why options of these names, or whose names begin so, are not heeded."""
 
 _HONOURED = frozenset(opt.dest for opt in libvirt.OPTS) | {
-    'max_queues', 'realtime_scheduler_priority', 'swtpm_enabled'}
+    'max_queues', 'realtime_scheduler_priority', 'rescue_image_id',
+    'swtpm_enabled'}
 
 
 def remark(name: str) -> str:
@@ -53,15 +54,20 @@ def remark(name: str) -> str:
     return next(why for start, why in _WHY.items() if name.startswith(start))
 
 
+def table(conf: cfg.ConfigOpts) -> Iterator[tuple[str, str, str]]:
+    """Yield name, verdict and remark of each option of the group."""
+    for name in sorted(conf.libvirt):
+        why = remark(name)
+        yield name, IGNORED if why else HONOURED, why
+
+
 def report(conf: cfg.ConfigOpts) -> Iterator[tuple[str, str, str]]:
     """Yield name, verdict and remark of each option that somebody has set.
 
     :param conf: Nova's, after its files were read
     """
-    for name in sorted(conf.libvirt):
-        location = conf.get_location(name, 'libvirt')
-        if location is None or location.location in (
+    for row in table(conf):
+        location = conf.get_location(row[0], 'libvirt')
+        if location is not None and location.location not in (
                 cfg.Locations.opt_default, cfg.Locations.set_default):
-            continue
-        why = remark(name)
-        yield name, IGNORED if why else HONOURED, why
+            yield row

@@ -2,6 +2,9 @@
 
 """Options of Nova's group [libvirt]."""
 
+import csv
+import io
+import os
 import unittest
 
 from nova.conf import libvirt as nova_libvirt
@@ -10,7 +13,10 @@ from oslo_config import cfg
 from nova_libvirt_driver import conf
 from nova_libvirt_driver.conf import libvirt
 from nova_libvirt_driver.nova_plugin import options
+from tests.nova import environments
 
+TABLE = environments.ROOT / 'doc/source/admin/nova-options.csv'
+REGENERATE = os.environ.get('NOVA_LIBVIRT_GOLDEN') == 'regenerate'
 VOLUMES = ('iscsi', 'iser', 'nfs', 'ceph', 'quobyte', 'smbfs', 'vzstorage',
            'remote_filesystem', 'rbd', 'volume', 'num_', 'use_default_aio')
 
@@ -43,6 +49,17 @@ class OptionsTest(unittest.TestCase):
                 and not name.startswith(VOLUMES)]
 
         self.assertEqual([], left)
+
+    def test_the_documentation_has_all_of_them(self) -> None:
+        lines = io.StringIO()
+        csv.writer(lines, lineterminator='\n').writerows(
+            options.table(self.conf))
+        if REGENERATE:
+            TABLE.write_text(lines.getvalue())
+
+        self.assertEqual(
+            TABLE.read_text(), lines.getvalue(),
+            'set NOVA_LIBVIRT_GOLDEN=regenerate to write it anew')
 
     def test_what_is_honoured_has_a_name_of_novas(self) -> None:
         theirs = cfg.ConfigOpts()

@@ -17,7 +17,8 @@ PLAIN = nic_spec.NicSpec(mac=MAC, source='default')
 BRIDGE = nic_spec.NicSpec(
     mac=MAC, kind=Kind.BRIDGE, source='br0', id=PORT,
     target_dev='tapa0000000-00', mtu=1450, queues=2, packed_ring=True,
-    rx_queue_size=512, tx_queue_size=256, boot_order=2, filter_name='clean-traffic',
+    rx_queue_size=512, tx_queue_size=256, boot_order=2,
+    filter_name='clean-traffic',
     inbound=nic_spec.NicBandwidth(
         average_kib_s=1024, peak_kib_s=2048, burst_kib=4096),
     outbound=nic_spec.NicBandwidth(average_kib_s=512),

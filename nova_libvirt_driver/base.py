@@ -14,6 +14,7 @@ from typing import ClassVar
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import console as console_spec
 from nova_libvirt_driver.spec import diagnostics as diagnostics_spec
+from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import event as event_spec
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import host as host_spec
@@ -157,6 +158,12 @@ class ComputeDriver:
 
     def instance_on_disk(self, instance: instance_spec.Instance) -> bool:
         """Say whether the files of the guest are on this host."""
+        raise NotImplementedError()
+
+    def get_instance_disk_info(
+            self, instance: instance_spec.Instance
+    ) -> list[disk_spec.DiskUse]:
+        """Return the disks in the folder of the guest, and their sizes."""
         raise NotImplementedError()
 
     def delete_instance_files(

@@ -19,6 +19,7 @@ from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import connection as connection_spec
 from nova_libvirt_driver.spec import console as console_spec
 from nova_libvirt_driver.spec import diagnostics as diagnostics_spec
+from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import host as host_spec
 from nova_libvirt_driver.spec import image as image_spec
@@ -190,6 +191,11 @@ class LibvirtDriver(base.ComputeDriver):
 
     def instance_on_disk(self, instance: instance_spec.Instance) -> bool:
         return self._parts.verbs.files.has_disk(instance)
+
+    def get_instance_disk_info(
+            self, instance: instance_spec.Instance
+    ) -> list[disk_spec.DiskUse]:
+        return self._parts.verbs.usage.disks(instance.uuid)
 
     def delete_instance_files(
             self, instance: instance_spec.Instance) -> bool:

@@ -175,6 +175,11 @@ class LibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
     def instance_on_disk(self, instance: Any) -> bool:
         return self._core.instance_on_disk(instance)
 
+    def get_instance_disk_info(
+            self, instance: Any, block_device_info: Any = None) -> str:
+        with errors.translated():
+            return results.disks(self._core.get_instance_disk_info(instance))
+
     def delete_instance_files(self, instance: Any) -> bool:
         with errors.translated():
             return self._core.delete_instance_files(instance)

@@ -2,11 +2,16 @@
 
 """Answers of the driver as Nova's objects."""
 
+from collections.abc import Iterable
+import os
+
 from nova.console import type as console_type
 from nova.virt import event as nova_event
 from nova.virt import hardware
+from oslo_serialization import jsonutils
 
 from nova_libvirt_driver.spec import console as console_spec
+from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import event as event_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 
@@ -14,6 +19,16 @@ from nova_libvirt_driver.spec import instance as instance_spec
 def info(found: instance_spec.InstanceInfo) -> hardware.InstanceInfo:
     """Return how a guest is; the numbers of the states are the same."""
     return hardware.InstanceInfo(state=int(found.state))
+
+
+def disks(found: Iterable[disk_spec.DiskUse]) -> str:
+    """Return the disks of a guest as one host tells another of them."""
+    return jsonutils.dumps([{
+        'path': disk.path, 'type': disk.format,
+        'virt_disk_size': disk.size_bytes, 'disk_size': disk.taken_bytes,
+        'over_committed_disk_size': disk.growth_bytes,
+        'backing_file': os.path.basename(disk.backing_file or ''),
+    } for disk in found])
 
 
 def vnc(

@@ -152,3 +152,22 @@ class StorageSpec:
     """Disks that exist already; the driver never makes or removes them."""
     iotune: IoTune | None = None
     """Limits of the disks that the driver makes."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class DiskUse:
+    """A disk in the folder of an instance, and the room that it takes."""
+
+    path: str
+    format: str
+    size_bytes: int
+    """What the guest sees."""
+    taken_bytes: int
+    """What it takes of the host's file system now."""
+    backing_file: str | None = None
+    """Path of the cached image that it is based on."""
+
+    @property
+    def growth_bytes(self) -> int:
+        """By how much it can still grow."""
+        return max(0, self.size_bytes - self.taken_bytes)

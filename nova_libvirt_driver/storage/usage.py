@@ -7,6 +7,9 @@ import contextlib
 import os
 
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.spec import disk as disk_spec
+from nova_libvirt_driver.storage import backing
+from nova_libvirt_driver.storage import folder as folder_module
 from nova_libvirt_driver.storage import qcow2_header
 from nova_libvirt_driver.storage import record
 
@@ -27,8 +30,16 @@ class Usage:
 
     def growth_bytes(self) -> int:
         """Return by how much all disks together can still grow."""
-        return sum(_growth_bytes(path, format)
-                   for path, format in _disks(self._path))
+        return sum(disk.growth_bytes for folder in _folders(self._path)
+                   for disk in _disks(folder))
+
+    def disks(self, uuid: str) -> list[disk_spec.DiskUse]:
+        """Return the disks in the folder of one instance.
+
+        :raises InvalidRequest: the uuid is none
+        """
+        return list(_disks(
+            folder_module.InstanceFolder(self._path, uuid).path))
 
     def image_cache_bytes(self) -> int:
         """Return the room that cached images take."""
@@ -43,15 +54,16 @@ class Usage:
         return total_bytes
 
 
-def _disks(instances_path: str) -> Iterator[tuple[str, str]]:
-    for folder in _folders(instances_path):
-        try:
-            formats = record.read_all(os.path.join(folder, _RECORD))
-        except exception.StorageFailure:
-            continue
-        for path, format in formats.items():
-            if os.path.dirname(path) == folder:
-                yield path, format
+def _disks(folder: str) -> Iterator[disk_spec.DiskUse]:
+    try:
+        formats = record.read_all(os.path.join(folder, _RECORD))
+    except exception.StorageFailure:
+        return
+    for path, format in formats.items():
+        if os.path.dirname(path) == folder:
+            disk = _disk(path, format)
+            if disk is not None:
+                yield disk
 
 
 def _folders(instances_path: str) -> list[str]:
@@ -63,14 +75,18 @@ def _folders(instances_path: str) -> list[str]:
         return []
 
 
-def _growth_bytes(path: str, format: str) -> int:
+def _disk(path: str, format: str) -> disk_spec.DiskUse | None:
     try:
         with open(path, 'rb') as file:
             status = os.fstat(file.fileno())
-            size_bytes = status.st_size
+            size_bytes, backing_file = status.st_size, None
             if format == 'qcow2':
                 size_bytes = qcow2_header.virtual_size_bytes(
                     file.read(qcow2_header.SIZE_WITHIN_BYTES))
+                backing_file = backing.backing_file(path)
     except (OSError, ValueError):
-        return 0
-    return max(0, size_bytes - status.st_blocks * _BLOCK_BYTES)
+        return None
+    return disk_spec.DiskUse(
+        path=path, format=format, size_bytes=size_bytes,
+        taken_bytes=status.st_blocks * _BLOCK_BYTES,
+        backing_file=backing_file)

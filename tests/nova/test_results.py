@@ -2,6 +2,7 @@
 
 """Answers and errors as Nova takes them."""
 
+import json
 import unittest
 
 from nova.compute import power_state
@@ -11,6 +12,7 @@ from nova.virt import event as nova_event
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.nova_plugin import errors
 from nova_libvirt_driver.nova_plugin import results
+from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import event as event_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 
@@ -31,6 +33,27 @@ class InfoTest(unittest.TestCase):
 
             self.assertIn(event.transition, nova_event.NAMES)
             self.assertEqual(('u', 5.0), (event.uuid, event.timestamp))
+
+
+class DisksTest(unittest.TestCase):
+
+    def test_sizes_are_bytes_and_the_image_is_a_name(self) -> None:
+        text = results.disks([
+            disk_spec.DiskUse(
+                path='/i/u/disk', format='qcow2', size_bytes=5000,
+                taken_bytes=1000, backing_file='/i/_base/image'),
+            disk_spec.DiskUse(
+                path='/i/u/disk.config', format='raw', size_bytes=100,
+                taken_bytes=200)])
+
+        self.assertEqual([
+            {'path': '/i/u/disk', 'type': 'qcow2', 'virt_disk_size': 5000,
+             'disk_size': 1000, 'over_committed_disk_size': 4000,
+             'backing_file': 'image'},
+            {'path': '/i/u/disk.config', 'type': 'raw',
+             'virt_disk_size': 100, 'disk_size': 200,
+             'over_committed_disk_size': 0, 'backing_file': ''},
+        ], json.loads(text))
 
 
 class ErrorsTest(unittest.TestCase):

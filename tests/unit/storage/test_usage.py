@@ -38,6 +38,23 @@ class UsageTest(base.TestCase):
         taken = qcow2.stat().st_blocks * 512
         self.assertEqual(8 * _MIB - taken, self.usage.growth_bytes())
 
+    def test_the_disks_of_one_instance(self) -> None:
+        uuid = '5d1f7f5c-6b1e-4d8a-9c41-2f6f5e0a7b11'
+        name = b'../_base/image'
+        content = struct.pack('>4sIQIIQ', b'QFI\xfb', 3, 512, len(name), 16,
+                              5 * _MIB)
+        path = self.disk(uuid, 'qcow2', content.ljust(512, b'\0') + name)
+
+        disk, = self.usage.disks(uuid)
+
+        self.assertEqual(
+            (str(path), 'qcow2', 5 * _MIB,
+             str(self.path / '_base' / 'image')),
+            (disk.path, disk.format, disk.size_bytes, disk.backing_file))
+        self.assertEqual(path.stat().st_blocks * 512, disk.taken_bytes)
+        self.assertEqual([], self.usage.disks(
+            '00000000-0000-4000-8000-000000000000'))
+
     def test_what_cannot_be_read_counts_as_nothing(self) -> None:
         self.disk('guest1', 'qcow2', b'short')
         self.disk('guest2', 'raw', b'').unlink()

@@ -20,6 +20,7 @@ extensions = [
     'cliff.sphinxext',
     'openstackdocstheme',
     'oslo_config.sphinxext',
+    'sphinx_feature_classification.support_matrix',
 ]
 
 # Most literal blocks are pictures and output, not Python.

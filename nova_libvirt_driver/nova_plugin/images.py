@@ -92,7 +92,10 @@ class GlanceImages:
         :raises StorageFailure: they cannot be kept
         """
         found = self._get(described.id)
-        found.setdefault('properties', {}).update(described.properties)
+        # What was asked for when it was registered stays: an image that is
+        # a backup is found again by that.
+        properties = {**described.properties,
+                      **found.get('properties', {})}
         try:
             self._api.update(
                 self._context, described.id, {
@@ -100,7 +103,7 @@ class GlanceImages:
                     'disk_format': described.disk_format,
                     'container_format': found.get('container_format')
                     or 'bare',
-                    'properties': found['properties']},
+                    'properties': properties},
                 data=_Watched(file, described.size_bytes or 0, progress),
                 purge_props=False)
         except (nova_exception.NovaException, OSError) as error:

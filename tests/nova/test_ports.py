@@ -83,7 +83,7 @@ class ImagesTest(unittest.TestCase):
     def test_a_snapshot_keeps_what_the_image_has(self) -> None:
         described = image_spec.Image(
             id=IMAGE_ID, disk_format='raw', size_bytes=3,
-            properties={'image_type': 'snapshot'})
+            properties={'image_type': 'snapshot', 'hw_disk_bus': 'virtio'})
 
         self.images.upload(described, io.BytesIO(b'new'), self.progress)
 

@@ -28,6 +28,7 @@ from nova_libvirt_driver.connection import subscription
 from nova_libvirt_driver.connection import supervisor as supervisor_module
 from nova_libvirt_driver.guest import guests as guests_module
 from nova_libvirt_driver.guest import inventory as inventory_module
+from nova_libvirt_driver.guest import secrets as secrets_module
 from nova_libvirt_driver.host import capabilities as capabilities_module
 from nova_libvirt_driver.host import facts as facts_module
 from nova_libvirt_driver.host import offers as offers_module
@@ -125,7 +126,10 @@ def build(seams: Seams, virtapi: object) -> Parts:
     capabilities = capabilities_module.Capabilities(supervisor, facts)
     settings_of_verbs = _verb_settings()
     verbs = verbs_module.build(
-        verbs_module.Link(guests=guests, capabilities=capabilities),
+        verbs_module.Link(
+            guests=guests, capabilities=capabilities,
+            secrets=secrets_module.Secrets(
+                supervisor, channels, host=settings.host)),
         settings_of_verbs)
     return Parts(
         host=settings.host, my_ip=lambda: str(CONF.my_ip), uri=_uri,

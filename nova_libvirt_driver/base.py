@@ -8,11 +8,13 @@ driver does not support raises :class:`NotImplementedError`.
 """
 
 from collections.abc import Mapping
+import contextlib
 from typing import Any
 from typing import ClassVar
 
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import console as console_spec
+from nova_libvirt_driver.spec import device as device_spec
 from nova_libvirt_driver.spec import diagnostics as diagnostics_spec
 from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import event as event_spec
@@ -347,6 +349,28 @@ class ComputeDriver:
 
     def trigger_crash_dump(self, instance: instance_spec.Instance) -> None:
         """Send a guest the interrupt that makes it dump its memory."""
+        raise NotImplementedError()
+
+    # Secrets.
+
+    def holding_tpm_secret(
+            self, instance: instance_spec.Instance,
+            secret: device_spec.TpmSecret
+    ) -> contextlib.AbstractContextManager[None]:
+        """Let the hypervisor have the secret of a TPM within a context.
+
+        The guest whose TPM has it is started there. One that is kept stays
+        unless the context ends with an exception.
+        """
+        raise NotImplementedError()
+
+    def find_tpm_secret(
+            self, instance: instance_spec.Instance) -> str | None:
+        """Return the uuid of the secret that the hypervisor has, or None."""
+        raise NotImplementedError()
+
+    def delete_tpm_secret(self, instance: instance_spec.Instance) -> None:
+        """Remove the secret that the hypervisor has; idempotent."""
         raise NotImplementedError()
 
     # Images.

@@ -7,6 +7,7 @@ underscore are the vocabulary of the connection; its parts call them through
 the driver, so that replacing one of them here changes what happens.
 """
 
+import contextlib
 import threading
 from typing import Any
 
@@ -18,6 +19,7 @@ from nova_libvirt_driver.host import uptime
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import connection as connection_spec
 from nova_libvirt_driver.spec import console as console_spec
+from nova_libvirt_driver.spec import device as device_spec
 from nova_libvirt_driver.spec import diagnostics as diagnostics_spec
 from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import guest as guest_spec
@@ -323,6 +325,21 @@ class LibvirtDriver(base.ComputeDriver):
 
     def trigger_crash_dump(self, instance: instance_spec.Instance) -> None:
         self._parts.verbs.crash_dump.trigger_crash_dump(instance)
+
+    # Secrets.
+
+    def holding_tpm_secret(
+            self, instance: instance_spec.Instance,
+            secret: device_spec.TpmSecret
+    ) -> contextlib.AbstractContextManager[None]:
+        return self._parts.verbs.secrets.holding(instance, secret)
+
+    def find_tpm_secret(
+            self, instance: instance_spec.Instance) -> str | None:
+        return self._parts.verbs.secrets.find(instance)
+
+    def delete_tpm_secret(self, instance: instance_spec.Instance) -> None:
+        self._parts.verbs.secrets.delete(instance)
 
     # Images.
 

@@ -8,6 +8,7 @@ A second half of ``assembly``, which hands it the values of the options.
 import dataclasses
 
 from nova_libvirt_driver.guest import guests as guests_module
+from nova_libvirt_driver.guest import secrets as secrets_module
 from nova_libvirt_driver.host import capabilities as capabilities_module
 from nova_libvirt_driver.operations import admin_password
 from nova_libvirt_driver.operations import console_output
@@ -46,6 +47,7 @@ class Link:
     """How the verbs reach libvirt."""
 
     guests: guests_module.Guests
+    secrets: secrets_module.Secrets
     capabilities: capabilities_module.Capabilities
 
 
@@ -86,6 +88,7 @@ class Verbs:
     crash_dump: crash_dump.CrashDump
     image_care: image_cache.ImageCare
     usage: usage_module.Usage
+    secrets: secrets_module.Secrets
 
 
 def build(link: Link, settings: Settings) -> Verbs:
@@ -136,4 +139,5 @@ def build(link: Link, settings: Settings) -> Verbs:
         crash_dump=crash_dump.CrashDump(guests),
         image_care=image_cache.ImageCare(
             guests, files, storage.instances_path),
-        usage=usage_module.Usage(storage.instances_path))
+        usage=usage_module.Usage(storage.instances_path),
+        secrets=link.secrets)

@@ -20,6 +20,7 @@ from nova_libvirt_driver.connection import settings as settings_module
 from nova_libvirt_driver.connection import subscription
 from nova_libvirt_driver.connection import supervisor as supervisor_module
 from nova_libvirt_driver.guest import guests as guests_module
+from nova_libvirt_driver.guest import secrets as secrets_module
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import event as event_spec
 from nova_libvirt_driver.testing import fake_fault
@@ -28,12 +29,13 @@ HOST = 'here'
 
 
 class GuestsFixture(fixtures.Fixture):
-    """Guests behind a URI, as :attr:`guests`.
+    """Guests behind a URI, as :attr:`guests`, and their :attr:`secrets`.
 
     :ivar events: what happened to them, in this order
     """
 
     guests: guests_module.Guests
+    secrets: secrets_module.Secrets
 
     def __init__(self, uri: str, **settings: Any) -> None:
         super().__init__()
@@ -67,6 +69,8 @@ class GuestsFixture(fixtures.Fixture):
             lambda: opener.open_raw(self._uri, read_only=False), calls,
             self._settings)
         self.guests = guests_module.Guests(
+            self.supervisor, self.channels, host=HOST)
+        self.secrets = secrets_module.Secrets(
             self.supervisor, self.channels, host=HOST)
         self.addCleanup(self._stop)
         self.supervisor.start()

@@ -83,6 +83,11 @@ def is_not_found(error: libvirt.libvirtError) -> bool:
     return bool(error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN)
 
 
+def is_secret_missing(error: libvirt.libvirtError) -> bool:
+    """Say whether there is no such secret."""
+    return bool(error.get_error_code() == libvirt.VIR_ERR_NO_SECRET)
+
+
 def is_flag_unknown(error: libvirt.libvirtError) -> bool:
     """Say whether the connection's driver does not know a flag."""
     return (error.get_error_code() == libvirt.VIR_ERR_INVALID_ARG

@@ -90,6 +90,16 @@ class Domain(Protocol):
     def undefineFlags(self, flags: int = 0) -> int: ...
 
 
+class Secret(Protocol):
+    """A secret."""
+
+    def UUIDString(self) -> str: ...
+
+    def setValue(self, value: bytes, flags: int = 0) -> int: ...
+
+    def undefine(self) -> int: ...
+
+
 class Connection(Protocol):
     """A connection to a hypervisor."""
 
@@ -146,6 +156,12 @@ class Connection(Protocol):
 
     def registerCloseCallback(
             self, cb: Callable[..., None], opaque: object) -> int: ...
+
+    def secretDefineXML(self, xml: str, flags: int = 0) -> Secret: ...
+
+    def secretLookupByUsage(
+            self, usageType: int, usageID: str,
+            flags: int = 0) -> Secret: ...
 
     def setKeepAlive(self, interval: int, count: int) -> int: ...
 

@@ -7,6 +7,8 @@ comes back. Verbs that are not here raise what Nova's base class raises, and
 their capability flags are off.
 """
 
+from collections.abc import Iterator
+import contextlib
 from typing import Any
 
 from nova import exception as nova_exception
@@ -25,6 +27,7 @@ from nova_libvirt_driver.nova_plugin import options
 from nova_libvirt_driver.nova_plugin import placement
 from nova_libvirt_driver.nova_plugin import results
 from nova_libvirt_driver.nova_plugin import service
+from nova_libvirt_driver.nova_plugin import tpm
 from nova_libvirt_driver.nova_plugin import traits
 from nova_libvirt_driver.nova_plugin import translate
 from nova_libvirt_driver import ports
@@ -65,6 +68,8 @@ class LibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
 
     def __init__(self, virtapi: Any, read_only: bool = False) -> None:
         super().__init__(virtapi)
+        self.capabilities = {
+            **self.capabilities, 'supports_vtpm': CONF.libvirt.swtpm_enabled}
         self._core = core_driver.LibvirtDriver(
             ports.VirtAPI(
                 notifier=service.NovaNotifier(CONF.host),
@@ -142,7 +147,7 @@ class LibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
             allocations: Any, network_info: Any = None,
             block_device_info: Any = None, power_on: bool = True,
             accel_info: Any = None) -> None:
-        with errors.translated():
+        with self._starting(context, instance):
             spec = translate.guest(translate.Request(
                 instance, image_meta, network_info, block_device_info,
                 config_drive.built(
@@ -160,6 +165,8 @@ class LibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
             destroy_secrets: bool = True) -> None:
         with errors.translated():
             self._core.destroy(instance, destroy_disks=destroy_disks)
+            if destroy_disks:
+                tpm.forget(self._core, context, instance, destroy_secrets)
         interfaces.unplug(instance, network_info or ())
 
     def cleanup(
@@ -169,6 +176,8 @@ class LibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
             destroy_secrets: bool = True) -> None:
         with errors.translated():
             self._core.cleanup(instance, destroy_disks=destroy_disks)
+            if destroy_disks:
+                tpm.forget(self._core, context, instance, destroy_secrets)
         if destroy_vifs:
             interfaces.unplug(instance, network_info or ())
 
@@ -190,7 +199,7 @@ class LibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
             self, context: Any, instance: Any, network_info: Any,
             block_device_info: Any = None, accel_info: Any = None,
             share_info: Any = None) -> None:
-        with errors.translated():
+        with self._starting(context, instance):
             interfaces.plug(instance, network_info or ())
             self._core.power_on(self._standing(
                 instance, network_info, block_device_info))
@@ -206,7 +215,7 @@ class LibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
             reboot_type: str, block_device_info: Any = None,
             bad_volumes_callback: Any = None, accel_info: Any = None,
             share_info: Any = None) -> None:
-        with errors.translated():
+        with self._starting(context, instance):
             interfaces.plug(instance, network_info or ())
             self._core.reboot(
                 self._standing(instance, network_info, block_device_info),
@@ -231,7 +240,7 @@ class LibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
     def resume(
             self, context: Any, instance: Any, network_info: Any,
             block_device_info: Any = None, share_info: Any = None) -> None:
-        with errors.translated():
+        with self._starting(context, instance):
             interfaces.plug(instance, network_info or ())
             self._core.resume(self._standing(
                 instance, network_info, block_device_info))
@@ -239,7 +248,7 @@ class LibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
     def resume_state_on_host_boot(
             self, context: Any, instance: Any, network_info: Any,
             share_info: Any = None, block_device_info: Any = None) -> None:
-        with errors.translated():
+        with self._starting(context, instance):
             interfaces.plug(instance, network_info or ())
             self._core.resume_state_on_host_boot(self._standing(
                 instance, network_info, block_device_info))
@@ -250,7 +259,7 @@ class LibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
             self, context: Any, instance: Any, network_info: Any,
             image_meta: Any, rescue_password: str,
             block_device_info: Any = None, share_info: Any = None) -> None:
-        with errors.translated():
+        with self._starting(context, instance):
             spec = translate.guest(translate.Request(
                 instance, instance.image_meta, network_info,
                 block_device_info, config_drive.built(
@@ -268,7 +277,7 @@ class LibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
                     or image_meta.properties.get('hw_rescue_bus')))
 
     def unrescue(self, context: Any, instance: Any) -> None:
-        with errors.translated():
+        with self._starting(context, instance):
             self._core.unrescue(instance)
 
     def snapshot(
@@ -363,6 +372,13 @@ class LibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
             instance, instance.image_meta, network_info, block_device_info,
             config_drive.wanted(instance),
             self._core.get_host_facts().cells))
+
+    @contextlib.contextmanager
+    def _starting(self, context: Any, instance: Any) -> Iterator[None]:
+        """Let a guest be started within."""
+        with (errors.translated(),
+              tpm.opened(self._core, context, instance)):
+            yield
 
     def _images(self, context: Any, instance: Any) -> images.GlanceImages:
         return images.GlanceImages(context, instance.trusted_certs)

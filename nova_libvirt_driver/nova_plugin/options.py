@@ -33,8 +33,7 @@ _WHY = {
     'rescue_': 'a rescue boots as its image says',
     'snapshots_directory': 'copies are made below instances_path/snapshots',
     'sparse_logical_volumes': _IMAGES,
-    'supported_tpm_secret_security': 'TPM secrets are libvirt\'s own yet',
-    'swtpm_': 'whoever asks for a TPM gets one, as libvirt is set up',
+    'swtpm_': 'what TPMs remember is not copied to other hosts yet',
     'uid_maps': 'there are no containers',
     'use_virtio_for_bridges': 'cards are virtio unless the image says so',
     # What is left is about volumes.
@@ -44,7 +43,7 @@ _WHY = {
 
 _HONOURED = frozenset(opt.dest for opt in libvirt.OPTS) | {
     'max_queues', 'realtime_scheduler_priority', 'rescue_image_id',
-    'swtpm_enabled'}
+    'supported_tpm_secret_security', 'swtpm_enabled'}
 
 
 def remark(name: str) -> str:

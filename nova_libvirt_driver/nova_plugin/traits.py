@@ -128,7 +128,10 @@ def _of_tpm(offers: host_spec.HostOffers) -> dict[str, bool]:
     on = CONF.libvirt.swtpm_enabled
     versions = offers.tpm_versions if on else frozenset()
     models = offers.tpm_models if on else frozenset()
+    # Novas before 33 know one way to keep secrets.
+    kept = CONF.libvirt.get('supported_tpm_secret_security', ())
     return {
+        **{f'{prefix}_SECRET_SECURITY_{way.upper()}': on for way in kept},
         f'{prefix}_1_2': '1.2' in versions,
         f'{prefix}_2_0': '2.0' in versions,
         f'{prefix}_TIS': 'tpm-tis' in models,

@@ -17,6 +17,7 @@ from nova_libvirt_driver import exception
 from nova_libvirt_driver.images import properties
 from nova_libvirt_driver.nova_plugin import interfaces
 from nova_libvirt_driver.nova_plugin import quota
+from nova_libvirt_driver.nova_plugin import tpm
 from nova_libvirt_driver.nova_plugin import virtual_cpus
 from nova_libvirt_driver.spec import boot as boot_spec
 from nova_libvirt_driver.spec import configdrive as configdrive_spec
@@ -43,8 +44,6 @@ _BY_FLAVOR = {
     'hw:mem_encryption': 'hw_mem_encryption',
     'hw:pmu': 'hw_pmu',
     'hw:sound_model': 'hw_sound_model',
-    'hw:tpm_model': 'hw_tpm_model',
-    'hw:tpm_version': 'hw_tpm_version',
     'hw:viommu_model': 'hw_viommu_model',
     'hw:watchdog_action': 'hw_watchdog_action',
     'os:secure_boot': 'os_secure_boot',
@@ -86,8 +85,11 @@ def guest(request: Request) -> guest_spec.GuestSpec:
         devices=device_spec.DeviceSpec(
             pointer=CONF.pointer_model or ''),
         config_drive=request.config_drive)
-    return _with_queues(request, properties.apply(
-        spec, _properties(request.image_meta, flavor.extra_specs)))
+    spec = properties.apply(
+        spec, _properties(request.image_meta, flavor.extra_specs))
+    spec = dataclasses.replace(spec, devices=dataclasses.replace(
+        spec.devices, tpm=tpm.spec(instance)))
+    return _with_queues(request, spec)
 
 
 def _with_queues(

@@ -44,6 +44,16 @@ class TpmSpec:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class TpmSecret:
+    """What the state of a TPM is encrypted with."""
+
+    uuid: str
+    value: bytes = dataclasses.field(repr=False)
+    kept: bool = False
+    """Libvirt keeps it on disk, for starts without its owner."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class IommuSpec:
     """A virtual IOMMU."""
 

@@ -20,6 +20,7 @@ from nova_libvirt_driver.testing import fake_auth
 from nova_libvirt_driver.testing import fake_domain
 from nova_libvirt_driver.testing import fake_fault
 from nova_libvirt_driver.testing import fake_guest
+from nova_libvirt_driver.testing import fake_secret
 from nova_libvirt_driver.testing import fake_xml
 
 libvirt_error = fake_fault.libvirt_error
@@ -63,6 +64,7 @@ class FakeHypervisor:
         """XML text; None is a driver that has no such function."""
         self.faults = fake_fault.Faults()
         self.guests: list[Guest] = []
+        self.secrets: list[fake_secret.Kept] = []
         self.connections: list['FakeConnection'] = []
         """Every connection ever opened, in this order."""
         self._lock = native.original('threading').Lock()
@@ -492,6 +494,21 @@ class FakeConnection:
         """Find by name."""
         self._enter('lookupByName')
         return self._find(lambda guest: guest.name == name)
+
+    # What the library has: secrets.
+
+    def secretDefineXML(
+            self, xml: str, flags: int = 0) -> fake_secret.FakeSecret:
+        """Define a secret."""
+        self.enter('secretDefineXML', 'virSecretDefineXML', write=True)
+        return fake_secret.define(self, xml)
+
+    def secretLookupByUsage(
+            self, usageType: int, usageID: str,
+            flags: int = 0) -> fake_secret.FakeSecret:
+        """Find a secret; all of them are of one type."""
+        self._enter('secretLookupByUsage')
+        return fake_secret.lookup(self, usageID)
 
     def _find(self, wanted: Callable[[Guest], bool]) -> FakeDomain:
         for guest in self._guests(0):

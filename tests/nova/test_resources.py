@@ -112,8 +112,11 @@ class ResourcesTest(unittest.TestCase):
         self.assertNotIn('HW_CPU_X86_AVX2', ours['traits'])
 
     def test_with_tpms(self) -> None:
-        # Without who keeps their secrets, which this driver does not do.
-        self.check('swtpm_enabled = true\nsupported_tpm_secret_security =\n')
+        ours = self.check('swtpm_enabled = true\n'
+                          'supported_tpm_secret_security = user,host\n')
+
+        self.assertIn('COMPUTE_SECURITY_TPM_SECRET_SECURITY_HOST',
+                      ours['traits'])
 
     def test_with_cpus_of_each_kind(self) -> None:
         ours = self.check('[compute]\ncpu_shared_set = 0\n'

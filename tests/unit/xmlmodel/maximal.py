@@ -7,11 +7,20 @@ Where libvirt allows only one of several things there are several devices.
 
 from nova_libvirt_driver.xmlmodel import domain as domain_module
 from nova_libvirt_driver.xmlmodel import fields
+from nova_libvirt_driver.xmlmodel import secret as secret_module
 from tests.unit.xmlmodel import filling
 from tests.unit.xmlmodel import maximal_devices
 
 put = filling.put
 UUID = filling.UUID
+
+
+def secret() -> secret_module.Secret:
+    """Return a secret; it is a document of its own."""
+    made = secret_module.Secret()
+    put(made, ephemeral=True, private=False, uuid=UUID, usage_type='vtpm',
+        usage_name=UUID)
+    return made
 
 
 def build() -> domain_module.Domain:

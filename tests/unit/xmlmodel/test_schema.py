@@ -12,12 +12,12 @@ from tests import base
 from tests.unit.xmlmodel import kinds
 from tests.unit.xmlmodel import maximal
 
-_SCHEMA = '/usr/share/libvirt/schemas/domain.rng'
+_SCHEMAS = '/usr/share/libvirt/schemas'
 
 
 @functools.cache
-def schema() -> etree.RelaxNG:
-    return etree.RelaxNG(etree.parse(_SCHEMA))
+def schema(name: str = 'domain') -> etree.RelaxNG:
+    return etree.RelaxNG(etree.parse(f'{_SCHEMAS}/{name}.rng'))
 
 
 class SchemaTest(base.TestCase):
@@ -29,13 +29,19 @@ class SchemaTest(base.TestCase):
 
         self.assertTrue(valid, str(schema().error_log))
 
+    def test_a_secret_is_valid(self) -> None:
+        valid = schema('secret').validate(
+            etree.fromstring(maximal.secret().to_xml().encode()))
+
+        self.assertTrue(valid, str(schema('secret').error_log))
+
     def test_it_has_a_value_in_every_declared_field(self) -> None:
         declared = {
             f'{kind.__name__}.{name}' for kind, name, _ in kinds.declared(
                 (fields.Field, fields.Child, fields.Children))}
 
-        self.assertEqual(
-            set(), declared - set(kinds.used(maximal.build())))
+        self.assertEqual(set(), declared.difference(
+            kinds.used(maximal.build()), kinds.used(maximal.secret())))
 
     def test_no_two_kinds_have_one_name(self) -> None:
         names = [kind.__name__ for kind in kinds.all_kinds()]

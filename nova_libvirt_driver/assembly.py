@@ -28,6 +28,8 @@ from nova_libvirt_driver.connection import subscription
 from nova_libvirt_driver.connection import supervisor as supervisor_module
 from nova_libvirt_driver.guest import guests as guests_module
 from nova_libvirt_driver.guest import inventory as inventory_module
+from nova_libvirt_driver.guest import quarantine
+from nova_libvirt_driver.guest import reach
 from nova_libvirt_driver.guest import secrets as secrets_module
 from nova_libvirt_driver.host import capabilities as capabilities_module
 from nova_libvirt_driver.host import facts as facts_module
@@ -75,7 +77,7 @@ class Parts:
     uri: Callable[[], str]
     virtapi: ports.VirtAPI
     calls: calls_module.Calls
-    channels: channels_module.Channels
+    link: reach.Link
     dispatcher: dispatcher_module.Dispatcher
     inbox: inbox_module.Inbox
     lifecycle: lifecycle_module.Lifecycle
@@ -117,25 +119,24 @@ def build(seams: Seams, virtapi: object) -> Parts:
             calls=calls, outage=outage, router=router, herald=herald,
             subscriptions=subscription.Subscriptions(
                 lambda: seams._event_lifecycle_callback, inbox)))
-    channels = channels_module.Channels(
-        lambda: opener.open_raw(seams.uri(), read_only=seams.read_only),
-        calls, settings)
-    inventory = inventory_module.Inventory(supervisor, router, channels)
+    link = reach.Link(
+        supervisor, channels_module.Channels(
+            lambda: opener.open_raw(seams.uri(), read_only=seams.read_only),
+            calls, settings),
+        quarantine.Quarantine(), settings.host, settings.look_timeout_s)
+    inventory = inventory_module.Inventory(link, router)
     facts = facts_module.Facts(supervisor)
-    guests = guests_module.Guests(supervisor, channels, host=settings.host)
+    guests = guests_module.Guests(link)
     capabilities = capabilities_module.Capabilities(supervisor, facts)
     settings_of_verbs = _verb_settings()
-    verbs = verbs_module.build(
-        verbs_module.Link(
-            guests=guests, capabilities=capabilities,
-            secrets=secrets_module.Secrets(
-                supervisor, channels, host=settings.host)),
-        settings_of_verbs)
+    verbs = verbs_module.build(verbs_module.Link(
+        guests=guests, capabilities=capabilities,
+        secrets=secrets_module.Secrets(link)), settings_of_verbs)
     return Parts(
         host=settings.host, my_ip=lambda: str(CONF.my_ip), uri=_uri,
-        virtapi=virtapi,
-        calls=calls, channels=channels, dispatcher=dispatcher, inbox=inbox,
-        lifecycle=lifecycle_module.Lifecycle(inbox, router), opener=opener,
+        virtapi=virtapi, calls=calls, link=link, dispatcher=dispatcher,
+        inbox=inbox, opener=opener,
+        lifecycle=lifecycle_module.Lifecycle(inbox, router),
         supervisor=supervisor, inventory=inventory, facts=facts,
         offers=offers_module.Offers(
             supervisor, facts, capabilities,
@@ -178,6 +179,7 @@ def _settings() -> settings_module.Settings:
         connect_timeout_s=own.connect_timeout,
         reconnect_interval_s=own.reconnect_interval,
         reconnect_interval_max_s=own.reconnect_interval_max,
+        look_timeout_s=own.look_timeout,
         call_timeout_s=own.call_timeout)
 
 

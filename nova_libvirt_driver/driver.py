@@ -108,6 +108,7 @@ class LibvirtDriver(base.ComputeDriver):
             queued_events=parts.inbox.size() + parts.dispatcher.size(),
             running_calls=parts.calls.running(),
             abandoned_calls=parts.calls.abandoned(),
+            unresponsive=parts.link.quarantine.uuids(),
             in_process=session is not None and not session.turn.needed)
 
     # The host.
@@ -122,7 +123,7 @@ class LibvirtDriver(base.ComputeDriver):
         """Close the connection and stop every thread, in two seconds."""
         self._parts.verbs.recovery.stop()
         self._parts.supervisor.stop()
-        self._parts.channels.close()
+        self._parts.link.channels.close()
         self._parts.dispatcher.stop()
 
     def set_host_enabled(self, host: str, enabled: bool) -> None:

@@ -23,6 +23,8 @@
      |   +- InstanceExists          the name or uuid is taken
      |   +- FlavorTooSmall          the flavor cannot hold the image
      +- WrongState                  the guest is not in the state it takes
+     +- GuestUnresponsive           its monitor does not answer
+     |   +- GuestBusy               another job of the guest goes on
      +- ForeignDomain               the domain is not one of ours
      +- ConsoleUnavailable          the guest has no such console now
      +- AgentUnavailable            the guest agent is not there or mute
@@ -216,6 +218,22 @@ class WrongState(DriverError):
 
     template = 'cannot %(tried)s: instance %(instance)s is %(state)s'
     advice = 'bring the instance into the state it takes, and try again'
+
+
+class GuestUnresponsive(DriverError):
+    """The monitor of the guest's QEMU does not answer; other guests do."""
+
+    template = ('it was not possible to %(tried)s: instance %(instance)s '
+                'does not answer: %(reason)s')
+    defaults = {'reason': 'its QEMU stands still'}
+    advice = ('see why its QEMU process stands still (storage that hangs, a '
+              'stop signal); it can be stopped by force or deleted meanwhile')
+
+
+class GuestBusy(GuestUnresponsive):
+    """Libvirt waits for another job of the guest."""
+
+    advice = 'wait for the other job, or see what it is: virsh domjobinfo'
 
 
 class ForeignDomain(DriverError):

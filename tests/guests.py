@@ -20,6 +20,8 @@ from nova_libvirt_driver.connection import settings as settings_module
 from nova_libvirt_driver.connection import subscription
 from nova_libvirt_driver.connection import supervisor as supervisor_module
 from nova_libvirt_driver.guest import guests as guests_module
+from nova_libvirt_driver.guest import quarantine
+from nova_libvirt_driver.guest import reach
 from nova_libvirt_driver.guest import secrets as secrets_module
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import event as event_spec
@@ -47,7 +49,7 @@ class GuestsFixture(fixtures.Fixture):
         self.events: list[event_spec.LifecycleEvent] = []
 
     def _setUp(self) -> None:
-        calls = calls_module.make(host=HOST, limit=16)
+        calls = self.calls = calls_module.make(host=HOST, limit=16)
         herald = herald_module.Herald()
         outage = opener_module.Outage(
             ports.NullNotifier(), herald, lambda: '127.0.0.1')
@@ -68,10 +70,12 @@ class GuestsFixture(fixtures.Fixture):
         self.channels = channels_module.Channels(
             lambda: opener.open_raw(self._uri, read_only=False), calls,
             self._settings)
-        self.guests = guests_module.Guests(
-            self.supervisor, self.channels, host=HOST)
-        self.secrets = secrets_module.Secrets(
-            self.supervisor, self.channels, host=HOST)
+        self.quarantine = quarantine.Quarantine()
+        link = reach.Link(
+            self.supervisor, self.channels, self.quarantine, HOST,
+            self._settings.look_timeout_s)
+        self.guests = guests_module.Guests(link)
+        self.secrets = secrets_module.Secrets(link)
         self.addCleanup(self._stop)
         self.supervisor.start()
 

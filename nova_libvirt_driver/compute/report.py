@@ -30,6 +30,8 @@ def connection(
     yield _pair('hypervisor', f'{facts.hypervisor_type} '
                 f'{plain.version_text(facts.hypervisor_version)}, '
                 f'libvirt {plain.version_text(facts.libvirt_version)}')
+    if status.unresponsive:
+        yield _pair('no answer', ', '.join(status.unresponsive))
     yield _pair('events', _yes(status.events, 'delivered',
                                'not supported by this connection'))
     yield _pair('keepalive', _yes(

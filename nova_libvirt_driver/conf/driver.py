@@ -57,10 +57,20 @@ so. In a process that runs on eventlet the limit is half of eventlet's thread
 pool (EVENTLET_THREADPOOL_SIZE) if that is less.
 """),
     cfg.FloatOpt(
+        'look_timeout',
+        default=5, min=0.1, max=3600,
+        help="""
+Seconds that a call which only looks may take, and enters no guest.
+
+When it takes longer, libvirt counts as unavailable for that call.
+"""),
+    cfg.FloatOpt(
         'call_timeout',
         default=60, min=1, max=3600,
         help="""
-Seconds that a call which may enter a guest's monitor may take.
+Seconds that a call which changes a guest, or asks it, may take.
+
+A guest that takes longer counts as unresponsive until the call ends.
 """),
     cfg.FloatOpt(
         'job_timeout',

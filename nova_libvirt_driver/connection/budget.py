@@ -24,7 +24,7 @@ class Budget:
         # Nobody does anything but arithmetic while holding the native lock.
         self._lock = native.original('threading').Lock()
         self._places = threading.Semaphore(limit)
-        self._limit = limit
+        self.limit = limit
         self._returned = 0
         self.running = 0
         self.abandoned = 0
@@ -39,7 +39,7 @@ class Budget:
         while True:
             self._take_up()
             left_s = max(0.0, deadline - time.monotonic())
-            if self.abandoned >= self._limit:
+            if self.abandoned >= self.limit:
                 break
             if self._places.acquire(timeout=min(_LOOK_S, left_s)):
                 with self._lock:
@@ -47,7 +47,7 @@ class Budget:
                 return
             if not left_s:
                 break
-        raise exception.CallBudgetExhausted(call=name, limit=self._limit)
+        raise exception.CallBudgetExhausted(call=name, limit=self.limit)
 
     def abandon(self) -> None:
         """Note that a running call has lost its caller."""

@@ -54,6 +54,9 @@ class Calls(Protocol):
     def abandoned(self) -> int:
         """Return how many calls run whose caller has given up."""
 
+    def limit(self) -> int:
+        """Return how many may run at the same time."""
+
 
 class Call:
     """One call: its thread and its caller agree on whether it was in time."""
@@ -152,6 +155,9 @@ class NativeCalls:
     def abandoned(self) -> int:
         return self._budget.abandoned
 
+    def limit(self) -> int:
+        return self._budget.limit
+
 
 class EventletCalls:
     """Calls of an eventlet process: they run in eventlet's thread pool.
@@ -205,6 +211,9 @@ class EventletCalls:
 
     def abandoned(self) -> int:
         return self._budget.abandoned
+
+    def limit(self) -> int:
+        return self._budget.limit
 
 
 def make(*, host: str, limit: int) -> Calls:

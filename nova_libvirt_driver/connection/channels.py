@@ -49,7 +49,8 @@ class Channels:
     def run(
             self, session: session_module.Session,
             function: Callable[[protocol.Connection], T], *,
-            name: str, timeout_s: float | None = None) -> T:
+            name: str, timeout_s: float | None = None,
+            late: Callable[[], object] = lambda: None) -> T:
         """Return what *function* makes of a connection nobody else is in.
 
         Blocks for *timeout_s* at the most, and before that for
@@ -58,6 +59,8 @@ class Channels:
 
         :param function: runs on a native thread, and must not log
         :param timeout_s: default is ``call_timeout``
+        :param late: called when the call ends after its deadline; on the
+            native thread, where it must not log
         :raises CallTimeout: the deadline passed
         :raises libvirt.libvirtError: as it comes
         """
@@ -67,12 +70,17 @@ class Channels:
             # In this process; another connection may see other guests.
             return self._calls.run(
                 lambda: function(session.raw), name=name,
-                timeout_s=timeout_s)
+                timeout_s=timeout_s, late=lambda nothing: late())
         channel = self._take(session.generation) or self._open()
+
+        def dispose(nothing: object) -> None:
+            late()
+            _close(channel)
+
         try:
             result = self._calls.run(
                 lambda: function(channel), name=name, timeout_s=timeout_s,
-                late=lambda nothing: _close(channel))
+                late=dispose)
         except exception.CallTimeout:
             # Closed when the call ends, and not before.
             raise

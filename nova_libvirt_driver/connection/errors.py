@@ -146,6 +146,9 @@ def translate(
         return exception.HypervisorUnavailable(host=host, reason=reason)
     if is_not_found(error) and instance:
         return exception.InstanceNotFound(instance=instance, host=host)
+    if code == libvirt.VIR_ERR_OPERATION_TIMEOUT and instance:
+        return exception.GuestBusy(
+            tried=tried, instance=instance, reason=reason)
     if code in _REFUSED:
         return exception.OperationRefused(tried=tried, reason=reason)
     if instance and is_agent_unavailable(error):

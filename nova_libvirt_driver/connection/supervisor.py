@@ -16,6 +16,7 @@ import dataclasses
 import random
 import threading
 from typing import TypeAlias
+from typing import TypeVar
 
 import libvirt
 from oslo_log import log as logging
@@ -48,6 +49,8 @@ _INSIDE_S = 0.5
 # How long a caller waits for the first attempt after a loss: long enough
 # that nobody notices a daemon that is restarted.
 _BLIP_S = 1.0
+
+T = TypeVar('T')
 
 Flight: TypeAlias = 'futures.Future[protocol.Connection]'
 State = state.State
@@ -131,18 +134,38 @@ class Supervisor:
             return session.connection
         return self._await_connection()
 
-    @contextlib.contextmanager
-    def using(
-            self, tried: str, *,
-            instance: str = '') -> Iterator[protocol.Connection]:
-        """Lend the connection for calls, whose errors become ours.
+    def look(
+            self, tried: str, function: Callable[[protocol.Connection], T],
+            *, instance: str = '') -> T:
+        """Return what *function* makes of the connection.
 
-        :param tried: what the calls are for, as in "list the guests"
-        :param instance: uuid or name of the guest they are about, if any
+        For calls that enter no guest's monitor. Those who look take turns;
+        each waits for its turn, and for its answer, ``look_timeout`` at the
+        most.
+
+        :param tried: what it is for, as in "list the guests"
+        :param function: runs on a native thread, and must not log
+        :param instance: uuid or name of the guest it is about, if any
+        :raises CallTimeout: one of the deadlines passed
+        :raises DriverError: libvirt's error as one of ours
         """
-        connection = self.connection()
-        with self._translated(tried, connection, instance):
-            yield connection
+        timeout_s = self._settings.look_timeout_s
+        with (self.using_session(tried, instance=instance) as session,
+              session.turn.taken(tried, timeout_s=timeout_s)):
+            turn = session.turn
+            turn.check()
+            turn.begin()
+            try:
+                found: T = self._plumbing.calls.run(
+                    lambda: turn.tracked(function)(session.raw),
+                    name=f'the call to {tried}', timeout_s=timeout_s)
+            except exception.CallTimeout:
+                raise
+            except exception.DriverError:
+                # There may have been no thread for it.
+                turn.call_off()
+                raise
+            return found
 
     @contextlib.contextmanager
     def using_session(

@@ -13,9 +13,12 @@ from collections.abc import Callable
 from collections.abc import Iterator
 import contextlib
 import threading
+import time
 from typing import Any
 
 from nova_libvirt_driver import exception
+
+_LOOK_S = 0.1
 
 LOCAL_METHODS = frozenset(('ID', 'UUID', 'UUIDString', 'name'))
 """Methods of libvirt's objects that ask nobody, and need no turn."""
@@ -40,27 +43,33 @@ class Turn:
         """The link is gone; set on libvirt's thread, so a plain value."""
         self._is_inside = False
         self._is_orphaned = False
+        self._lock = threading.Lock()
 
     @contextlib.contextmanager
-    def taken(self, call: str) -> Iterator[None]:
+    def taken(
+            self, call: str, *,
+            timeout_s: float | None = None) -> Iterator[None]:
         """Hold the turn.
 
         :param call: what it is for, for the error
+        :param timeout_s: longest wait for it, if not the usual one
         :raises CallTimeout: somebody else's call takes too long
         """
-        if not self.acquire(self._timeout_s):
+        timeout_s = self._timeout_s if timeout_s is None else timeout_s
+        if not self.acquire(timeout_s):
             raise exception.CallTimeout(
                 host=self._host, call=f'waiting for {call}',
-                timeout_s=self._timeout_s)
+                timeout_s=timeout_s)
         try:
             yield
         except BaseException as error:
-            if isinstance(error, Exception) or not self._is_inside:
+            if not self._is_inside:
                 self.release()
             else:
-                # The (green) thread is told to end while its call goes on
-                # inside libvirt: nobody else may come in until it ends.
-                self.closed = True
+                # The call goes on inside libvirt, and nobody else may come
+                # in until it ends. A (green) thread that is told to end has
+                # no use for the link any more.
+                self.closed = self.closed or not isinstance(error, Exception)
                 self._is_orphaned = True
             raise
         self.release()
@@ -71,6 +80,10 @@ class Turn:
         Before it is handed to a native thread, which may take its time.
         """
         self._is_inside = True
+
+    def call_off(self) -> None:
+        """Say that the tracked call was not made, or has ended."""
+        self._is_inside = False
 
     def tracked(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return *function* so that it is known when it ends.
@@ -89,11 +102,22 @@ class Turn:
         """Take the turn; False when it is not free in time."""
         if not self.needed:
             return True
-        if self._is_orphaned and not self._is_inside:
-            # Whoever had it is gone, and so is the call: it is ours.
+        deadline = time.monotonic() + timeout_s
+        while True:
+            left_s = max(0.0, deadline - time.monotonic())
+            if self._inherit() or self._semaphore.acquire(
+                    timeout=min(_LOOK_S, left_s)):
+                return True
+            if not left_s:
+                return False
+
+    def _inherit(self) -> bool:
+        """Take the turn of whoever is gone, once its call has ended too."""
+        with self._lock:
+            if not self._is_orphaned or self._is_inside:
+                return False
             self._is_orphaned = False
             return True
-        return self._semaphore.acquire(timeout=timeout_s)
 
     def release(self) -> None:
         """Give the turn back."""

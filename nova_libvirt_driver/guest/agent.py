@@ -46,7 +46,7 @@ class Agent:
 
         True is no promise that the agent answers.
         """
-        xml = self._reach.call('look for the guest agent',
+        xml = self._reach.look('look for the guest agent',
                                lambda domain: domain.XMLDesc(0))
         target = etree.fromstring(xml).find(_CHANNEL)
         return target is not None and target.get('state') == 'connected'

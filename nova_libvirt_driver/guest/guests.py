@@ -6,11 +6,9 @@ import dataclasses
 
 import libvirt
 
-from nova_libvirt_driver.connection import channels as channels_module
 from nova_libvirt_driver.connection import errors
 from nova_libvirt_driver.connection import listing
 from nova_libvirt_driver.connection import protocol
-from nova_libvirt_driver.connection import supervisor as supervisor_module
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.guest import handle
 from nova_libvirt_driver.guest import owner
@@ -34,10 +32,8 @@ class Entry:
 class Guests:
     """All domains of this host that are ours."""
 
-    def __init__(
-            self, supervisor: supervisor_module.Supervisor,
-            channels: channels_module.Channels, *, host: str) -> None:
-        self._link = reach.Link(supervisor, channels, host)
+    def __init__(self, link: reach.Link) -> None:
+        self._link = link
 
     def find(self, instance: instance_spec.Instance) -> handle.Guest:
         """Return the guest of an instance.

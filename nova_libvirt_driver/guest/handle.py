@@ -30,6 +30,9 @@ SAVE_TIMEOUT_S = 1800.0
 _DESTROY_TRIES = 3
 _DESTROY_TIMEOUT_S = 90.0
 
+# Removes saved memory from the disk, too.
+_UNDEFINE_TIMEOUT_S = 60.0
+
 _UNDEFINE_BASE = (libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
                   | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA)
 _UNDEFINE_MORE = (_UNDEFINE_BASE
@@ -79,7 +82,7 @@ class Guest:
 
         Also while that is going away, when the state is SHUTDOWN already.
         """
-        return bool(self._reach.call('ask whether the guest is up',
+        return bool(self._reach.look('ask whether the guest is up',
                                      lambda domain: domain.isActive()))
 
     def xml(self, *, inactive: bool = False) -> str:
@@ -88,7 +91,7 @@ class Guest:
         :param inactive: how it will be at its next start
         """
         flags = libvirt.VIR_DOMAIN_XML_INACTIVE if inactive else 0
-        return self._reach.call('read the XML of the guest',
+        return self._reach.look('read the XML of the guest',
                                 lambda domain: domain.XMLDesc(flags))
 
     def stats(
@@ -124,9 +127,10 @@ class Guest:
             needs=reach_module.DOWN, timeout_s=timeout_s)
 
     def destroy(self) -> None:
-        """Cut the power; a stopped guest is fine."""
-        self._reach.call('destroy the guest', _destroy,
+        """Cut the power; a stopped guest is fine, and one that hangs."""
+        self._reach.look('destroy the guest', _destroy,
                          timeout_s=_DESTROY_TIMEOUT_S)
+        self._reach.link.quarantine.release(self.uuid)
 
     def shutdown(self, *, button: bool = False) -> None:
         """Ask the guest to shut down, and do not wait for it.
@@ -195,7 +199,7 @@ class Guest:
 
     def has_saved(self) -> bool:
         """Say whether there is saved memory."""
-        return bool(self._reach.call(
+        return bool(self._reach.look(
             'look for saved memory',
             lambda domain: domain.hasManagedSaveImage(0)))
 
@@ -225,8 +229,9 @@ class Guest:
 
         :param keep_state: keep what firmware and TPM remember
         """
-        self._reach.call('undefine the guest',
-                         lambda domain: _undefine(domain, keep_state))
+        self._reach.look('undefine the guest',
+                         lambda domain: _undefine(domain, keep_state),
+                         timeout_s=_UNDEFINE_TIMEOUT_S)
 
     def rename(self, name: str) -> 'Guest':
         """Give the domain another name; return the handle that has it.

@@ -4,17 +4,19 @@
 
 import dataclasses
 from typing import Any
+from typing import NamedTuple
 
 import libvirt
 
-from nova_libvirt_driver.connection import channels as channels_module
 from nova_libvirt_driver.connection import decode
 from nova_libvirt_driver.connection import errors
 from nova_libvirt_driver.connection import listing
 from nova_libvirt_driver.connection import protocol
 from nova_libvirt_driver.connection import router
-from nova_libvirt_driver.connection import supervisor as supervisor_module
+from nova_libvirt_driver import exception
 from nova_libvirt_driver.guest import owner
+from nova_libvirt_driver.guest import quarantine
+from nova_libvirt_driver.guest import reach
 from nova_libvirt_driver.spec import instance as instance_spec
 
 _State = instance_spec.PowerState
@@ -23,28 +25,36 @@ _INFO_MEMORY_KIB, _INFO_VCPUS = 2, 3
 
 _UP = (_State.RUNNING, _State.PAUSED, _State.SUSPENDED)
 
+_STATES = libvirt.VIR_DOMAIN_STATS_STATE
+# These enter the monitor of each guest that is up.
+_SIZES = (_STATES | libvirt.VIR_DOMAIN_STATS_VCPU
+          | libvirt.VIR_DOMAIN_STATS_BALLOON)
+
+
+class _Found(NamedTuple):
+    rows: list[instance_spec.InstanceSummary]
+    silent: list[str]
+    """Uuids of guests whose monitor was not asked."""
+
 
 class Inventory:
     """Answers questions about guests in as few calls as possible."""
 
-    def __init__(
-            self, supervisor: supervisor_module.Supervisor,
-            events: router.Router,
-            channels: channels_module.Channels) -> None:
-        self._supervisor = supervisor
+    def __init__(self, link: reach.Link, events: router.Router) -> None:
+        self._link = link
+        self._supervisor = link.supervisor
         self._events = events
-        self._channels = channels
 
     def reports(self) -> list[decode.Report]:
         """Return how each guest is; one call."""
-        with self._supervisor.using('list the guests') as connection:
-            return listing.reports(connection)
+        return self._supervisor.look('list the guests', listing.reports)
 
     def sizes(self) -> list[instance_spec.InstanceSummary]:
         """Return one row for each guest, without its mark.
 
-        One call; it enters guests' monitors, which may hang, so it has a
-        connection of its own and ``call_timeout`` to return.
+        One call. It enters guests' monitors, and one that hangs holds it
+        up for ``look_timeout``: then that guest is in quarantine, and the
+        next call does without it.
         """
         return self._rows(marked=False)
 
@@ -76,37 +86,66 @@ class Inventory:
         return self._ask(instance)
 
     def _rows(self, *, marked: bool) -> list[instance_spec.InstanceSummary]:
-        def ask(
-                connection: protocol.Connection
-        ) -> list[instance_spec.InstanceSummary]:
-            saved = _saved(connection) if marked else frozenset()
-            rows = (_summary(domain, record, marked)
-                    for domain, record in _records(connection))
-            return [dataclasses.replace(row, saved=row.uuid in saved)
-                    for row in rows if row is not None]
+        hung = quarantine.Visit()
+        generation = self._supervisor.generation
+        try:
+            return self._ask_all(_SIZES, hung, marked=marked).rows
+        except exception.CallTimeout:
+            if self._link.is_lost(generation):
+                raise
+        try:
+            # While that call hangs, libvirt leaves its guest out of others.
+            found = self._ask_all(_SIZES, quarantine.Visit(), marked=marked)
+        except exception.CallTimeout:
+            if self._link.is_lost(generation):
+                raise
+            return self._ask_all(_STATES, hung, marked=marked).rows
+        for uuid in found.silent:
+            self._link.quarantine.add(uuid, 'read its statistics', hung)
+        return found.rows
 
-        with self._supervisor.using_session('list the guests') as session:
-            return self._channels.run(
-                session, ask, name='listing the guests')
+    def _ask_all(
+            self, groups: int, visit: quarantine.Visit, *,
+            marked: bool) -> _Found:
+        def ask(connection: protocol.Connection) -> _Found:
+            saved = _saved(connection) if marked else frozenset()
+            records = _records(connection, groups)
+            rows = (_summary(domain, record, marked)
+                    for domain, record in records)
+            return _Found(
+                [dataclasses.replace(row, saved=row.uuid in saved)
+                 for row in rows if row is not None],
+                [domain.UUIDString() for domain, record in records
+                 if _is_silent(record)])
+
+        return self._link.call(
+            'list the guests', ask, timeout_s=self._link.look_timeout_s,
+            late=lambda: self._link.quarantine.end(visit))
 
     def _ask(
             self, instance: instance_spec.Instance
     ) -> instance_spec.InstanceInfo:
-        with self._supervisor.using(
-                'find the guest', instance=instance.uuid) as connection:
-            domain = connection.lookupByUUIDString(instance.uuid)
-            number = domain.state(0)[0]
+        number, _ = self._supervisor.look(
+            'find the guest', lambda connection: connection.lookupByUUIDString(
+                instance.uuid).state(0)[:2], instance=instance.uuid)
         return instance_spec.InstanceInfo(decode.power_state(number))
 
 
 def _records(
-        connection: protocol.Connection
+        connection: protocol.Connection, groups: int
 ) -> list[tuple[protocol.Domain, dict[str, Any]]]:
     # Without NOWAIT one busy guest would hold up the answer for all.
     return connection.getAllDomainStats(
-        libvirt.VIR_DOMAIN_STATS_STATE | libvirt.VIR_DOMAIN_STATS_VCPU
-        | libvirt.VIR_DOMAIN_STATS_BALLOON,
-        libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT)
+        groups, libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT)
+
+
+def _is_silent(record: dict[str, Any]) -> bool:
+    """Say whether a guest is up and its monitor was not asked.
+
+    Libvirt fills in the size by itself, and this one never.
+    """
+    return ('balloon.rss' not in record and decode.power_state(
+        record.get('state.state', 0)) in _UP)
 
 
 def _saved(connection: protocol.Connection) -> frozenset[str]:

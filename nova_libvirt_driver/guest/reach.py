@@ -12,12 +12,17 @@ import dataclasses
 import typing
 from typing import TypeVar
 
+from oslo_log import log as logging
+
 from nova_libvirt_driver.connection import channels as channels_module
 from nova_libvirt_driver.connection import decode
 from nova_libvirt_driver.connection import protocol
 from nova_libvirt_driver.connection import supervisor as supervisor_module
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.guest import quarantine as quarantine_module
 from nova_libvirt_driver.spec import instance as instance_spec
+
+LOG = logging.getLogger(__name__)
 
 T = TypeVar('T')
 
@@ -40,16 +45,21 @@ class Link:
 
     supervisor: supervisor_module.Supervisor
     channels: channels_module.Channels
+    quarantine: quarantine_module.Quarantine
     host: str
+    look_timeout_s: float
 
     def call(
             self, tried: str, function: Callable[[protocol.Connection], T],
-            *, instance: str = '', timeout_s: float | None = None) -> T:
+            *, instance: str = '', timeout_s: float | None = None,
+            late: Callable[[], object] = lambda: None) -> T:
         """Return what *function* makes of a connection of its own.
 
         :param tried: what it is for, as in "list the guests"
         :param function: runs on a native thread, and must not log
         :param timeout_s: default is ``call_timeout``
+        :param late: called when the call ends after its deadline; on the
+            native thread
         :raises CallTimeout: the deadline passed; the call may go on
         :raises DriverError: libvirt's error as one of ours
         """
@@ -57,7 +67,44 @@ class Link:
                 tried, instance=instance) as session:
             return self.channels.run(
                 session, function, name=f'the call to {tried}',
-                timeout_s=timeout_s)
+                timeout_s=timeout_s, late=late)
+
+    def is_lost(self, generation: int) -> bool:
+        """Say whether the connection is to blame for a call that hangs.
+
+        :param generation: of the connection when the call was made
+        """
+        session = self.supervisor.session
+        return (session is None or session.closed
+                or session.generation != generation)
+
+    def visit(
+            self, tried: str, function: Callable[[protocol.Connection], T],
+            *, instance: str) -> T:
+        """Return what *function* makes of a connection of its own.
+
+        For a call that enters the monitor of a guest and comes back soon.
+        When it does not, the guest is in quarantine until it does.
+
+        :raises GuestUnresponsive: it does not, or was in quarantine
+        :raises DriverError: libvirt's error as one of ours
+        """
+        self.quarantine.check(instance, tried)
+        visit = quarantine_module.Visit()
+        generation = self.supervisor.generation
+        try:
+            return self.call(tried, function, instance=instance,
+                             late=lambda: self.quarantine.end(visit))
+        except exception.CallTimeout as error:
+            if self.is_lost(generation):
+                raise
+            self.quarantine.add(instance, tried, visit)
+            LOG.warning('Guest %s does not answer; calls that need its '
+                        'monitor are refused until it does: %s', instance,
+                        error)
+            raise exception.GuestUnresponsive(
+                tried=tried, instance=instance, reason='no answer within '
+                f'{error.fields["timeout_s"]:g} s') from error
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -71,32 +118,57 @@ class Reach:
             self, tried: str, function: Callable[[protocol.Domain], T], *,
             needs: Collection[instance_spec.PowerState] = (),
             timeout_s: float | None = None) -> T:
-        """Return what *function* makes of the domain.
+        """Return what *function* makes of the domain, by its monitor.
 
         :param tried: what it is for, as in "pause the guest"
         :param function: runs on a native thread, and must not log
         :param needs: states in which libvirt could do it; a failure in any
             other one is the fault of the state
-        :param timeout_s: default is ``call_timeout``
+        :param timeout_s: for what may take its time; otherwise the guest
+            is unresponsive after ``call_timeout``
         :raises CallTimeout: the deadline passed; the call may go on
+        :raises GuestUnresponsive: the guest does not answer
         :raises InstanceNotFound: the domain is gone
         :raises WrongState: the guest is in none of the needed states
         :raises DriverError: libvirt's error as one of ours
         """
+        def on_domain(connection: protocol.Connection) -> T:
+            return function(connection.lookupByUUIDString(self.uuid))
+
         try:
-            return self.link.call(
-                tried,
-                lambda connection: function(
-                    connection.lookupByUUIDString(self.uuid)),
-                instance=self.uuid, timeout_s=timeout_s)
+            if timeout_s is None:
+                return self.link.visit(
+                    tried, on_domain, instance=self.uuid)
+            self.link.quarantine.check(self.uuid, tried)
+            return self.link.call(tried, on_domain, instance=self.uuid,
+                                  timeout_s=timeout_s)
         except (exception.LibvirtFailure,
                 exception.UnsupportedOperation) as failure:
             self._blame_state(tried, needs, failure)
             raise
 
+    def look(
+            self, tried: str, function: Callable[[protocol.Domain], T], *,
+            timeout_s: float | None = None) -> T:
+        """Return what *function* makes of the domain, without its monitor.
+
+        Also of one that is in quarantine.
+
+        :param timeout_s: default is ``look_timeout``
+        :raises CallTimeout: the deadline passed; the call may go on
+        :raises InstanceNotFound: the domain is gone
+        :raises DriverError: libvirt's error as one of ours
+        """
+        return self.link.call(
+            tried,
+            lambda connection: function(
+                connection.lookupByUUIDString(self.uuid)),
+            instance=self.uuid,
+            timeout_s=timeout_s or self.link.look_timeout_s)
+
     def state(self) -> GuestState:
         """Ask how the guest is."""
-        number, reason = self.call(
+        number, reason = self.look(
             'ask for the state of the guest',
             lambda domain: domain.state(0)[:2])
         return GuestState(decode.power_state(number),

@@ -8,10 +8,8 @@ import contextlib
 import libvirt
 from oslo_log import log as logging
 
-from nova_libvirt_driver.connection import channels as channels_module
 from nova_libvirt_driver.connection import errors
 from nova_libvirt_driver.connection import protocol
-from nova_libvirt_driver.connection import supervisor as supervisor_module
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.guest import reach
 from nova_libvirt_driver.spec import device as device_spec
@@ -28,10 +26,8 @@ class Secrets:
     guest is started, and never again.
     """
 
-    def __init__(
-            self, supervisor: supervisor_module.Supervisor,
-            channels: channels_module.Channels, *, host: str) -> None:
-        self._link = reach.Link(supervisor, channels, host)
+    def __init__(self, link: reach.Link) -> None:
+        self._link = link
 
     @contextlib.contextmanager
     def holding(

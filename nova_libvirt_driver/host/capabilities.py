@@ -83,11 +83,12 @@ class Capabilities:
             self, arch: str, machine: str,
             virt_type: str) -> capabilities_spec.GuestHost:
         facts = self._facts.get()
-        with self._supervisor.using('read what guests can have') as conn:
-            host = host_capabilities.parse(conn.getCapabilities(), virt_type)
-            found = _domain_capabilities(
-                conn, arch or facts.arch, machine, virt_type,
-                facts.libvirt_version)
+        host, found = self._supervisor.look(
+            'read what guests can have', lambda conn: (
+                host_capabilities.parse(conn.getCapabilities(), virt_type),
+                _domain_capabilities(
+                    conn, arch or facts.arch, machine, virt_type,
+                    facts.libvirt_version)))
         return capabilities_spec.GuestHost(
             hypervisor_type=facts.hypervisor_type,
             libvirt_version=facts.libvirt_version,

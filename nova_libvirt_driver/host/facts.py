@@ -31,12 +31,12 @@ class Facts:
         """
         # Read first: facts of a later connection then count as outdated.
         generation = self._supervisor.generation
-        with self._supervisor.using('read the facts of the host') as conn:
-            with self._lock:
-                if self._facts is not None and (
-                        self._generation == generation):
-                    return self._facts
-            facts = _read(conn)
+        # A lost connection is an error, whatever is remembered of it.
+        self._supervisor.connection()
+        with self._lock:
+            if self._facts is not None and self._generation == generation:
+                return self._facts
+        facts = self._supervisor.look('read the facts of the host', _read)
         with self._lock:
             self._generation, self._facts = generation, facts
         return facts

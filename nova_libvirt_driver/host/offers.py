@@ -100,8 +100,9 @@ class Offers:
             flag.name for flag in flags if not flag.enabled}
 
     def _features_of(self, arch: str, model: str) -> frozenset[str]:
-        with self._supervisor.using('read the features of a CPU') as conn:
-            return cpu_features.of_model(conn, arch, model)
+        return self._supervisor.look(
+            'read the features of a CPU',
+            lambda conn: cpu_features.of_model(conn, arch, model))
 
 
 def _union(sets: Iterator[frozenset[str]]) -> frozenset[str]:

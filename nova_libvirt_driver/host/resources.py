@@ -63,9 +63,9 @@ class Audit:
         facts = self._facts.get()
         guests = [guest for guest in self._inventory.sizes()
                   if guest.state in _UP]
-        with self._supervisor.using('read the size of the host') as conn:
-            info = conn.getInfo()
-            online = conn.getCPUMap()[1]
+        info, online = self._supervisor.look(
+            'read the size of the host',
+            lambda conn: (conn.getInfo(), conn.getCPUMap()[1]))
         disk = _disk(self._instances_path)
         return host.HostResources(
             hypervisor_hostname=facts.hostname,
@@ -91,9 +91,10 @@ class Audit:
 
         :raises HypervisorUnavailable: there is no connection
         """
-        with self._supervisor.using('read the times of the CPUs') as conn:
-            times = conn.getCPUStats(libvirt.VIR_NODE_CPU_STATS_ALL_CPUS)
-            frequency_mhz = conn.getInfo()[_FREQUENCY_MHZ]
+        times, frequency_mhz = self._supervisor.look(
+            'read the times of the CPUs', lambda conn: (
+                conn.getCPUStats(libvirt.VIR_NODE_CPU_STATS_ALL_CPUS),
+                conn.getInfo()[_FREQUENCY_MHZ]))
         return host.CpuTimes(
             kernel_ns=times['kernel'], user_ns=times['user'],
             idle_ns=times['idle'], iowait_ns=times['iowait'],

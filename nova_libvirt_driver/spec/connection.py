@@ -40,5 +40,7 @@ class ConnectionStatus:
     """Calls that run in threads of their own, hung ones included."""
     abandoned_calls: int
     """Calls of these whose caller has given up waiting."""
+    unresponsive: tuple[str, ...] = ()
+    """Uuids of guests whose monitor does not answer."""
     in_process: bool = False
     """The hypervisor is in this process: there is no link to lose."""

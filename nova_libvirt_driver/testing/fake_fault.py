@@ -60,6 +60,8 @@ class Hang:
     entered: bool = False
     """One call hangs or has hung."""
     released: bool = False
+    left: int | None = None
+    """How many calls shall hang; None for all."""
 
     def release(self) -> None:
         """Let the hanging calls go on, and later ones pass."""
@@ -102,10 +104,13 @@ class Faults:
         with self._lock:
             self._errors[method].append(error)
 
-    def block(self, method: str) -> Hang:
-        """Let all calls of the method hang until they are released."""
+    def block(self, method: str, times: int | None = None) -> Hang:
+        """Let calls of the method hang until they are released.
+
+        :param times: how many of them, None for all
+        """
         with self._lock:
-            hang = self._hangs[method] = Hang()
+            hang = self._hangs[method] = Hang(left=times)
         return hang
 
     def break_next(self, method: str, reason: int) -> None:
@@ -120,7 +125,7 @@ class Faults:
         """
         with self._lock:
             self.calls[method] += 1
-            hang = self._hangs.get(method)
+            hang = self._hang(method)
         if hang is not None:
             hang.hang()
         with self._lock:
@@ -130,6 +135,14 @@ class Faults:
         if error is not None:
             raise error
         return reason
+
+    def _hang(self, method: str) -> Hang | None:
+        hang = self._hangs.get(method)
+        if hang is None or hang.left == 0:
+            return None
+        if hang.left is not None:
+            hang.left -= 1
+        return hang
 
 
 def _poll(condition: Callable[[], bool], timeout_s: float) -> bool:

@@ -96,6 +96,7 @@ def stats(guest: Guest, groups: int) -> dict[str, Any]:
     if everything or groups & libvirt.VIR_DOMAIN_STATS_BALLOON:
         values['balloon.maximum'] = guest.memory_kib
         values['balloon.current'] = guest.memory_kib
+        values['balloon.rss'] = guest.memory_kib // 2
     if everything or groups & libvirt.VIR_DOMAIN_STATS_VCPU:
         values['vcpu.current'] = values['vcpu.maximum'] = 1
     if everything:

@@ -121,9 +121,13 @@ class FakeHypervisor:
         """
         self.faults.fail_next(method, error)
 
-    def block(self, method: str) -> fake_fault.Hang:
-        """Let calls of the method hang until the returned hang ends."""
-        return self.faults.block(method)
+    def block(
+            self, method: str, times: int | None = None) -> fake_fault.Hang:
+        """Let calls of the method hang until the returned hang ends.
+
+        :param times: how many of them, None for all
+        """
+        return self.faults.block(method, times)
 
     def break_next(
         self, method: str,

@@ -62,11 +62,11 @@ class SpawnTest(whole.WholeTestCase):
 
             self.assertEqual(
                 [State.PAUSED if wait else State.RUNNING], network.seen)
-            self.assertIs(State.RUNNING, self.driver.get_info(spec).state)
+            self.assertIs(State.RUNNING, self.power_state(spec))
             self.assertFalse(network.disconnected)
 
     def power_state(self, spec: guest_spec.GuestSpec) -> object:
-        return self.driver.get_info(spec).state
+        return self.driver.get_info(spec, use_cache=False).state
 
     def test_networks_that_are_not_ready_leave_nothing(self) -> None:
         network = fake_network.FakeNetwork(

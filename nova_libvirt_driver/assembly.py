@@ -179,6 +179,7 @@ def _settings() -> settings_module.Settings:
         connect_timeout_s=own.connect_timeout,
         reconnect_interval_s=own.reconnect_interval,
         reconnect_interval_max_s=own.reconnect_interval_max,
+        service_down_grace_s=own.service_down_grace,
         look_timeout_s=own.look_timeout,
         call_timeout_s=own.call_timeout)
 

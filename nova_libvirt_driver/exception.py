@@ -173,7 +173,8 @@ class LibvirtFailure(DriverError):
 
     template = ('libvirt failed to %(tried)s: %(reason)s '
                 '(libvirt error %(code)d, domain %(domain)d)')
-    advice = "look at the libvirt daemon's log"
+    defaults = {'hint': "look at the libvirt daemon's log"}
+    advice = '%(hint)s'
 
 
 class RemoteError(DriverError):

@@ -20,6 +20,7 @@ COMMANDS = {
     'complete': 'completion:Complete',
     'doctor': 'doctor:Doctor',
     'events': 'events:Events',
+    'explain': 'explain:Explain',
     'flavor list': 'flavor:FlavorList',
     'help': 'help:Help',
     'host show': 'host:HostShow',

@@ -45,6 +45,15 @@ as the one before, up to ``reconnect_interval_max``.
         help="""
 Longest time in seconds between two attempts to reconnect.
 """),
+    cfg.FloatOpt(
+        'service_down_grace',
+        default=5, min=0, max=3600,
+        help="""
+Seconds after the loss of a connection before the service is disabled.
+
+A daemon that is restarted is back before that, and the scheduler hears nothing
+of it. When there has been no connection yet the service is disabled at once.
+"""),
     cfg.IntOpt(
         'native_threads',
         default=64, min=4, max=4096,

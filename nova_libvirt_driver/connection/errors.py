@@ -6,6 +6,7 @@ import errno
 
 import libvirt
 
+from nova_libvirt_driver.connection import explanations
 from nova_libvirt_driver import exception
 
 _BROKEN_CODES = (libvirt.VIR_ERR_SYSTEM_ERROR, libvirt.VIR_ERR_INTERNAL_ERROR)
@@ -159,9 +160,12 @@ def translate(
             instance=instance, reason=f'it refused to {tried}')
     if code in _UNSUPPORTED:
         return exception.UnsupportedOperation(tried=tried, reason=reason)
+    explained = explanations.find(code, reason)
+    hint = {} if explained is None else {
+        'hint': f'likely {explained.cause}; {explained.next_step}'}
     return exception.LibvirtFailure(
         tried=tried, reason=reason, code=code if code is not None else -1,
-        domain=error.get_error_domain() or 0)
+        domain=error.get_error_domain() or 0, **hint)
 
 
 def cannot_open(

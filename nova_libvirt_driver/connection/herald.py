@@ -51,6 +51,14 @@ class Herald:
             LOG.error('%s could not be told of the connection: %s',
                       what, error)
 
+    def tell_later(
+            self, delay_s: float, what: str,
+            tell: Callable[[], object]) -> None:
+        """Have *tell* called *delay_s* seconds from now, unless stopped."""
+        worker = self._worker
+        worker.submit(lambda: worker.later(
+            delay_s, lambda: _guarded(what, tell)))
+
     def inside(self) -> bool:
         """Say whether the caller was called by a port."""
         return self._worker.inside()

@@ -20,6 +20,7 @@ class Settings:
     connect_timeout_s: float = 10.0
     reconnect_interval_s: float = 0.5
     reconnect_interval_max_s: float = 10.0
+    service_down_grace_s: float = 5.0
     look_timeout_s: float = 5.0
     call_timeout_s: float = 60.0
 

@@ -15,6 +15,7 @@ import contextlib
 import dataclasses
 import random
 import threading
+import time
 from typing import TypeAlias
 from typing import TypeVar
 
@@ -45,6 +46,8 @@ _STOP_S = 0.5
 
 # How often to look whether a call has left a session that is to be closed.
 _INSIDE_S = 0.5
+
+_SERVICE = 'the compute service'
 
 # How long a caller waits for the first attempt after a loss: long enough
 # that nobody notices a daemon that is restarted.
@@ -115,6 +118,8 @@ class Supervisor:
         self._epoch = 0
         self._failures = 0
         self._last_error: exception.DriverError | None = None
+        # When a session was lost that nobody has got back yet.
+        self._lost_at_s: float | None = None
 
     # What callers use.
 
@@ -255,6 +260,7 @@ class Supervisor:
         with self.lock:
             self._stopped = True
             self._supervised = False
+            self._lost_at_s = None
             self._epoch += 1
             self._flight = None
         self._drop(self._session, 'the driver was stopped')
@@ -311,7 +317,8 @@ class Supervisor:
                     tried='test the connection') from error
             raise
         # The caller has another one made at once, unless it is a port.
-        if not works and self._drop(session, 'a test of it failed'):
+        if not works and self._drop(
+                session, 'a test of it failed', lost=True):
             self._recover()
         return works
 
@@ -381,8 +388,7 @@ class Supervisor:
             self._failed(error, epoch)
             raise
         finally:
-            if epoch == self._epoch:
-                self._announce()
+            self._announce_outcome(epoch)
         return connection
 
     def _adopt(self, connection: protocol.Connection, epoch: int) -> None:
@@ -427,6 +433,7 @@ class Supervisor:
                 # Who comes from now on and finds it broken wants another.
                 self._flight = None
                 self._set_connected()
+                self._lost_at_s = None
                 self._failures = 0
                 self._last_error = None
         if doomed is not None:
@@ -468,7 +475,7 @@ class Supervisor:
 
     def _lose(self, session: session_module.Session, reason: str) -> None:
         """Drop a session that broke, and see to it that it is replaced."""
-        if not self._drop(session, reason):
+        if not self._drop(session, reason, lost=True):
             return
         LOG.warning('The connection to libvirt is lost: %s', reason)
         if self._supervised:
@@ -479,12 +486,14 @@ class Supervisor:
 
     def _drop(
             self, session: session_module.Session | None,
-            reason: str) -> bool:
+            reason: str, *, lost: bool = False) -> bool:
         failure = self._unavailable(reason)
         with self.lock:
             if session is None or self._session is not session:
                 return False
             self._session = None
+            if lost and self._supervised:
+                self._lost_at_s = time.monotonic()
             self._last_error = failure
             self._advance(State.BROKEN)
         self._retire(session)
@@ -500,10 +509,30 @@ class Supervisor:
         if not self._retired.close():
             self._closer.later(_INSIDE_S, self._close_retired)
 
+    def _announce_outcome(self, epoch: int) -> None:
+        """Announce how an attempt ended; a loss only if it lasts."""
+        if epoch != self._epoch:
+            return
+        left_s = self._grace_s()
+        if self._session is not None or left_s <= 0:
+            self._announce()
+        elif self._failures == 1:
+            self._plumbing.herald.tell_later(left_s, _SERVICE, self._tell)
+
+    def _grace_s(self) -> float:
+        """Return how long a loss is still nobody's business."""
+        lost_at_s = self._lost_at_s
+        if lost_at_s is None:
+            return 0.0
+        return (lost_at_s + self._settings.service_down_grace_s
+                - time.monotonic())
+
     def _announce(self) -> None:
-        self._plumbing.herald.tell(
-            'the compute service',
-            lambda: self._hooks.set_host_enabled(self._session is not None))
+        self._plumbing.herald.tell(_SERVICE, self._tell)
+
+    def _tell(self) -> None:
+        self._hooks.set_host_enabled(
+            self._session is not None or self._grace_s() > 0)
 
     def _set_connected(self) -> None:
         if self._state != State.CONNECTED:

@@ -24,6 +24,7 @@ FAST = {
     'connect_timeout': 5,
     'reconnect_interval': 0.2,
     'reconnect_interval_max': 1,
+    'service_down_grace': 0.2,
 }
 
 

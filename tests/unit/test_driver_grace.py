@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""When the service is disabled after a connection was lost."""
+
+import time
+
+from nova_libvirt_driver.testing import fake_ports
+from tests.unit import test_driver_faults
+
+wait_until = fake_ports.wait_until
+
+GRACE_S = 1.0
+
+
+class GraceTest(test_driver_faults.FaultTestCase):
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.remake(service_down_grace=GRACE_S)
+        self.driver.init_host('here')
+        self.assertEqual([True], self.changes())
+
+    def changes(self) -> list[bool]:
+        """Return what the record was told, each change once."""
+        words: list[bool] = []
+        for _, enabled, _ in self.service_state.calls:
+            if words[-1:] != [enabled]:
+                words.append(enabled)
+        return words
+
+    def wait_generation(self, generation: int) -> None:
+        wait_until(
+            lambda: self.driver.connection_status().generation >= generation
+            and self.state == 'connected',
+            'a connection')
+
+    def test_a_blip_changes_nothing(self) -> None:
+        for number in range(5):
+            self.hypervisor.break_connections()
+            self.wait_generation(number + 2)
+        time.sleep(GRACE_S + 0.5)
+
+        self.assertEqual([True], self.changes())
+
+    def test_a_loss_that_lasts_disables_and_its_end_enables(self) -> None:
+        lost_at = time.monotonic()
+        self.lose()
+        wait_until(lambda: self.changes() == [True, False], 'the disable')
+        self.assertGreaterEqual(time.monotonic() - lost_at, GRACE_S)
+
+        self.hypervisor.accept_connections()
+
+        wait_until(lambda: self.changes() == [True, False, True], 'the enable')
+
+    def test_a_loss_soon_after_another_has_a_grace_of_its_own(self) -> None:
+        self.lose()
+        time.sleep(GRACE_S / 2)
+        self.hypervisor.accept_connections()
+        self.wait_generation(2)
+        self.lose()
+        time.sleep(GRACE_S * 0.7)
+        self.assertEqual([True], self.changes())
+
+        wait_until(lambda: self.changes() == [True, False], 'the disable')
+
+    def test_a_stopped_driver_says_nothing_more(self) -> None:
+        self.lose()
+        self.driver.cleanup_host('here')
+        time.sleep(GRACE_S + 0.5)
+
+        self.assertEqual([True], self.changes())
+
+    def test_without_a_connection_before_there_is_no_grace(self) -> None:
+        self.driver.cleanup_host('here')
+        self.hypervisor.refuse_connections()
+        self.remake(service_down_grace=60)
+        self.driver.init_host('here')
+
+        wait_until(lambda: self.changes()[-1:] == [False], 'the disable')

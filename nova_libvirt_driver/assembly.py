@@ -125,9 +125,9 @@ def build(seams: Seams, virtapi: object) -> Parts:
             calls, settings),
         quarantine.Quarantine(), settings.host, settings.look_timeout_s)
     inventory = inventory_module.Inventory(link, router)
-    facts = facts_module.Facts(supervisor)
+    facts = facts_module.Facts(link)
     guests = guests_module.Guests(link)
-    capabilities = capabilities_module.Capabilities(supervisor, facts)
+    capabilities = capabilities_module.Capabilities(link, facts)
     settings_of_verbs = _verb_settings()
     verbs = verbs_module.build(verbs_module.Link(
         guests=guests, capabilities=capabilities,
@@ -139,7 +139,7 @@ def build(seams: Seams, virtapi: object) -> Parts:
         lifecycle=lifecycle_module.Lifecycle(inbox, router),
         supervisor=supervisor, inventory=inventory, facts=facts,
         offers=offers_module.Offers(
-            supervisor, facts, capabilities,
+            link, facts, capabilities,
             settings_of_verbs.policies.guest),
         audit=resources.Audit(
             supervisor, facts, inventory, verbs.usage,

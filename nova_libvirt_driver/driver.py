@@ -108,6 +108,7 @@ class LibvirtDriver(base.ComputeDriver):
             queued_events=parts.inbox.size() + parts.dispatcher.size(),
             running_calls=parts.calls.running(),
             abandoned_calls=parts.calls.abandoned(),
+            coalesced_events=parts.dispatcher.coalesced,
             unresponsive=parts.link.quarantine.uuids(),
             in_process=session is not None and not session.turn.needed)
 

@@ -5,7 +5,8 @@
 Every guest has a lane of its own. A few workers empty the lanes; they come
 when there is something to deliver and go when there is not. A listener that
 blocks holds up its own guest's lane and one worker; one that raises costs
-the event it was called for.
+the event it was called for. Of a lane that has grown long the latest events
+are kept: what came before them is history.
 """
 
 import collections
@@ -27,11 +28,17 @@ class Dispatcher:
     :param deliver: called with each event, on a worker's (green) thread
     :param max_workers: how many listeners may block at the same time
         before all other guests wait too
+    :param lane_limit: how many events of one guest may wait
+    :ivar coalesced: how many were left out because more waited
     """
 
-    def __init__(self, deliver: Deliver, *, max_workers: int = 64) -> None:
+    def __init__(
+            self, deliver: Deliver, *, max_workers: int = 64,
+            lane_limit: int = 1000) -> None:
+        self.coalesced = 0
         self._deliver = deliver
         self._max_workers = max_workers
+        self._lane_limit = lane_limit
         # Held for a few instructions only, never while delivering.
         self._lock = threading.Lock()
         self._lanes: dict[str, collections.deque[event.LifecycleEvent]] = {}
@@ -48,6 +55,10 @@ class Dispatcher:
             if lane is not None:
                 # A worker has the lane, or will have it.
                 lane.append(item)
+                if len(lane) > self._lane_limit + 1:
+                    # The first one may be under way.
+                    del lane[1]
+                    self.coalesced += 1
                 return
             self._lanes[item.uuid] = collections.deque((item,))
             self._ready.append(item.uuid)

@@ -14,8 +14,8 @@ import libvirt
 
 from nova_libvirt_driver.connection import errors
 from nova_libvirt_driver.connection import protocol
-from nova_libvirt_driver.connection import supervisor as supervisor_module
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.guest import reach
 from nova_libvirt_driver.host import domain_capabilities
 from nova_libvirt_driver.host import facts as facts_module
 from nova_libvirt_driver.host import host_capabilities
@@ -36,10 +36,10 @@ class Capabilities:
     """
 
     def __init__(
-            self, supervisor: supervisor_module.Supervisor,
-            facts: facts_module.Facts,
+            self, link: reach.Link, facts: facts_module.Facts,
             machine_id: Callable[[], str] | None = None) -> None:
-        self._supervisor = supervisor
+        self._link = link
+        self._supervisor = link.supervisor
         self._facts = facts
         self._machine_id = machine_id or read_machine_id
         # Held to look at what is kept, never while libvirt is asked.
@@ -83,7 +83,7 @@ class Capabilities:
             self, arch: str, machine: str,
             virt_type: str) -> capabilities_spec.GuestHost:
         facts = self._facts.get()
-        host, found = self._supervisor.look(
+        host, found = self._link.call(
             'read what guests can have', lambda conn: (
                 host_capabilities.parse(conn.getCapabilities(), virt_type),
                 _domain_capabilities(

@@ -5,7 +5,7 @@
 import threading
 
 from nova_libvirt_driver.connection import protocol
-from nova_libvirt_driver.connection import supervisor as supervisor_module
+from nova_libvirt_driver.guest import reach
 from nova_libvirt_driver.host import cpu_features
 from nova_libvirt_driver.host import host_capabilities
 from nova_libvirt_driver.host import topology
@@ -17,8 +17,9 @@ _SOCKETS, _CORES, _THREADS = 5, 6, 7
 class Facts:
     """Reads the facts once for each connection and keeps them."""
 
-    def __init__(self, supervisor: supervisor_module.Supervisor) -> None:
-        self._supervisor = supervisor
+    def __init__(self, link: reach.Link) -> None:
+        self._link = link
+        self._supervisor = link.supervisor
         # Held to swap the pair below, never while libvirt is asked.
         self._lock = threading.Lock()
         self._generation = 0
@@ -36,7 +37,9 @@ class Facts:
         with self._lock:
             if self._facts is not None and self._generation == generation:
                 return self._facts
-        facts = self._supervisor.look('read the facts of the host', _read)
+        # On a connection of its own: libvirt may have to run each of its
+        # emulators once before it can say what they are.
+        facts = self._link.call('read the facts of the host', _read)
         with self._lock:
             self._generation, self._facts = generation, facts
         return facts

@@ -5,8 +5,8 @@
 from collections.abc import Iterator
 import threading
 
-from nova_libvirt_driver.connection import supervisor as supervisor_module
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.guest import reach
 from nova_libvirt_driver.host import capabilities as capabilities_module
 from nova_libvirt_driver.host import cpu_features
 from nova_libvirt_driver.host import facts as facts_module
@@ -29,11 +29,11 @@ class Offers:
     """
 
     def __init__(
-            self, supervisor: supervisor_module.Supervisor,
-            facts: facts_module.Facts,
+            self, link: reach.Link, facts: facts_module.Facts,
             capabilities: capabilities_module.Capabilities,
             policy: policy_spec.GuestPolicy) -> None:
-        self._supervisor = supervisor
+        self._link = link
+        self._supervisor = link.supervisor
         self._facts = facts
         self._capabilities = capabilities
         self._policy = policy
@@ -100,7 +100,7 @@ class Offers:
             flag.name for flag in flags if not flag.enabled}
 
     def _features_of(self, arch: str, model: str) -> frozenset[str]:
-        return self._supervisor.look(
+        return self._link.call(
             'read the features of a CPU',
             lambda conn: cpu_features.of_model(conn, arch, model))
 

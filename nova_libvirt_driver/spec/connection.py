@@ -40,6 +40,8 @@ class ConnectionStatus:
     """Calls that run in threads of their own, hung ones included."""
     abandoned_calls: int
     """Calls of these whose caller has given up waiting."""
+    coalesced_events: int = 0
+    """Events that were left out because many later ones waited, too."""
     unresponsive: tuple[str, ...] = ()
     """Uuids of guests whose monitor does not answer."""
     in_process: bool = False

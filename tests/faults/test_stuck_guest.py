@@ -21,12 +21,10 @@ MARGIN_S = 10.0
 
 class StuckGuestTest(guest_base.GuestTestCase):
 
+    own_options = {'look_timeout': LOOK_S, 'call_timeout': CALL_S}
+
     def setUp(self) -> None:
         super().setUp()
-        self.config.config(
-            group='nova_libvirt_driver', look_timeout=LOOK_S,
-            call_timeout=CALL_S)
-        self.driver = self.make_guest_driver()
         self.stuck = self.spawn('stuck')
         self.other = self.spawn('other')
         self.signal(signal.SIGSTOP)

@@ -8,6 +8,7 @@ import pathlib
 import re
 import tempfile
 from typing import Any
+from typing import ClassVar
 
 import fixtures
 
@@ -36,9 +37,12 @@ SETTLE_TIMEOUT_S = 10.0
 class GuestTestCase(base.PrivateHostTestCase):
     """Has a driver with folders and images of its own on a private host.
 
+    :cvar own_options: those of the group ``[nova_libvirt_driver]``
     :ivar images: where the driver gets its images from
     :ivar instances_path: folder of the instances
     """
+
+    own_options: ClassVar[dict[str, Any]] = {}
 
     def setUp(self) -> None:
         super().setUp()
@@ -64,7 +68,8 @@ class GuestTestCase(base.PrivateHostTestCase):
             'virt_type': 'qemu', 'tb_cache_size': TB_CACHE_MIB,
             'wait_soft_reboot_seconds': int(CONSOLE_TIMEOUT_S),
             **(libvirt or {})})
-        driver = self.make_driver(self.host.uri, **PATIENT)
+        driver = self.make_driver(
+            self.host.uri, **{**PATIENT, **self.own_options})
         driver.init_host('here')
         return driver
 

@@ -13,7 +13,7 @@ class QemuTest(base.PrivateHostTestCase):
         super().setUp()
         parts = self.make_driver(self.host.uri)._parts
         self.capabilities = capabilities.Capabilities(
-            parts.supervisor, parts.facts)
+            parts.link, parts.facts)
 
     def test_machine_is_named_by_its_version(self) -> None:
         plain = self.capabilities.get().capabilities
@@ -58,7 +58,7 @@ class TestDriverTest(base.DriverTestCase):
         parts = self.make_driver('test:///default')._parts
 
         host = capabilities.Capabilities(
-            parts.supervisor, parts.facts).get()
+            parts.link, parts.facts).get()
 
         self.assertEqual('TEST', host.hypervisor_type)
         self.assertEqual(frozenset(), host.capabilities.disk_buses)

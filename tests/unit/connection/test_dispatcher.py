@@ -144,6 +144,21 @@ class BlockTest(DispatcherTestCase):
 
         self.assertEqual(1000, delivery.size())
 
+    def test_of_too_many_events_the_latest_are_kept(self) -> None:
+        self.listener.blocks_on = ('slow',)
+        delivery = dispatcher.Dispatcher(self.listener, lane_limit=3)
+        self.addCleanup(delivery.stop)
+        delivery.put(numbered('slow', 0))
+        wait_until(lambda: self.listener.entered, 'the listener')
+
+        for number in range(1, 10):
+            delivery.put(numbered('slow', number))
+        self.assertEqual((4, 6), (delivery.size(), delivery.coalesced))
+        self.listener.gate.set()
+        self.settle(delivery)
+
+        self.assertEqual([0, 7, 8, 9], self.listener.numbers('slow'))
+
     def test_all_wait_when_as_many_block_as_there_may_be(self) -> None:
         self.listener.blocks_on = ('slow1', 'slow2')
         delivery = self.make(2)

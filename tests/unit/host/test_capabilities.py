@@ -158,7 +158,7 @@ class CapabilitiesTest(base.FakeHostTestCase):
     ) -> capabilities.Capabilities:
         parts = driver._parts
         return capabilities.Capabilities(
-            parts.supervisor, parts.facts, lambda: MACHINE_ID)
+            parts.link, parts.facts, lambda: MACHINE_ID)
 
     def asked(self) -> int:
         """Return how often the hypervisor was asked."""

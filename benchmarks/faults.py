@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""What a connection to libvirt does when the daemon hangs or dies.
+
+Each fault is made on a private host with two guests, while four threads look
+at them all the time: through this driver, and through the connection of Nova's
+own when ``tools/nova-env`` has installed one. A look that has not ended after
+the limit counts as one that never does.
+"""
+
+import argparse
+from collections.abc import Callable
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from typing import Any
+
+from nova_libvirt_driver.testing import guests
+from nova_libvirt_driver.testing import libvirtd
+
+TREE = pathlib.Path(__file__).parents[1]
+LIMIT_S = 40.0
+DOWN_S = 3.0
+HUNG_S = 15.0
+SETTLE_S = 3.0
+
+
+class Rig:
+    """A host, its guests and what is done to them."""
+
+    def __init__(self, host: libvirtd.PrivateHost, folder: str) -> None:
+        self.host = host
+        for name in ('stays', 'dies'):
+            disk = pathlib.Path(folder, name)
+            disk.write_bytes(guests.boot_sector('up'))
+            host.virsh('create', _file(folder, guests.boot_guest_xml(
+                name, disk, disk.with_suffix('.log'))))
+
+    def kill(self) -> None:
+        """Kill the daemon and start it a little later."""
+        self.host.kill_daemon(signal.SIGKILL)
+        time.sleep(DOWN_S)
+        self.host.start_daemon()
+
+    def hang(self) -> None:
+        """Let the daemon stand still for some time."""
+        self.host.kill_daemon(signal.SIGSTOP)
+        time.sleep(HUNG_S)
+        self.host.kill_daemon(signal.SIGCONT)
+
+    def hang_and_kill(self) -> None:
+        """Let it stand still, then kill it."""
+        self.host.kill_daemon(signal.SIGSTOP)
+        time.sleep(DOWN_S)
+        self.kill()
+
+    def kill_both(self) -> None:
+        """Kill the daemon, and a guest while it is down."""
+        self.host.kill_daemon(signal.SIGKILL)
+        pid = self.host.guest_pid('dies')
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        time.sleep(DOWN_S)
+        self.host.start_daemon()
+
+    def restarts(self) -> None:
+        """Kill and start the daemon ten times."""
+        for _ in range(10):
+            self.host.kill_daemon(signal.SIGKILL)
+            self.host.start_daemon()
+            time.sleep(1)
+
+
+FAULTS: dict[str, Callable[[Rig], None]] = {
+    'daemon killed': Rig.kill,
+    'daemon hangs': Rig.hang,
+    'hangs, then killed': Rig.hang_and_kill,
+    'ten restarts': Rig.restarts,
+    'guest dies meanwhile': Rig.kill_both,
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one subject took one fault; None is never."""
+
+    longest_look_s: float | None
+    """Longest time that a look took, or that one is still under way."""
+    recovered_s: float | None
+    """From the end of the fault to the first good answer of each thread."""
+    events: int
+    """Of the guest that dies."""
+    more_files: int
+    """Open files at the end, less those before the fault."""
+
+
+class Subject:
+    """The process of one subject."""
+
+    def __init__(self, name: str, python: str, uri: str) -> None:
+        self.name = name
+        self.lines: list[dict[str, Any]] = []
+        self._process = subprocess.Popen(
+            [python, '-W', 'ignore', '-m', 'benchmarks.fault_subject', name,
+             uri], cwd=TREE, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, text=True,
+            env={**os.environ, 'OS_NOVA_DISABLE_EVENTLET_PATCHING': 'true'})
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            with contextlib.suppress(ValueError):
+                self.lines.append(json.loads(line))
+
+    def files(self) -> int:
+        """Return how many files the process has open."""
+        return len(os.listdir(f'/proc/{self._process.pid}/fd'))
+
+    def good_since(self, moment_s: float) -> list[float]:
+        """Return when looks ended well that began after a moment."""
+        return [line['at_s'] for line in list(self.lines)
+                if line.get('ok') and line['since_s'] > moment_s]
+
+    def wait_good(self, moment_s: float, count: int) -> float | None:
+        """Wait for good answers; return how long after the moment."""
+        while time.monotonic() < moment_s + LIMIT_S:
+            good = self.good_since(moment_s)
+            if len(good) >= count:
+                return sorted(good)[count - 1] - moment_s
+            time.sleep(0.05)
+        return None
+
+    def longest_look_s(self, moment_s: float) -> float | None:
+        """Return the longest look after a moment; None with a dead thread."""
+        looks = [line for line in list(self.lines) if 'ok' in line]
+        if not any(line['at_s'] > time.monotonic() - SETTLE_S
+                   for line in looks):
+            return None
+        return max(float(line['at_s']) - float(line['since_s'])
+                   for line in looks if line['at_s'] > moment_s)
+
+    def stop(self) -> None:
+        """End the process, which may hang."""
+        self._process.kill()
+        self._process.wait()
+
+
+def measure(name: str, python: str, fault: str) -> Outcome:
+    """Let one subject meet one fault."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as (
+            stack):
+        host = libvirtd.PrivateHost('faults')
+        stack.callback(host.stop)
+        host.start()
+        rig = Rig(host, folder)
+        subject = Subject(name, python, host.uri)
+        stack.callback(subject.stop)
+        if subject.wait_good(time.monotonic(), 20) is None:
+            raise SystemExit(f'{name} does not answer at all')
+        files, begin_s = subject.files(), time.monotonic()
+        FAULTS[fault](rig)
+        end_s = time.monotonic()
+        # Each of the threads has to come back.
+        recovered_s = subject.wait_good(end_s, 20)
+        time.sleep(SETTLE_S)
+        return Outcome(
+            subject.longest_look_s(begin_s), recovered_s,
+            sum('event' in line and line['at_s'] > begin_s
+                for line in subject.lines),
+            subject.files() - files)
+
+
+def main() -> int:
+    """Print the table and return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        '--json', metavar='FILE', help='write the result to a file, too')
+    arguments = parser.parse_args()
+    pythons = {'ours': sys.executable}
+    novas = TREE / '.venv-nova' / 'bin' / 'python'
+    if novas.exists():
+        pythons["Nova's"] = str(novas)
+    print(f'{"fault":22}{"of":8}{"longest look":>14}{"recovery":>10}'
+          f'{"events":>8}{"files":>7}')
+    result = []
+    for fault in FAULTS:
+        for name, python in pythons.items():
+            outcome = measure(name, python, fault)
+            result.append({'fault': fault, 'of': name,
+                           **dataclasses.asdict(outcome)})
+            print(f'{fault:22}{name:8}{_text(outcome.longest_look_s):>14}'
+                  f'{_text(outcome.recovered_s):>10}{outcome.events:>8}'
+                  f'{outcome.more_files:>+7}', flush=True)
+    if arguments.json:
+        pathlib.Path(arguments.json).write_text(json.dumps(result, indent=2))
+    return int(any(row['of'] == 'ours' and row['recovered_s'] is None
+                   for row in result))
+
+
+def _text(seconds: float | None) -> str:
+    return 'never' if seconds is None else f'{seconds:.2f} s'
+
+
+def _file(folder: str, xml: str) -> str:
+    path = pathlib.Path(folder, 'domain.xml')
+    path.write_text(xml)
+    return str(path)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""A daemon that is killed and started again and again."""
+
+import signal
+import threading
+
+from nova_libvirt_driver import exception
+from nova_libvirt_driver.testing import fake_ports
+from tests.functional import guest_base
+
+RESTARTS = 20
+CALLERS = 8
+GRACE_S = 5.0
+
+
+class RestartsTest(guest_base.GuestTestCase):
+
+    own_options = {'service_down_grace': GRACE_S}
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.spec = self.boot_guest('web')
+        self.driver.spawn(self.spec)
+        self.done = threading.Event()
+
+    def call_on_and_on(self) -> None:
+        """Look until the end; only what may happen may happen."""
+        while not self.done.is_set():
+            try:
+                self.assertIn(self.spec.name, self.driver.list_instances())
+            except exception.HypervisorUnavailable:
+                self.done.wait(0.05)
+
+    def restart_on_and_on(self) -> None:
+        try:
+            for _ in range(RESTARTS):
+                self.host.kill_daemon(signal.SIGKILL)
+                self.host.start_daemon()
+                self.done.wait(0.5)
+        finally:
+            self.done.set()
+
+    def changes(self) -> list[bool]:
+        """Return what the service's record was told, each change once."""
+        words: list[bool] = []
+        for _, enabled, _ in self.service_state.calls:
+            if words[-1:] != [enabled]:
+                words.append(enabled)
+        return words
+
+    def test_callers_live_and_the_service_hardly_notices(self) -> None:
+        self.wait_console(self.spec, 'web is up')
+        before = self.listener.transitions(self.spec.name)
+
+        fake_ports.run_threads(
+            [self.call_on_and_on] * CALLERS + [self.restart_on_and_on],
+            timeout_s=300)
+
+        status = fake_ports.wait_until(
+            lambda: self._status_when_calm(), 'a connection', timeout_s=30)
+        self.assertEqual((), status.unresponsive)
+        self.assertIn(self.changes(), ([True], [True, False, True]))
+        self.assertEqual([self.spec.name], self.driver.list_instances())
+        # The guest has not noticed: nothing was said of it.
+        self.assertEqual(
+            before, self.listener.transitions(self.spec.name))
+
+    def _status_when_calm(self) -> object:
+        status = self.driver.connection_status()
+        return status if status.state == 'connected' and (
+            not status.running_calls) else None

@@ -14,6 +14,7 @@ import typing
 
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import event
+from nova_libvirt_driver.spec import guest
 from nova_libvirt_driver.spec import image
 
 
@@ -66,6 +67,16 @@ class Network(typing.Protocol):
 
     Without it libvirt does all that is to be done.
     """
+
+    def completed(self, spec: guest.GuestSpec) -> guest.GuestSpec:
+        """Return the guest with its interfaces and its config drive.
+
+        Called when its disks are made, for it may have to wait until the
+        network service has the interfaces. An exception undoes the making
+        of the guest.
+
+        :param spec: the guest without them
+        """
 
     def connected(self) -> contextlib.AbstractContextManager[bool]:
         """Connect the interfaces of a guest that is started within.

@@ -9,6 +9,7 @@ their capability flags are off.
 
 from collections.abc import Iterator
 import contextlib
+import dataclasses
 from typing import Any
 
 from nova import exception as nova_exception
@@ -147,17 +148,24 @@ class LibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
             allocations: Any, network_info: Any = None,
             block_device_info: Any = None, power_on: bool = True,
             accel_info: Any = None) -> None:
-        with self._starting(context, instance):
-            spec = translate.guest(translate.Request(
-                instance, image_meta, network_info, block_device_info,
-                config_drive.built(
+        def complete() -> guest_spec.GuestSpec:
+            return translate.guest(dataclasses.replace(
+                request, network_info=network_info,
+                config_drive=config_drive.built(
                     instance, network_info, files=injected_files,
-                    admin_password=admin_password),
-                self._core.get_host_facts().cells))
+                    admin_password=admin_password)))
+
+        with self._starting(context, instance):
+            # The ports are made meanwhile.
+            request = translate.Request(
+                instance, image_meta, (), block_device_info,
+                config_drive.wanted(instance),
+                self._core.get_host_facts().cells)
             self._core.spawn(
-                spec, images=self._images(context, instance),
-                power_on=power_on, network=network.NovaNetwork(
-                    self.virtapi, instance, network_info))
+                translate.guest(request),
+                images=self._images(context, instance), power_on=power_on,
+                network=network.NovaNetwork(
+                    self.virtapi, instance, network_info, complete))
 
     def destroy(
             self, context: Any, instance: Any, network_info: Any,

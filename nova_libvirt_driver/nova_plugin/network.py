@@ -2,6 +2,7 @@
 
 """The ports of a server that is built, and the network service's word."""
 
+from collections.abc import Callable
 from collections.abc import Iterator
 import contextlib
 import sys
@@ -13,6 +14,7 @@ from oslo_log import log as logging
 
 import nova.conf
 from nova_libvirt_driver.nova_plugin import interfaces
+from nova_libvirt_driver.spec import guest as guest_spec
 
 CONF = nova.conf.CONF
 LOG = logging.getLogger(__name__)
@@ -22,14 +24,22 @@ class NovaNetwork:
     """Plugs the ports of one instance.
 
     :param virtapi: Nova's
+    :param network_info: may be on its way still; who looks at it waits
+    :param complete: returns the whole guest; looks at that
     """
 
     def __init__(
-            self, virtapi: Any, instance: Any, network_info: Any) -> None:
+            self, virtapi: Any, instance: Any, network_info: Any,
+            complete: Callable[[], guest_spec.GuestSpec]) -> None:
         self._virtapi = virtapi
         self._instance = instance
-        self._network_info = network_info or ()
+        self._network_info = () if network_info is None else network_info
+        self._complete = complete
         self._plugged = False
+
+    def completed(self, spec: guest_spec.GuestSpec) -> guest_spec.GuestSpec:
+        """Return the guest with its interfaces; waits for them."""
+        return self._complete()
 
     @contextlib.contextmanager
     def connected(self) -> Iterator[bool]:

@@ -24,8 +24,9 @@ class Spawn:
 
     Steps: check that name and uuid are free; note in the journal what is
     about to be made; make the folder; get the image into the cache; make
-    the disks, the kernel and the config drive; record the spec; define the
-    domain; connect it to its networks and start it; let it run.
+    the disks and the kernel; ask for the interfaces; make the config drive;
+    record the spec; define the domain; connect it to its networks and start
+    it; let it run.
 
     When a step fails, the domain and the folder are removed. When the
     process is killed, the next one that looks into the journal does that.
@@ -61,6 +62,11 @@ class Spawn:
                 OPERATION, uuid=spec.uuid, name=spec.name)
             undo.journal(entry)
             self._files.make(spec, images, watched, undo)
+            if network is not None:
+                watched.step('interfaces')
+                spec = self._settled(network.completed(spec))
+                xml = self._build(spec)
+            self._files.describe(spec, watched)
             watched.step('define')
             if network is not None:
                 # After the domain has gone, which uses what is undone.

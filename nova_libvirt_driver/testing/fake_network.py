@@ -5,6 +5,10 @@
 from collections.abc import Callable
 from collections.abc import Iterator
 import contextlib
+import dataclasses
+
+from nova_libvirt_driver.spec import guest as guest_spec
+from nova_libvirt_driver.spec import nic as nic_spec
 
 
 class FakeNetwork:
@@ -13,16 +17,22 @@ class FakeNetwork:
     :param look: called when the guest is started, before it may run on
     :param wait: the guest has to wait
     :param error: the networks do not become ready
+    :ivar nics: those that the guest gets
     """
 
     def __init__(
             self, look: Callable[[], object], wait: bool, *,
             error: Exception | None = None) -> None:
+        self.nics: tuple[nic_spec.NicSpec, ...] = ()
         self.seen: list[object] = []
         self.disconnected = False
         self._look = look
         self._wait = wait
         self._error = error
+
+    def completed(self, spec: guest_spec.GuestSpec) -> guest_spec.GuestSpec:
+        """Return the guest with the interfaces."""
+        return dataclasses.replace(spec, nics=self.nics)
 
     @contextlib.contextmanager
     def connected(self) -> Iterator[bool]:

@@ -13,6 +13,8 @@ from nova import exception as nova_exception
 
 import nova.conf
 from nova_libvirt_driver.nova_plugin import network
+from nova_libvirt_driver.spec import guest as guest_spec
+from nova_libvirt_driver.testing import specs
 from tests.nova import test_translate
 
 CONF = nova.conf.CONF
@@ -62,12 +64,27 @@ class NetworkTest(unittest.TestCase):
             active: bool = False) -> network.NovaNetwork:
         return network.NovaNetwork(
             virtapi, test_translate.make_instance(),
-            [test_translate.make_vif('ovs', active=active)])
+            [test_translate.make_vif('ovs', active=active)],
+            self.complete)
+
+    def complete(self) -> guest_spec.GuestSpec:
+        return specs.guest_spec('whole', 'image')
 
     def calls(self) -> tuple[int, int]:
         """Return how often a port was plugged, and unplugged."""
         return (getattr(self, 'plug').call_count,
                 getattr(self, 'unplug').call_count)
+
+    def test_nobody_waits_for_ports_before_they_are_needed(self) -> None:
+        info = mock.MagicMock()
+
+        made = network.NovaNetwork(
+            FakeVirtAPI(), test_translate.make_instance(), info,
+            self.complete)
+
+        self.assertEqual([], info.mock_calls)
+        self.assertEqual(
+            'whole', made.completed(specs.guest_spec('bare', 'image')).name)
 
     def test_ports_are_plugged_and_waited_for(self) -> None:
         virtapi = FakeVirtAPI()

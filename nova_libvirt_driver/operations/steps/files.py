@@ -107,7 +107,7 @@ class Files:
     def make(
             self, spec: guest_spec.GuestSpec, images: ports.ImageSource,
             progress: ports.Progress, undo: undo_module.Undo) -> None:
-        """Make the folder and every file in it.
+        """Make the folder, and in it what is no description of the guest.
 
         :param spec: a settled one
         :param undo: gets what removes the folder
@@ -123,6 +123,15 @@ class Files:
         if spec.storage.swap is not None:
             self._disks.make_swap(folder, spec.storage.swap)
         self._fetch_kernel(spec.boot, folder, images, progress)
+
+    def describe(
+            self, spec: guest_spec.GuestSpec,
+            progress: ports.Progress) -> None:
+        """Make the config drive, and record what the guest is made from.
+
+        :param spec: a settled one
+        """
+        folder = self.folder(spec)
         if spec.config_drive is not None:
             progress.step('config drive')
             self._make_drive(spec, folder.config_drive)

@@ -9,6 +9,7 @@ from nova_libvirt_driver.spec import configdrive as configdrive_spec
 from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.spec import nic as nic_spec
 from nova_libvirt_driver.testing import fake_network
 from nova_libvirt_driver.testing import fake_progress
 from tests.unit.operations import whole
@@ -64,6 +65,33 @@ class SpawnTest(whole.WholeTestCase):
                 [State.PAUSED if wait else State.RUNNING], network.seen)
             self.assertIs(State.RUNNING, self.power_state(spec))
             self.assertFalse(network.disconnected)
+
+    def test_interfaces_are_asked_for_when_the_disks_are_made(self) -> None:
+        spec = self.guest()
+        network = fake_network.FakeNetwork(lambda: None, True)
+        network.nics = (nic_spec.NicSpec(
+            mac='52:54:00:00:00:01', kind=nic_spec.NicKind.BRIDGE,
+            source='br0'),)
+        progress = fake_progress.RecordingProgress()
+
+        self.driver.spawn(spec, network=network, progress=progress)
+
+        steps = progress.steps
+        self.assertLess(steps.index('disks'), steps.index('interfaces'))
+        self.assertLess(steps.index('interfaces'), steps.index('define'))
+        self.assertIn('52:54:00:00:00:01', self.driver.get_domain_xml(spec))
+        self.assertEqual(network.nics, self.driver.get_spec(spec).nics)
+
+    def test_each_step_with_a_network_leaves_nothing_when_it_fails(
+            self) -> None:
+        spec = self.guest()
+        for number in range(1, 9):
+            network = fake_network.FakeNetwork(lambda: None, True)
+            self.assertRaises(
+                fake_progress.Stopped, self.driver.spawn, spec,
+                network=network,
+                progress=fake_progress.FailingProgress(number))
+            self.assertEqual(([], []), (self.names(), self.remains()))
 
     def power_state(self, spec: guest_spec.GuestSpec) -> object:
         return self.driver.get_info(spec, use_cache=False).state

@@ -51,6 +51,8 @@ def main() -> int:
         '--rounds', metavar='N', type=int, default=ROUNDS,
         help='how often each driver has its turn (default: %(default)s)')
     arguments = parser.parse_args()
+    if arguments.rounds < ROUNDS:
+        parser.error(f'fewer than {ROUNDS} rounds have no quartiles')
     taken: dict[str, Taken] = {name: {} for name in DRIVERS}
     for number in range(arguments.rounds):
         names = list(DRIVERS)[::-1 if number % 2 else 1]

@@ -45,6 +45,13 @@ class RecordingServiceState:
         """The last word, None before the first."""
         return self.calls[-1][1] if self.calls else None
 
+    @property
+    def changes(self) -> list[bool]:
+        """What was said, without what says the same as before."""
+        words = [enabled for _, enabled, _ in list(self.calls)]
+        return [word for number, word in enumerate(words)
+                if not number or words[number - 1] is not word]
+
 
 class RecordingListener:
     """Keeps lifecycle events in the order in which they came."""

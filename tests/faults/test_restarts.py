@@ -41,14 +41,6 @@ class RestartsTest(guest_base.GuestTestCase):
         finally:
             self.done.set()
 
-    def changes(self) -> list[bool]:
-        """Return what the service's record was told, each change once."""
-        words: list[bool] = []
-        for _, enabled, _ in self.service_state.calls:
-            if words[-1:] != [enabled]:
-                words.append(enabled)
-        return words
-
     def test_callers_live_and_the_service_hardly_notices(self) -> None:
         self.wait_console(self.spec, 'web is up')
         before = self.listener.transitions(self.spec.name)
@@ -60,7 +52,8 @@ class RestartsTest(guest_base.GuestTestCase):
         status = fake_ports.wait_until(
             lambda: self._status_when_calm(), 'a connection', timeout_s=30)
         self.assertEqual((), status.unresponsive)
-        self.assertIn(self.changes(), ([True], [True, False, True]))
+        self.assertIn(self.service_state.changes,
+                      ([True], [True, False, True]))
         self.assertEqual([self.spec.name], self.driver.list_instances())
         # The guest has not noticed: nothing was said of it.
         self.assertEqual(

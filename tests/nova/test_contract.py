@@ -8,25 +8,19 @@ import unittest
 from nova.virt import driver as nova_driver
 
 from nova_libvirt_driver.nova_plugin import driver
-
-
-def overridden() -> list[str]:
-    """Return the verbs of Nova's contract that the driver has."""
-    return sorted(
-        name for name, member in vars(driver.LibvirtDriver).items()
-        if inspect.isfunction(member) and not name.startswith('_'))
+from tests.nova import support_matrix
 
 
 class ContractTest(unittest.TestCase):
 
     def test_every_verb_is_one_of_the_contract(self) -> None:
-        self.assertGreater(len(overridden()), 30)
+        self.assertGreater(len(support_matrix.verbs()), 30)
         self.assertEqual([], [
-            name for name in overridden()
+            name for name in support_matrix.verbs()
             if not hasattr(nova_driver.ComputeDriver, name)])
 
     def test_every_verb_takes_what_nova_passes(self) -> None:
-        for name in overridden():
+        for name in support_matrix.verbs():
             theirs = inspect.signature(
                 getattr(nova_driver.ComputeDriver, name)).parameters
             ours = inspect.signature(
@@ -35,7 +29,7 @@ class ContractTest(unittest.TestCase):
                 self.assertEqual(list(theirs), list(ours))
 
     def test_what_may_be_left_out_may_be_left_out(self) -> None:
-        for name in overridden():
+        for name in support_matrix.verbs():
             theirs = inspect.signature(
                 getattr(nova_driver.ComputeDriver, name)).parameters
             ours = inspect.signature(
@@ -63,5 +57,5 @@ class ContractTest(unittest.TestCase):
         for flag, verb in needs.items():
             with self.subTest(flag=flag):
                 self.assertEqual(
-                    verb in overridden(),
+                    verb in support_matrix.verbs(),
                     bool(driver.LibvirtDriver.capabilities.get(flag)))

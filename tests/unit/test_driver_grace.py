@@ -18,15 +18,11 @@ class GraceTest(test_driver_faults.FaultTestCase):
         super().setUp()
         self.remake(service_down_grace=GRACE_S)
         self.driver.init_host('here')
-        self.assertEqual([True], self.changes())
+        self.assertEqual([True], self.service_state.changes)
 
-    def changes(self) -> list[bool]:
-        """Return what the record was told, each change once."""
-        words: list[bool] = []
-        for _, enabled, _ in self.service_state.calls:
-            if words[-1:] != [enabled]:
-                words.append(enabled)
-        return words
+    def wait_changes(self, *changes: bool) -> None:
+        wait_until(lambda: self.service_state.changes == list(changes),
+                   f'the changes {changes}')
 
     def wait_generation(self, generation: int) -> None:
         wait_until(
@@ -40,17 +36,17 @@ class GraceTest(test_driver_faults.FaultTestCase):
             self.wait_generation(number + 2)
         time.sleep(GRACE_S + 0.5)
 
-        self.assertEqual([True], self.changes())
+        self.assertEqual([True], self.service_state.changes)
 
     def test_a_loss_that_lasts_disables_and_its_end_enables(self) -> None:
         lost_at = time.monotonic()
         self.lose()
-        wait_until(lambda: self.changes() == [True, False], 'the disable')
+        self.wait_changes(True, False)
         self.assertGreaterEqual(time.monotonic() - lost_at, GRACE_S)
 
         self.hypervisor.accept_connections()
 
-        wait_until(lambda: self.changes() == [True, False, True], 'the enable')
+        self.wait_changes(True, False, True)
 
     def test_a_loss_soon_after_another_has_a_grace_of_its_own(self) -> None:
         self.lose()
@@ -59,16 +55,16 @@ class GraceTest(test_driver_faults.FaultTestCase):
         self.wait_generation(2)
         self.lose()
         time.sleep(GRACE_S * 0.7)
-        self.assertEqual([True], self.changes())
+        self.assertEqual([True], self.service_state.changes)
 
-        wait_until(lambda: self.changes() == [True, False], 'the disable')
+        self.wait_changes(True, False)
 
     def test_a_stopped_driver_says_nothing_more(self) -> None:
         self.lose()
         self.driver.cleanup_host('here')
         time.sleep(GRACE_S + 0.5)
 
-        self.assertEqual([True], self.changes())
+        self.assertEqual([True], self.service_state.changes)
 
     def test_without_a_connection_before_there_is_no_grace(self) -> None:
         self.driver.cleanup_host('here')
@@ -76,4 +72,4 @@ class GraceTest(test_driver_faults.FaultTestCase):
         self.remake(service_down_grace=60)
         self.driver.init_host('here')
 
-        wait_until(lambda: self.changes()[-1:] == [False], 'the disable')
+        wait_until(lambda: self.service_state.enabled is False, 'a disable')

@@ -22,8 +22,9 @@ class YardstickTest(qemu.QemuTest):
             'nova.virt.libvirt.host.Host._init_events', _init_events)
         # As root, within this process.
         self.useFixture(nova_fixtures.PrivsepFixture())
-        # One never ends, and Nova's tests wait for it; the other comes when
-        # the test is over. Nova leaves both out, too.
-        for name in ('_conn_event_thread', '_event_emit_delayed'):
-            self.stub_out(f'nova.virt.libvirt.host.Host.{name}',
+        # Two never end, and Nova's tests wait for them, one in each mode; the
+        # third comes when the test is over. Nova leaves them out, too.
+        for name in ('Host._conn_event_thread', 'Host._event_emit_delayed',
+                     '_EventletLibvirtEventHandler._dispatch_thread'):
+            self.stub_out(f'nova.virt.libvirt.host.{name}',
                           lambda *arguments: None)

@@ -28,6 +28,8 @@ _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (exception.InstanceNotFound, ExitCode.NOT_FOUND),
     (exception.ImageNotFound, ExitCode.NOT_FOUND),
     (exception.WrongState, ExitCode.CONFLICT),
+    (exception.GuestBusy, ExitCode.CONFLICT),
+    (exception.GuestUnresponsive, ExitCode.TIMED_OUT),
     (exception.ForeignDomain, ExitCode.CONFLICT),
     (exception.ConsoleUnavailable, ExitCode.CONFLICT),
     (exception.AgentUnavailable, ExitCode.CONFLICT),

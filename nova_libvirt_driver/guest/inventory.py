@@ -7,6 +7,7 @@ from typing import Any
 from typing import NamedTuple
 
 import libvirt
+from oslo_log import log as logging
 
 from nova_libvirt_driver.connection import decode
 from nova_libvirt_driver.connection import errors
@@ -18,6 +19,8 @@ from nova_libvirt_driver.guest import owner
 from nova_libvirt_driver.guest import quarantine
 from nova_libvirt_driver.guest import reach
 from nova_libvirt_driver.spec import instance as instance_spec
+
+LOG = logging.getLogger(__name__)
 
 _State = instance_spec.PowerState
 
@@ -87,40 +90,28 @@ class Inventory:
 
     def _rows(self, *, marked: bool) -> list[instance_spec.InstanceSummary]:
         hung = quarantine.Visit()
-        generation = self._supervisor.generation
         try:
-            return self._ask_all(_SIZES, hung, marked=marked).rows
-        except exception.CallTimeout:
-            if self._link.is_lost(generation):
-                raise
+            return self._ask_monitors(hung, marked=marked).rows
+        except exception.GuestUnresponsive:
+            LOG.info('The monitor of some guest does not answer.')
         try:
             # While that call hangs, libvirt leaves its guest out of others.
-            found = self._ask_all(_SIZES, quarantine.Visit(), marked=marked)
-        except exception.CallTimeout:
-            if self._link.is_lost(generation):
-                raise
-            return self._ask_all(_STATES, hung, marked=marked).rows
+            found = self._ask_monitors(quarantine.Visit(), marked=marked)
+        except exception.GuestUnresponsive:
+            return self._link.call(
+                'list the guests',
+                lambda connection: _find(connection, _STATES, marked),
+                timeout_s=self._link.look_timeout_s).rows
         for uuid in found.silent:
             self._link.quarantine.add(uuid, 'read its statistics', hung)
         return found.rows
 
-    def _ask_all(
-            self, groups: int, visit: quarantine.Visit, *,
-            marked: bool) -> _Found:
-        def ask(connection: protocol.Connection) -> _Found:
-            saved = _saved(connection) if marked else frozenset()
-            records = _records(connection, groups)
-            rows = (_summary(domain, record, marked)
-                    for domain, record in records)
-            return _Found(
-                [dataclasses.replace(row, saved=row.uuid in saved)
-                 for row in rows if row is not None],
-                [domain.UUIDString() for domain, record in records
-                 if _is_silent(record)])
-
-        return self._link.call(
-            'list the guests', ask, timeout_s=self._link.look_timeout_s,
-            late=lambda: self._link.quarantine.end(visit))
+    def _ask_monitors(
+            self, visit: quarantine.Visit, *, marked: bool) -> _Found:
+        return self._link.enter(
+            'list the guests',
+            lambda connection: _find(connection, _SIZES, marked), visit,
+            timeout_s=self._link.look_timeout_s)
 
     def _ask(
             self, instance: instance_spec.Instance
@@ -129,6 +120,19 @@ class Inventory:
             'find the guest', lambda connection: connection.lookupByUUIDString(
                 instance.uuid).state(0)[:2], instance=instance.uuid)
         return instance_spec.InstanceInfo(decode.power_state(number))
+
+
+def _find(
+        connection: protocol.Connection, groups: int,
+        marked: bool) -> _Found:
+    saved = _saved(connection) if marked else frozenset()
+    records = _records(connection, groups)
+    rows = (_summary(domain, record, marked) for domain, record in records)
+    return _Found(
+        [dataclasses.replace(row, saved=row.uuid in saved)
+         for row in rows if row is not None],
+        [domain.UUIDString() for domain, record in records
+         if _is_silent(record)])
 
 
 def _records(

@@ -18,6 +18,7 @@ class Visit:
     """A call into a monitor, from its begin to its end."""
 
     def __init__(self) -> None:
+        self.begun = False
         self.ended = False
 
 

@@ -51,15 +51,12 @@ class Link:
 
     def call(
             self, tried: str, function: Callable[[protocol.Connection], T],
-            *, instance: str = '', timeout_s: float | None = None,
-            late: Callable[[], object] = lambda: None) -> T:
+            *, instance: str = '', timeout_s: float | None = None) -> T:
         """Return what *function* makes of a connection of its own.
 
         :param tried: what it is for, as in "list the guests"
         :param function: runs on a native thread, and must not log
         :param timeout_s: default is ``call_timeout``
-        :param late: called when the call ends after its deadline; on the
-            native thread
         :raises CallTimeout: the deadline passed; the call may go on
         :raises DriverError: libvirt's error as one of ours
         """
@@ -67,16 +64,40 @@ class Link:
                 tried, instance=instance) as session:
             return self.channels.run(
                 session, function, name=f'the call to {tried}',
-                timeout_s=timeout_s, late=late)
+                timeout_s=timeout_s)
 
-    def is_lost(self, generation: int) -> bool:
-        """Say whether the connection is to blame for a call that hangs.
+    def enter(
+            self, tried: str, function: Callable[[protocol.Connection], T],
+            visit: quarantine_module.Visit, *, instance: str = '',
+            timeout_s: float | None = None) -> T:
+        """Like :meth:`call`, and say whether a guest is to blame.
 
-        :param generation: of the connection when the call was made
+        :param visit: begins and ends with *function*; whoever is in
+            quarantine because of it is let out then
+        :param instance: the guest; empty when it may be any
+        :raises GuestUnresponsive: *function* hangs, and the connection works
+        :raises CallTimeout: the connection is to blame
         """
-        session = self.supervisor.session
-        return (session is None or session.closed
-                or session.generation != generation)
+        def inside(connection: protocol.Connection) -> T:
+            visit.begun = True
+            return function(connection)
+
+        with self.supervisor.using_session(
+                tried, instance=instance) as session:
+            try:
+                return self.channels.run(
+                    session, inside, name=f'the call to {tried}',
+                    timeout_s=timeout_s,
+                    late=lambda: self.quarantine.end(visit))
+            except exception.CallTimeout as error:
+                # It may have been the opening of a connection that took so
+                # long; nothing would ever end that visit.
+                if not visit.begun or session.closed or (
+                        self.supervisor.session is not session):
+                    raise
+                raise exception.GuestUnresponsive(
+                    tried=tried, instance=instance, reason='no answer within '
+                    f'{error.fields["timeout_s"]:g} s') from error
 
     def visit(
             self, tried: str, function: Callable[[protocol.Connection], T],
@@ -91,20 +112,15 @@ class Link:
         """
         self.quarantine.check(instance, tried)
         visit = quarantine_module.Visit()
-        generation = self.supervisor.generation
         try:
-            return self.call(tried, function, instance=instance,
-                             late=lambda: self.quarantine.end(visit))
-        except exception.CallTimeout as error:
-            if self.is_lost(generation):
-                raise
+            return self.enter(tried, function, visit, instance=instance)
+        except exception.GuestBusy:
+            raise
+        except exception.GuestUnresponsive as error:
             self.quarantine.add(instance, tried, visit)
-            LOG.warning('Guest %s does not answer; calls that need its '
-                        'monitor are refused until it does: %s', instance,
-                        error)
-            raise exception.GuestUnresponsive(
-                tried=tried, instance=instance, reason='no answer within '
-                f'{error.fields["timeout_s"]:g} s') from error
+            LOG.warning('Calls that need the monitor of guest %s are refused '
+                        'until it answers: %s', instance, error)
+            raise
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ def _end(guest: handle.Guest) -> bool:
     """End a save that takes too long; say whether it was done after all."""
     try:
         guest.abort_job()
-    except exception.LibvirtFailure as error:
+    except (exception.GuestUnresponsive, exception.LibvirtFailure) as error:
         LOG.info('Guest %s: its save cannot be aborted: %s',
                  guest.uuid, error)
         return guest.has_saved() and not guest.is_active()

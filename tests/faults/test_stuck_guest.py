@@ -102,7 +102,8 @@ class StuckGuestTest(guest_base.GuestTestCase):
     def test_it_can_be_stopped_and_started(self) -> None:
         self.put_in_quarantine()
 
-        self.driver.power_off(self.stuck)
+        # It is not there to obey, so its power is cut.
+        self.driver.power_off(self.stuck, timeout_s=60, retry_interval_s=10)
         self.driver.power_on(self.stuck)
 
         self.assertIs(PowerState.RUNNING, self.state(self.stuck))

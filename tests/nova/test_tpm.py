@@ -2,7 +2,6 @@
 
 """TPMs, and their secrets in the key manager."""
 
-import contextlib
 from typing import Any
 import unittest
 from unittest import mock
@@ -117,5 +116,5 @@ class TpmTest(unittest.TestCase):
                 exception.InvalidRequest, 'swtpm_enabled'):
             translate.guest(translate.Request(
                 self.instance(), test_translate.make_image()))
-        with contextlib.suppress(exception.InvalidRequest):
-            self.assertEqual([], self.start(self.instance()))
+        # A guest of before is not kept from its other verbs.
+        self.assertEqual([], self.start(self.instance()))

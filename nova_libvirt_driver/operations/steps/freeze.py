@@ -16,8 +16,8 @@ _THAW_TRIES = 3
 
 _AGENT_FAILURES = (
     exception.AgentUnavailable, exception.CallTimeout,
-    exception.LibvirtFailure, exception.UnsupportedOperation,
-    exception.WrongState)
+    exception.GuestUnresponsive, exception.LibvirtFailure,
+    exception.UnsupportedOperation, exception.WrongState)
 
 
 @contextlib.contextmanager
@@ -51,7 +51,7 @@ def freeze(guest: handle.Guest) -> None:
     try:
         guest.agent.freeze()
     except (exception.AgentUnavailable, exception.CallTimeout,
-            exception.LibvirtFailure):
+            exception.GuestUnresponsive, exception.LibvirtFailure):
         # It may have frozen some of them, or be about to.
         _thaw_quietly(guest)
         raise
@@ -69,7 +69,8 @@ def thaw(guest: handle.Guest) -> None:
         try:
             guest.agent.thaw()
             return
-        except (exception.AgentUnavailable, exception.CallTimeout) as error:
+        except (exception.AgentUnavailable, exception.CallTimeout,
+                exception.GuestUnresponsive) as error:
             if not remaining:
                 LOG.error('Guest %s: its file systems may still be frozen: '
                           '%s', guest.uuid, error)

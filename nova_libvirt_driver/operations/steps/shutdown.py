@@ -78,7 +78,8 @@ class Shutdown:
             # A transient one that has stopped meanwhile.
             return False
         except (exception.AgentUnavailable, exception.CallTimeout,
-                exception.LibvirtFailure, exception.UnsupportedOperation,
+                exception.GuestUnresponsive, exception.LibvirtFailure,
+                exception.UnsupportedOperation,
                 exception.WrongState) as error:
             LOG.info('Guest %s cannot be asked to shut down: %s',
                      guest.uuid, error)

@@ -25,7 +25,8 @@ class GuestTest(base.TestCase):
         super().setUp()
         self.hypervisor = self.useFixture(fixtures.FakeLibvirt()).hypervisor
         self.reached = self.useFixture(guests.GuestsFixture(
-            'fake:///', call_timeout_s=TIMEOUT_S))
+            'fake:///', call_timeout_s=TIMEOUT_S,
+            connect_timeout_s=TIMEOUT_S))
         for ref in (handles.INSTANCE, OTHER):
             self.hypervisor.add_guest(ref.name, uuid=ref.uuid, owned=True)
         self.guest = self.reached.guests.find(handles.INSTANCE)
@@ -83,6 +84,19 @@ class GuestTest(base.TestCase):
 
         fake_ports.run_threads([lose, resume], timeout_s=10)
         self.assertEqual((), self.reached.quarantine.uuids())
+
+    def test_a_daemon_that_lets_nobody_in_is_not_its_fault(self) -> None:
+        other = self.reached.guests.find(OTHER)
+        # No connection is left that the call could be made on.
+        self.reached.channels.close()
+        hang = self.hypervisor.block('openAuth')
+        self.addCleanup(hang.release)
+
+        error = self.assertRaises(
+            exception.HypervisorUnavailable, other.pause)
+
+        self.assertNotIsInstance(error, exception.GuestUnresponsive)
+        self.assertEqual((handles.UUID,), self.reached.quarantine.uuids())
 
     def test_another_job_makes_it_busy(self) -> None:
         self.hypervisor.fail_next('suspend', guests.failure(

@@ -47,6 +47,15 @@ class ShutdownTest(verbs.VerbTestCase):
         # An agent may have said yes, and done nothing.
         self.assertEqual(1, self.hypervisor.calls['shutdown'])
 
+    def test_guest_that_does_not_answer_is_not_waited_for(self) -> None:
+        self.add_guest()
+        self.hypervisor.fail_next('shutdown', guests.failure(
+            libvirt.VIR_ERR_OPERATION_TIMEOUT, 'cannot acquire lock'))
+
+        self.assertFalse(self.shutdown.run(self.find(), 60, 10, PROGRESS))
+
+        self.assertEqual(0.0, self.clock.now_s)
+
     def test_without_an_interval_it_is_asked_once(self) -> None:
         self.add_guest(obeys=False)
 

@@ -61,25 +61,26 @@ def novas(uri: str) -> Callable[[], object]:
 SUBJECTS = {'ours': ours, "Nova's": novas}
 
 
-def look_on_and_on(look: Callable[[], object]) -> None:
+def look_on_and_on(look: Callable[[], object], thread: int) -> None:
     """Look until the process ends, and say how each look ended."""
     while True:
         started_s = time.monotonic()
         try:
             look()
         except Exception as error:
-            say(ok=False, since_s=started_s, error=type(error).__name__)
+            say(ok=False, since_s=started_s, thread=thread,
+                error=type(error).__name__)
         else:
-            say(ok=True, since_s=started_s)
+            say(ok=True, since_s=started_s, thread=thread)
         time.sleep(PAUSE_S)
 
 
 def main(subject: str, uri: str) -> None:
     """Look until the standard input ends."""
     look = SUBJECTS[subject](uri)
-    for _ in range(CALLERS):
+    for number in range(CALLERS):
         threading.Thread(
-            target=look_on_and_on, args=(look,), daemon=True).start()
+            target=look_on_and_on, args=(look, number), daemon=True).start()
     sys.stdin.read()
 
 

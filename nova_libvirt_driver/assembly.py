@@ -30,6 +30,7 @@ from nova_libvirt_driver.guest import guests as guests_module
 from nova_libvirt_driver.guest import inventory as inventory_module
 from nova_libvirt_driver.guest import quarantine
 from nova_libvirt_driver.guest import reach
+from nova_libvirt_driver.guest import restarts as restarts_module
 from nova_libvirt_driver.guest import secrets as secrets_module
 from nova_libvirt_driver.host import capabilities as capabilities_module
 from nova_libvirt_driver.host import facts as facts_module
@@ -106,7 +107,8 @@ def build(seams: Seams, virtapi: object) -> Parts:
     # Late bound, like everything of the driver that its parts call.
     dispatcher = dispatcher_module.Dispatcher(
         lambda item: seams.emit_event(item))
-    router = router_module.Router(dispatcher.put)
+    restarts = restarts_module.Restarts(dispatcher.put)
+    router = router_module.Router(restarts.take)
     inbox = inbox_module.make()
     herald = herald_module.Herald()
     outage = opener_module.Outage(
@@ -130,7 +132,7 @@ def build(seams: Seams, virtapi: object) -> Parts:
     capabilities = capabilities_module.Capabilities(link, facts)
     settings_of_verbs = _verb_settings()
     verbs = verbs_module.build(verbs_module.Link(
-        guests=guests, capabilities=capabilities,
+        guests=guests, capabilities=capabilities, restarts=restarts,
         secrets=secrets_module.Secrets(link)), settings_of_verbs)
     return Parts(
         host=settings.host, my_ip=lambda: str(CONF.my_ip), uri=_uri,

@@ -8,6 +8,7 @@ A second half of ``assembly``, which hands it the values of the options.
 import dataclasses
 
 from nova_libvirt_driver.guest import guests as guests_module
+from nova_libvirt_driver.guest import restarts as restarts_module
 from nova_libvirt_driver.guest import secrets as secrets_module
 from nova_libvirt_driver.host import capabilities as capabilities_module
 from nova_libvirt_driver.operations import admin_password
@@ -49,6 +50,7 @@ class Link:
     guests: guests_module.Guests
     secrets: secrets_module.Secrets
     capabilities: capabilities_module.Capabilities
+    restarts: restarts_module.Restarts
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +112,8 @@ def build(link: Link, settings: Settings) -> Verbs:
     shutdown = shutdown_module.Shutdown()
     copier = disk_copy.DiskCopy(
         guests, files, qemu_img, storage, timeout_s=settings.job_timeout_s)
-    rescuer = rescue.Rescue(domains, files, rebuild, exclusive, journal)
+    rescuer = rescue.Rescue(
+        domains, files, rebuild, exclusive, journal, link.restarts)
     return Verbs(
         files=files,
         spawn=spawn.Spawn(domains, files, exclusive, journal, settings.host),
@@ -121,7 +124,7 @@ def build(link: Link, settings: Settings) -> Verbs:
         power_on=power_on.PowerOn(domains, rebuild, exclusive),
         power_off=power_off.PowerOff(guests, exclusive, shutdown),
         reboot=reboot.Reboot(
-            domains, rebuild, exclusive, shutdown,
+            domains, rebuild, exclusive, shutdown, link.restarts,
             timeout_s=settings.soft_reboot_timeout_s),
         pause=pause.Pause(guests, exclusive),
         suspend=suspend.Suspend(

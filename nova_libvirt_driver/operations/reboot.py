@@ -6,6 +6,7 @@ from oslo_log import log as logging
 
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.guest import handle
+from nova_libvirt_driver.guest import restarts as restarts_module
 from nova_libvirt_driver.operations.steps import domains as domains_module
 from nova_libvirt_driver.operations.steps import exclusive as exclusive_module
 from nova_libvirt_driver.operations.steps import rebuild as rebuild_module
@@ -36,12 +37,14 @@ class Reboot:
             self, domains: domains_module.Domains,
             rebuild: rebuild_module.Rebuild,
             exclusive: exclusive_module.Exclusive,
-            shutdown: shutdown_module.Shutdown, *,
+            shutdown: shutdown_module.Shutdown,
+            restarts: restarts_module.Restarts, *,
             timeout_s: float) -> None:
         self._domains = domains
         self._rebuild = rebuild
         self._exclusive = exclusive
         self._shutdown = shutdown
+        self._restarts = restarts
         self._timeout_s = timeout_s
 
     def reboot(
@@ -49,7 +52,8 @@ class Reboot:
             reboot_type: guest_spec.RebootType,
             progress: ports.Progress) -> None:
         """Reboot a guest; see :meth:`base.ComputeDriver.reboot`."""
-        with self._exclusive.hold(spec, OPERATION, progress) as watched:
+        with (self._exclusive.hold(spec, OPERATION, progress) as watched,
+              self._restarts.during(spec.uuid)):
             if reboot_type is guest_spec.RebootType.SOFT:
                 guest = self._domains.guests.find(spec)
                 if self._soft(guest, watched):

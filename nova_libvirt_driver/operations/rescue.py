@@ -5,6 +5,7 @@
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.guest import handle
 from nova_libvirt_driver.guest import reach
+from nova_libvirt_driver.guest import restarts as restarts_module
 from nova_libvirt_driver.operations.steps import domains as domains_module
 from nova_libvirt_driver.operations.steps import exclusive as exclusive_module
 from nova_libvirt_driver.operations.steps import files as files_module
@@ -36,12 +37,14 @@ class Rescue:
             self, domains: domains_module.Domains, files: files_module.Files,
             rebuild: rebuild_module.Rebuild,
             exclusive: exclusive_module.Exclusive,
-            journal: journal_module.Journal) -> None:
+            journal: journal_module.Journal,
+            restarts: restarts_module.Restarts) -> None:
         self._domains = domains
         self._files = files
         self._rebuild = rebuild
         self._exclusive = exclusive
         self._journal = journal
+        self._restarts = restarts
 
     def rescue(
             self, spec: guest_spec.GuestSpec, image_id: str,
@@ -49,6 +52,7 @@ class Rescue:
             progress: ports.Progress) -> None:
         """Start a guest from an image; see the contract's verb."""
         with (self._exclusive.hold(spec, OPERATION, progress) as watched,
+              self._restarts.during(spec.uuid),
               undo_module.Undo(OPERATION) as undo):
             watched.step('check')
             self._clean_up_before(spec)
@@ -75,8 +79,9 @@ class Rescue:
 
         :raises WrongState: it is not rescued
         """
-        with self._exclusive.hold(
-                instance, 'unrescue', ports.NullProgress()):
+        with (self._exclusive.hold(
+                instance, 'unrescue', ports.NullProgress()),
+              self._restarts.during(instance.uuid)):
             before = self._files.kept_xml(instance)
             if before is None:
                 raise exception.WrongState(

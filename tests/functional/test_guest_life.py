@@ -5,9 +5,10 @@
 import base64
 
 from nova_libvirt_driver.spec import configdrive as configdrive_spec
-from nova_libvirt_driver.spec import event as event_spec
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.testing import fake_ports
+from nova_libvirt_driver.testing import fake_progress
 from tests.functional import guest_base
 
 PowerState = instance_spec.PowerState
@@ -32,6 +33,13 @@ class GuestLifeTest(guest_base.GuestTestCase):
         self.wait_console(spec, 'guest: ready')
         return spec
 
+    def assert_never_off(
+            self, spec: guest_spec.GuestSpec, *, starts: int) -> None:
+        """What restarts a guest tells of starts, and of no stop."""
+        fake_ports.wait_until(
+            lambda: self.listener.transitions(spec.name)
+            == ['started'] * starts, 'the starts')
+
     def test_guest_sees_what_it_was_given(self) -> None:
         spec = self.spawn()
 
@@ -47,15 +55,15 @@ class GuestLifeTest(guest_base.GuestTestCase):
 
     def test_soft_reboot_is_the_guests_own_and_hard_is_not(self) -> None:
         spec = self.spawn()
+        progress = fake_progress.RecordingProgress()
 
-        self.driver.reboot(spec, SOFT)
+        self.driver.reboot(spec, SOFT, progress=progress)
+        self.assertEqual(['shut down', 'start'], progress.steps)
         self.wait_console(spec, 'boot 2.*ready')
         self.driver.reboot(spec, HARD)
         self.wait_console(spec, 'boot 3.*ready')
 
-        self.assertEqual(['shutdown', 'destroyed'], [
-            event.detail for event in self.listener.events
-            if event.transition is event_spec.Transition.STOPPED])
+        self.assert_never_off(spec, starts=3)
         self.assertIs(PowerState.RUNNING, self.state(spec))
 
     def test_guest_stops_by_itself_and_starts_again(self) -> None:
@@ -101,6 +109,7 @@ class GuestLifeTest(guest_base.GuestTestCase):
         self.driver.unrescue(spec)
 
         self.wait_console(spec, 'image=base.*boot 2.*ready')
+        self.assert_never_off(spec, starts=3)
 
     def test_guest_of_a_snapshot_has_what_the_first_one_wrote(self) -> None:
         before = self.look_at_host()

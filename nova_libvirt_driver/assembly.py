@@ -20,16 +20,16 @@ from nova_libvirt_driver.connection import dispatcher as dispatcher_module
 from nova_libvirt_driver.connection import herald as herald_module
 from nova_libvirt_driver.connection import inbox as inbox_module
 from nova_libvirt_driver.connection import lifecycle as lifecycle_module
+from nova_libvirt_driver.connection import link as link_module
 from nova_libvirt_driver.connection import opener as opener_module
 from nova_libvirt_driver.connection import protocol
+from nova_libvirt_driver.connection import quarantine
 from nova_libvirt_driver.connection import router as router_module
 from nova_libvirt_driver.connection import settings as settings_module
 from nova_libvirt_driver.connection import subscription
 from nova_libvirt_driver.connection import supervisor as supervisor_module
 from nova_libvirt_driver.guest import guests as guests_module
 from nova_libvirt_driver.guest import inventory as inventory_module
-from nova_libvirt_driver.guest import quarantine
-from nova_libvirt_driver.guest import reach
 from nova_libvirt_driver.guest import restarts as restarts_module
 from nova_libvirt_driver.guest import secrets as secrets_module
 from nova_libvirt_driver.host import capabilities as capabilities_module
@@ -78,7 +78,7 @@ class Parts:
     uri: Callable[[], str]
     virtapi: ports.VirtAPI
     calls: calls_module.Calls
-    link: reach.Link
+    link: link_module.Link
     dispatcher: dispatcher_module.Dispatcher
     inbox: inbox_module.Inbox
     lifecycle: lifecycle_module.Lifecycle
@@ -121,7 +121,7 @@ def build(seams: Seams, virtapi: object) -> Parts:
             calls=calls, outage=outage, router=router, herald=herald,
             subscriptions=subscription.Subscriptions(
                 lambda: seams._event_lifecycle_callback, inbox)))
-    link = reach.Link(
+    link = link_module.Link(
         supervisor, channels_module.Channels(
             lambda: opener.open_raw(seams.uri(), read_only=seams.read_only),
             calls, settings),

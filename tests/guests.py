@@ -13,15 +13,15 @@ from nova_libvirt_driver.connection import channels as channels_module
 from nova_libvirt_driver.connection import decode
 from nova_libvirt_driver.connection import herald as herald_module
 from nova_libvirt_driver.connection import inbox as inbox_module
+from nova_libvirt_driver.connection import link as link_module
 from nova_libvirt_driver.connection import opener as opener_module
 from nova_libvirt_driver.connection import protocol
+from nova_libvirt_driver.connection import quarantine
 from nova_libvirt_driver.connection import router as router_module
 from nova_libvirt_driver.connection import settings as settings_module
 from nova_libvirt_driver.connection import subscription
 from nova_libvirt_driver.connection import supervisor as supervisor_module
 from nova_libvirt_driver.guest import guests as guests_module
-from nova_libvirt_driver.guest import quarantine
-from nova_libvirt_driver.guest import reach
 from nova_libvirt_driver.guest import secrets as secrets_module
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import event as event_spec
@@ -71,7 +71,7 @@ class GuestsFixture(fixtures.Fixture):
             lambda: opener.open_raw(self._uri, read_only=False), calls,
             self._settings)
         self.quarantine = quarantine.Quarantine()
-        link = reach.Link(
+        link = link_module.Link(
             self.supervisor, self.channels, self.quarantine, HOST,
             self._settings.look_timeout_s)
         self.guests = guests_module.Guests(link)

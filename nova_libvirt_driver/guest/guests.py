@@ -7,6 +7,7 @@ import dataclasses
 import libvirt
 
 from nova_libvirt_driver.connection import errors
+from nova_libvirt_driver.connection import link as link_module
 from nova_libvirt_driver.connection import listing
 from nova_libvirt_driver.connection import protocol
 from nova_libvirt_driver import exception
@@ -32,7 +33,7 @@ class Entry:
 class Guests:
     """All domains of this host that are ours."""
 
-    def __init__(self, link: reach.Link) -> None:
+    def __init__(self, link: link_module.Link) -> None:
         self._link = link
 
     def find(self, instance: instance_spec.Instance) -> handle.Guest:

@@ -11,13 +11,13 @@ from oslo_log import log as logging
 
 from nova_libvirt_driver.connection import decode
 from nova_libvirt_driver.connection import errors
+from nova_libvirt_driver.connection import link as link_module
 from nova_libvirt_driver.connection import listing
 from nova_libvirt_driver.connection import protocol
+from nova_libvirt_driver.connection import quarantine
 from nova_libvirt_driver.connection import router
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.guest import owner
-from nova_libvirt_driver.guest import quarantine
-from nova_libvirt_driver.guest import reach
 from nova_libvirt_driver.spec import instance as instance_spec
 
 LOG = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class _Found(NamedTuple):
 class Inventory:
     """Answers questions about guests in as few calls as possible."""
 
-    def __init__(self, link: reach.Link, events: router.Router) -> None:
+    def __init__(self, link: link_module.Link, events: router.Router) -> None:
         self._link = link
         self._supervisor = link.supervisor
         self._events = events

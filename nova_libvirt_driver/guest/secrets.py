@@ -9,9 +9,9 @@ import libvirt
 from oslo_log import log as logging
 
 from nova_libvirt_driver.connection import errors
+from nova_libvirt_driver.connection import link as link_module
 from nova_libvirt_driver.connection import protocol
 from nova_libvirt_driver import exception
-from nova_libvirt_driver.guest import reach
 from nova_libvirt_driver.spec import device as device_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.xmlmodel import secret as secret_model
@@ -26,7 +26,7 @@ class Secrets:
     guest is started, and never again.
     """
 
-    def __init__(self, link: reach.Link) -> None:
+    def __init__(self, link: link_module.Link) -> None:
         self._link = link
 
     @contextlib.contextmanager

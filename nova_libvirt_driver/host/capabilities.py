@@ -13,9 +13,9 @@ import uuid
 import libvirt
 
 from nova_libvirt_driver.connection import errors
+from nova_libvirt_driver.connection import link as link_module
 from nova_libvirt_driver.connection import protocol
 from nova_libvirt_driver import exception
-from nova_libvirt_driver.guest import reach
 from nova_libvirt_driver.host import domain_capabilities
 from nova_libvirt_driver.host import facts as facts_module
 from nova_libvirt_driver.host import host_capabilities
@@ -36,7 +36,7 @@ class Capabilities:
     """
 
     def __init__(
-            self, link: reach.Link, facts: facts_module.Facts,
+            self, link: link_module.Link, facts: facts_module.Facts,
             machine_id: Callable[[], str] | None = None) -> None:
         self._link = link
         self._supervisor = link.supervisor

@@ -4,8 +4,8 @@
 
 import threading
 
+from nova_libvirt_driver.connection import link as link_module
 from nova_libvirt_driver.connection import protocol
-from nova_libvirt_driver.guest import reach
 from nova_libvirt_driver.host import cpu_features
 from nova_libvirt_driver.host import host_capabilities
 from nova_libvirt_driver.host import topology
@@ -17,7 +17,7 @@ _SOCKETS, _CORES, _THREADS = 5, 6, 7
 class Facts:
     """Reads the facts once for each connection and keeps them."""
 
-    def __init__(self, link: reach.Link) -> None:
+    def __init__(self, link: link_module.Link) -> None:
         self._link = link
         self._supervisor = link.supervisor
         # Held to swap the pair below, never while libvirt is asked.

@@ -5,8 +5,8 @@
 from collections.abc import Iterator
 import threading
 
+from nova_libvirt_driver.connection import link as link_module
 from nova_libvirt_driver import exception
-from nova_libvirt_driver.guest import reach
 from nova_libvirt_driver.host import capabilities as capabilities_module
 from nova_libvirt_driver.host import cpu_features
 from nova_libvirt_driver.host import facts as facts_module
@@ -29,7 +29,7 @@ class Offers:
     """
 
     def __init__(
-            self, link: reach.Link, facts: facts_module.Facts,
+            self, link: link_module.Link, facts: facts_module.Facts,
             capabilities: capabilities_module.Capabilities,
             policy: policy_spec.GuestPolicy) -> None:
         self._link = link

@@ -4,8 +4,8 @@ import time
 
 import libvirt
 
+from nova_libvirt_driver.connection import quarantine
 from nova_libvirt_driver import exception
-from nova_libvirt_driver.guest import quarantine
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.testing import fake_ports
 from nova_libvirt_driver.testing import fixtures

@@ -4,7 +4,6 @@
 
 import dataclasses
 from typing import Any
-from typing import NamedTuple
 
 import libvirt
 from oslo_log import log as logging
@@ -34,10 +33,10 @@ _SIZES = (_STATES | libvirt.VIR_DOMAIN_STATS_VCPU
           | libvirt.VIR_DOMAIN_STATS_BALLOON)
 
 
-class _Found(NamedTuple):
-    rows: list[instance_spec.InstanceSummary]
-    silent: list[str]
-    """Uuids of guests whose monitor was not asked."""
+# How often the monitors are asked for one answer, and how many such calls may
+# hang: each keeps a thread.
+_TRIES = 2
+_HUNG_MAX = 3
 
 
 class Inventory:
@@ -47,6 +46,7 @@ class Inventory:
         self._link = link
         self._supervisor = link.supervisor
         self._events = events
+        self._hung: list[quarantine.Visit] = []
 
     def reports(self) -> list[decode.Report]:
         """Return how each guest is; one call."""
@@ -57,7 +57,8 @@ class Inventory:
 
         One call. It enters guests' monitors, and one that hangs holds it
         up for ``look_timeout``: then that guest is in quarantine, and the
-        next call does without it.
+        next call does without it. When one after the other hangs, nobody
+        is asked until one of them goes on.
         """
         return self._rows(marked=False)
 
@@ -89,29 +90,34 @@ class Inventory:
         return self._ask(instance)
 
     def _rows(self, *, marked: bool) -> list[instance_spec.InstanceSummary]:
-        hung = quarantine.Visit()
-        try:
-            return self._ask_monitors(hung, marked=marked).rows
-        except exception.GuestUnresponsive:
-            LOG.info('The monitor of some guest does not answer.')
-        try:
-            # While that call hangs, libvirt leaves its guest out of others.
-            found = self._ask_monitors(quarantine.Visit(), marked=marked)
-        except exception.GuestUnresponsive:
-            return self._link.call(
-                'list the guests',
-                lambda connection: _find(connection, _STATES, marked),
-                timeout_s=self._link.look_timeout_s).rows
-        for uuid in found.silent:
-            self._link.quarantine.add(uuid, 'read its statistics', hung)
-        return found.rows
-
-    def _ask_monitors(
-            self, visit: quarantine.Visit, *, marked: bool) -> _Found:
-        return self._link.enter(
+        self._hung = [visit for visit in self._hung if not visit.ended]
+        for _ in range(min(_TRIES, _HUNG_MAX - len(self._hung))):
+            visit = quarantine.Visit()
+            try:
+                return self._link.enter(
+                    'list the guests',
+                    lambda connection: _find(connection, _SIZES, marked),
+                    visit, timeout_s=self._link.look_timeout_s)
+            except exception.GuestUnresponsive:
+                self._blame(visit)
+        return self._link.call(
             'list the guests',
-            lambda connection: _find(connection, _SIZES, marked), visit,
+            lambda connection: _find(connection, _STATES, marked),
             timeout_s=self._link.look_timeout_s)
+
+    def _blame(self, visit: quarantine.Visit) -> None:
+        """Put the guests in quarantine whose monitors do not answer.
+
+        While a call hangs in one, libvirt leaves it out of others.
+        """
+        self._hung.append(visit)
+        long_ms = self._link.look_timeout_s * 1000 / 2
+        for uuid in self._supervisor.look(
+                'ask which guests do not answer',
+                lambda connection: _occupied(connection, long_ms)):
+            self._link.quarantine.add(uuid, 'read its statistics', visit)
+            LOG.warning('The monitor of guest %s does not answer; calls '
+                        'that need it are refused until it does.', uuid)
 
     def _ask(
             self, instance: instance_spec.Instance
@@ -124,15 +130,12 @@ class Inventory:
 
 def _find(
         connection: protocol.Connection, groups: int,
-        marked: bool) -> _Found:
+        marked: bool) -> list[instance_spec.InstanceSummary]:
     saved = _saved(connection) if marked else frozenset()
-    records = _records(connection, groups)
-    rows = (_summary(domain, record, marked) for domain, record in records)
-    return _Found(
-        [dataclasses.replace(row, saved=row.uuid in saved)
-         for row in rows if row is not None],
-        [domain.UUIDString() for domain, record in records
-         if _is_silent(record)])
+    rows = (_summary(domain, record, marked)
+            for domain, record in _records(connection, groups))
+    return [dataclasses.replace(row, saved=row.uuid in saved)
+            for row in rows if row is not None]
 
 
 def _records(
@@ -143,13 +146,24 @@ def _records(
         groups, libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT)
 
 
-def _is_silent(record: dict[str, Any]) -> bool:
-    """Say whether a guest is up and its monitor was not asked.
+def _occupied(connection: protocol.Connection, long_ms: float) -> list[str]:
+    """Return the uuids of guests whose monitor has a command for long.
 
-    Libvirt fills in the size by itself, and this one never.
+    Asks no monitor.
     """
-    return ('balloon.rss' not in record and decode.power_state(
-        record.get('state.state', 0)) in _UP)
+    found = []
+    for domain in connection.listAllDomains(
+            libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
+        try:
+            state, _, since_ms = domain.controlInfo()
+        except libvirt.libvirtError as error:
+            if errors.is_not_found(error) or errors.is_unsupported(error):
+                continue
+            raise
+        if state == libvirt.VIR_DOMAIN_CONTROL_OCCUPIED and (
+                since_ms >= long_ms):
+            found.append(domain.UUIDString())
+    return found
 
 
 def _saved(connection: protocol.Connection) -> frozenset[str]:

@@ -86,6 +86,13 @@ class FakeDomain:
         self._enter('isActive', 'virDomainIsActive')
         return int(self.guest.active)
 
+    def controlInfo(self, flags: int = 0) -> list[int]:
+        """Whether its monitor has a command, and since how many ms."""
+        self._enter('controlInfo', 'virDomainGetControlInfo')
+        if self.guest.busy:
+            return [libvirt.VIR_DOMAIN_CONTROL_OCCUPIED, 0, 3_600_000]
+        return [libvirt.VIR_DOMAIN_CONTROL_OK, 0, 0]
+
     def XMLDesc(self, flags: int = 0) -> str:
         """XML as it was defined, with ports and an id while it runs."""
         self._enter('XMLDesc', 'virDomainGetXMLDesc')

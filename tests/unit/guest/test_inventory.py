@@ -309,11 +309,15 @@ class ListTest(InventoryTestCase):
                    'the guest that goes on')
 
     def test_two_monitors_that_hang_are_done_without(self) -> None:
-        self.add_guests(2)
+        stuck = self.add_guests(2)
+        for guest in stuck:
+            guest.busy = True
         driver = self.make_driver(look_timeout=0.5)
 
         with self.hypervisor.block('getAllDomainStats', times=2):
             rows = driver.list_instance_summaries()
+            self.assertEqual(tuple(sorted(guest.uuid for guest in stuck)),
+                             driver.connection_status().unresponsive)
 
         self.assertNotIn(None, [row.memory_mib for row in rows])
 

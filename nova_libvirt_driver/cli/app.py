@@ -112,10 +112,17 @@ class Client(cliff_app.App):
         """Print the options and the commands."""
         self.parser.print_help(self.stdout)
         self.stdout.write('\ncommands:\n')
-        width = max(map(len, commands.COMMANDS))
-        for name, place in sorted(self.command_manager):
+        self.print_commands('')
+
+    def print_commands(self, beginning: str) -> bool:
+        """Print the commands that begin like that; False for none."""
+        found = [(name, place) for name, place in sorted(self.command_manager)
+                 if name.startswith(beginning)]
+        width = max((len(name) for name, _ in found), default=0)
+        for name, place in found:
             first, *_ = (place.load().__doc__ or '').splitlines() or ['']
             self.stdout.write(f'  {name:<{width}}  {first.rstrip(".")}\n')
+        return bool(found)
 
     def _run(self, argv: list[str]) -> int:
         self.options, words = self.parser.parse_known_args(argv)

@@ -26,7 +26,8 @@ class Help(commands.Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         client = cast('app.Client', self.app)
-        if parsed_args.words:
-            client.find(parsed_args.words).parser.print_help(client.stdout)
-        else:
+        words = ' '.join(parsed_args.words)
+        if not words:
             client.print_help()
+        elif not client.print_commands(f'{words} '):
+            client.find(parsed_args.words).parser.print_help(client.stdout)

@@ -30,6 +30,15 @@ class UsageTest(base.ClientTestCase):
         self.assertTrue(
             asked.stdout.startswith('usage: nova-libvirt events '))
 
+    def test_help_of_a_group_lists_its_commands(self) -> None:
+        result = self.run_client('service', '--help')
+
+        self.assertEqual(0, result.code)
+        self.assertEqual(
+            ['disable', 'enable', 'show'],
+            [line.split()[1] for line in result.stdout.splitlines()])
+        self.assertEqual('', result.stderr)
+
     def test_no_command_is_wrong_usage(self) -> None:
         result = self.run_client()
 

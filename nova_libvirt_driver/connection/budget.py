@@ -5,8 +5,12 @@
 import threading
 import time
 
+from oslo_log import log as logging
+
 from nova_libvirt_driver.connection import native
 from nova_libvirt_driver import exception
+
+LOG = logging.getLogger(__name__)
 
 _LOOK_S = 0.1
 
@@ -28,6 +32,7 @@ class Budget:
         self._returned = 0
         self.running = 0
         self.abandoned = 0
+        self._is_said = False
 
     def enter(self, name: str, timeout_s: float) -> None:
         """Take a place.
@@ -44,10 +49,22 @@ class Budget:
             if self._places.acquire(timeout=min(_LOOK_S, left_s)):
                 with self._lock:
                     self.running += 1
+                self._is_said = False
                 return
             if not left_s:
                 break
+        self._say(name)
         raise exception.CallBudgetExhausted(call=name, limit=self.limit)
+
+    def _say(self, name: str) -> None:
+        """Log the first refusal, until a call is let in again."""
+        if self._is_said:
+            return
+        self._is_said = True
+        LOG.error('No thread is left for %s: of %d calls into libvirt that '
+                  'may run, %d hang. Calls are refused until some come '
+                  'back; see "nova-libvirt doctor".',
+                  name, self.limit, self.abandoned)
 
     def abandon(self) -> None:
         """Note that a running call has lost its caller."""

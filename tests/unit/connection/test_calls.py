@@ -223,6 +223,22 @@ class BudgetTest(CallsTestCase):
         self.assertEqual(7, runner.run(
             lambda: 7, name='asking', timeout_s=10))
 
+    def test_the_first_refusal_is_said_until_a_call_gets_in(self) -> None:
+        log = self.useFixture(fixtures.FakeLogger())
+        runner = self.make(1)
+        for number in (1, 2):
+            hang = self.hang(runner)
+            for _ in range(3):
+                self.assertRaises(
+                    exception.CallBudgetExhausted, runner.run, lambda: 7,
+                    name='asking', timeout_s=10)
+
+            self.assertEqual(
+                number, log.output.count('No thread is left for asking'))
+            hang.release()
+            wait_until(lambda: not runner.running(), 'the call to end')
+            runner.run(lambda: 7, name='asking', timeout_s=10)
+
     def test_more_callers_than_places_wait_for_one(self) -> None:
         runner = self.make(2)
         sleep = native.original('time').sleep

@@ -110,7 +110,11 @@ class LibvirtDriver(base.ComputeDriver):
             abandoned_calls=parts.calls.abandoned(),
             coalesced_events=parts.dispatcher.coalesced,
             unresponsive=parts.link.quarantine.uuids(),
-            in_process=session is not None and not session.turn.needed)
+            in_process=session is not None and not session.turn.needed,
+            call_limit=parts.calls.limit(), breaker=parts.supervisor.breaker,
+            reconnects=parts.supervisor.reconnects,
+            state_age_s=round(parts.supervisor.state_age_s, 3),
+            lost_for_s=parts.supervisor.lost_for_s)
 
     # The host.
 

@@ -7,6 +7,8 @@ The states themselves, with what each means, are in ``spec.connection``::
     DISCONNECTED -> CONNECTING -> CONNECTED -> BROKEN -> CONNECTING ...
 """
 
+import time
+
 from nova_libvirt_driver.spec import connection as connection_spec
 
 State = connection_spec.ConnectionState
@@ -35,3 +37,31 @@ def advance(current: State, following: State) -> State:
     if (current, following) not in ALLOWED:
         raise ValueError(f'{current} may not become {following}')
     return following
+
+
+class Life:
+    """The state of one connection, since when, and how often it came back.
+
+    Changed under the supervisor's lock, read without it.
+    """
+
+    def __init__(self) -> None:
+        self.state = State.DISCONNECTED
+        self.sessions = 0
+        """How often the state has become CONNECTED."""
+        self._since_s = time.monotonic()
+
+    def advance(self, following: State) -> None:
+        """Be in a state; nothing when it is the present one.
+
+        :raises ValueError: it may not follow the present one
+        """
+        if self.state == following:
+            return
+        self.state = advance(self.state, following)
+        self._since_s = time.monotonic()
+        self.sessions += following == State.CONNECTED
+
+    def age_s(self) -> float:
+        """Return how long it has been in its state."""
+        return time.monotonic() - self._since_s

@@ -38,6 +38,7 @@ from nova_libvirt_driver.connection import subscription
 from nova_libvirt_driver.connection import turn as turn_module
 from nova_libvirt_driver.connection import worker
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.spec import connection as connection_spec
 
 LOG = logging.getLogger(__name__)
 
@@ -108,7 +109,7 @@ class Supervisor:
             listed=lambda listed: plumbing.router.synchronize(
                 listed.reports, listed.generation),
             changed=plumbing.router.handle)
-        self._state = State.DISCONNECTED
+        self._life = state.Life()
         self._session: session_module.Session | None = None
         self._generation = 0
         self._flight: Flight | None = None
@@ -212,12 +213,36 @@ class Supervisor:
     @property
     def state(self) -> State:
         """The state of the connection."""
-        return self._state
+        return self._life.state
+
+    @property
+    def state_age_s(self) -> float:
+        """How long the connection has been in its state."""
+        return self._life.age_s()
 
     @property
     def generation(self) -> int:
         """How many sessions there have been."""
         return self._generation
+
+    @property
+    def reconnects(self) -> int:
+        """How many sessions were had after the first one."""
+        return max(0, self._life.sessions - 1)
+
+    @property
+    def lost_for_s(self) -> float | None:
+        """How long ago a session was lost that is not back yet."""
+        lost_at_s = self._lost_at_s
+        return None if lost_at_s is None else time.monotonic() - lost_at_s
+
+    @property
+    def breaker(self) -> connection_spec.Breaker:
+        """What becomes of whoever wants a connection now."""
+        refused = self._session is None and (
+            self._stopped or self._is_failing())
+        return (connection_spec.Breaker.OPEN if refused
+                else connection_spec.Breaker.CLOSED)
 
     @property
     def last_error(self) -> str:
@@ -265,7 +290,7 @@ class Supervisor:
             self._flight = None
         self._drop(self._session, 'the driver was stopped')
         with self.lock:
-            self._advance(State.DISCONNECTED)
+            self._life.advance(State.DISCONNECTED)
         self._worker.stop(_STOP_S)
         self._closer.finish(_STOP_S)
         self._pump.stop(_STOP_S)
@@ -332,11 +357,15 @@ class Supervisor:
                 return self._session.connection
             if self._stopped:
                 raise self._unavailable('the driver was stopped')
-            if self._supervised and self._failures:
+            if self._is_failing():
                 raise _again(self._last_error) or self._unavailable('')
             flight = self._take_off()
             is_blip = self._supervised and self._generation > 0
         return self._wait(flight, _BLIP_S if is_blip else None)
+
+    def _is_failing(self) -> bool:
+        """Say whether it is got back in the background, without success."""
+        return self._supervised and self._failures > 0
 
     def _take_off(self) -> Flight:
         """Return the attempt under way; begin one unless there is."""
@@ -380,7 +409,7 @@ class Supervisor:
         self._check(epoch)
         self._drop(self._session, 'it is being replaced')
         with self.lock:
-            self._advance(State.CONNECTING)
+            self._life.advance(State.CONNECTING)
         try:
             connection = self._hooks.connect()
             self._adopt(connection, epoch)
@@ -456,7 +485,7 @@ class Supervisor:
             self._failures += 1
             if self._session is None:
                 self._last_error = failure
-                self._advance(State.BROKEN)
+                self._life.advance(State.BROKEN)
             if self._supervised:
                 self._worker.later(self._pause_s(), self._recover)
 
@@ -495,7 +524,7 @@ class Supervisor:
             if lost and self._supervised:
                 self._lost_at_s = time.monotonic()
             self._last_error = failure
-            self._advance(State.BROKEN)
+            self._life.advance(State.BROKEN)
         self._retire(session)
         return True
 
@@ -535,13 +564,9 @@ class Supervisor:
             self._session is not None or self._grace_s() > 0)
 
     def _set_connected(self) -> None:
-        if self._state != State.CONNECTED:
-            self._advance(State.CONNECTING)
-            self._advance(State.CONNECTED)
-
-    def _advance(self, following: State) -> None:
-        if self._state != following:
-            self._state = state.advance(self._state, following)
+        if self._life.state != State.CONNECTED:
+            self._life.advance(State.CONNECTING)
+            self._life.advance(State.CONNECTED)
 
     def _unavailable(self, reason: str) -> exception.HypervisorUnavailable:
         return exception.HypervisorUnavailable(

@@ -19,6 +19,15 @@ class ConnectionState(enum.StrEnum):
     """The session was lost, or the last attempt to open one failed."""
 
 
+class Breaker(enum.StrEnum):
+    """What becomes of whoever wants a connection now."""
+
+    CLOSED = 'closed'
+    """It gets the session, or waits while one is opened."""
+    OPEN = 'open'
+    """It is refused at once: attempts fail, or the driver was stopped."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class ConnectionStatus:
     """A snapshot of the connection; made without asking libvirt."""
@@ -46,3 +55,13 @@ class ConnectionStatus:
     """Uuids of guests whose monitor does not answer."""
     in_process: bool = False
     """The hypervisor is in this process: there is no link to lose."""
+    call_limit: int = 0
+    """How many calls may run in threads of their own; 0 is not known."""
+    breaker: Breaker = Breaker.CLOSED
+    reconnects: int = 0
+    """Sessions that were had after the first one."""
+    state_age_s: float = 0.0
+    """How long the connection has been in its state."""
+    lost_for_s: float | None = None
+    """How long ago a session was lost that has not been got back; None
+    while there is one, and when there has been none."""

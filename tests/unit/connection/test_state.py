@@ -46,3 +46,29 @@ class AdvanceTest(base.TestCase):
             self.assertTrue(
                 [pair for pair in state.ALLOWED if pair[1] == one],
                 f'nothing leads to {one}')
+
+
+class LifeTest(base.TestCase):
+
+    def test_it_counts_sessions_and_nothing_else(self) -> None:
+        life = state.Life()
+        for name in ('connecting', 'connected', 'connected', 'broken',
+                     'connecting', 'broken', 'connecting', 'connected'):
+            life.advance(state.State(name))
+
+        self.assertEqual(2, life.sessions)
+
+    def test_staying_in_a_state_makes_it_no_younger(self) -> None:
+        life = state.Life()
+        before = life.age_s()
+
+        life.advance(state.State.DISCONNECTED)
+
+        self.assertGreaterEqual(life.age_s(), before)
+
+    def test_what_is_not_allowed_changes_nothing(self) -> None:
+        life = state.Life()
+
+        self.assertRaises(ValueError, life.advance, state.State.CONNECTED)
+
+        self.assertEqual('disconnected', life.state)

@@ -116,6 +116,10 @@ class LibvirtDriver(base.ComputeDriver):
             state_age_s=round(parts.supervisor.state_age_s, 3),
             lost_for_s=parts.supervisor.lost_for_s)
 
+    def observe_calls(self, observer: ports.Observer | None) -> None:
+        """Tell *observer* of each call into libvirt; None ends that."""
+        self._parts.calls.observation.observer = observer
+
     # The host.
 
     def init_host(self, host: str) -> None:

@@ -120,6 +120,26 @@ class ImageSource(typing.Protocol):
         """
 
 
+class Observer(typing.Protocol):
+    """Is told how long things took, by those who wait for them.
+
+    Called often and by many threads, but never on a native thread of an
+    eventlet process; must neither block nor raise.
+    """
+
+    def call(self, name: str, outcome: str, took_s: float) -> None:
+        """Take note of a call into libvirt.
+
+        :param name: a method of libvirt, or what the call was for; one of
+            a hundred or so, never with the name of a guest in it
+        :param outcome: ``ok``, or the class of what was raised
+        :param took_s: without waiting for a turn
+        """
+
+    def verb(self, name: str, outcome: str, took_s: float) -> None:
+        """Take note of a verb of the driver, such as ``spawn``."""
+
+
 LifecycleListener = Callable[[event.LifecycleEvent], None]
 """Takes one event; called off libvirt's threads, in order per guest."""
 

@@ -27,8 +27,10 @@ from nova_libvirt_driver.compute import service as service_module
 from nova_libvirt_driver.compute import show
 from nova_libvirt_driver.compute import signals
 from nova_libvirt_driver.compute import transport
+from nova_libvirt_driver.conf import monitoring
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.images import local
+from nova_libvirt_driver.monitoring import monitor
 from nova_libvirt_driver import ports
 
 INTERRUPTED = 130
@@ -46,6 +48,8 @@ def assembled(
     notifier = notifier_module.OsloNotifier(conf.host, conf)
     notifier.check()
     loading.driver_class(conf.compute_driver)
+    watched = monitoring.settings(conf)
+    monitor.check(watched)
     with _record(conf) as record:
         driver = loading.load(conf.compute_driver, ports.VirtAPI(
             notifier=notifier, service_state=record,
@@ -55,6 +59,7 @@ def assembled(
             audit=audit.PeriodicAudit(
                 driver, conf.nova_libvirt_driver.audit_interval),
             control=control.Control(), reload=conf.mutate_config_files,
+            monitor=monitor.Monitor(driver, watched),
             on_start=lambda starting: _take_over(conf, starting)))
         _add_rpc(conf, service)
         yield lambda: _launch(conf, mode, service)

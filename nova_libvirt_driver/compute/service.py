@@ -25,6 +25,7 @@ from nova_libvirt_driver.compute import notifier as notifier_module
 from nova_libvirt_driver.compute import plain
 from nova_libvirt_driver.compute import record as record_module
 from nova_libvirt_driver.compute import systemd
+from nova_libvirt_driver.monitoring import monitor as monitor_module
 from nova_libvirt_driver.spec import connection as connection_spec
 from nova_libvirt_driver.spec import event as event_spec
 from nova_libvirt_driver import version
@@ -55,6 +56,7 @@ class Parts:
     notifier: notifier_module.OsloNotifier
     audit: audit_module.PeriodicAudit
     control: control_module.Control
+    monitor: monitor_module.Monitor
     reload: Callable[[], object]
     """Reads the configuration again."""
     on_start: Callable[['ComputeService'], object] = lambda service: None
@@ -78,6 +80,8 @@ class ComputeService(service_base.ServiceBase):  # type: ignore[misc]
         parts.on_start(self)
         # Before the connection: its first events must not be missed.
         parts.driver.register_event_listener(self._on_event)
+        # And whoever watches sees it come.
+        parts.monitor.start()
         self._init_host()
         parts.audit.start()
         if self.rpc is not None:
@@ -108,6 +112,7 @@ class ComputeService(service_base.ServiceBase):  # type: ignore[misc]
         steps: list[tuple[str, Callable[[], object]]] = [
             ('the audit', lambda: self.parts.audit.stop(0.5)),
             ('the driver', lambda: driver.cleanup_host(self.parts.host)),
+            ('the monitor', self.parts.monitor.stop),
             ('the notifier', self.parts.notifier.close)]
         if self.rpc is not None:
             steps.insert(0, ('RPC', self.rpc.stop))
@@ -127,6 +132,7 @@ class ComputeService(service_base.ServiceBase):  # type: ignore[misc]
         Asks neither libvirt nor anybody else who may hang.
         """
         parts = self.parts
+        connection = connection_status(parts.driver)
         facts = parts.audit.last.facts
         try:
             service = parts.record.load().as_dict()
@@ -134,7 +140,9 @@ class ComputeService(service_base.ServiceBase):  # type: ignore[misc]
             service = {'error': str(error)}
         return {
             'host': parts.host, 'service': service,
-            'connection': plain.plain(connection_status(parts.driver)),
+            'health': connection and plain.plain(
+                parts.monitor.judge(connection)),
+            'connection': plain.plain(connection),
             'last_audit': plain.plain(parts.audit.last),
             'versions': {
                 'nova_libvirt_driver': version.version(),

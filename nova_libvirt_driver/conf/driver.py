@@ -120,6 +120,34 @@ Processor seconds that the conversion of a disk may take.
 Seconds between two audits of the host by the stand-alone service.
 """),
     cfg.StrOpt(
+        'status_socket',
+        default='$state_path/nova-libvirt-${host}.sock',
+        help="""
+Path of the Unix socket on which a running service says how it is.
+
+``nova-libvirt health`` and ``nova-libvirt doctor`` ask there. The user and
+the group of the service may connect. Empty, or ``off``, is for none.
+"""),
+    cfg.PortOpt(
+        'metrics_port',
+        default=0,
+        help="""
+TCP port on which Prometheus gets the metrics of a running service; 0 is for
+none.
+
+The path is ``/metrics``; ``/health`` on the same port says whether the
+service can work. Needs the package prometheus-client: ``pip install
+nova-libvirt-driver[metrics]``.
+"""),
+    cfg.IPOpt(
+        'metrics_listen',
+        default='127.0.0.1',
+        help="""
+Address on which ``metrics_port`` is served.
+
+Whoever reaches it can read the metrics: nobody is asked for a password.
+"""),
+    cfg.StrOpt(
         'auth_username',
         default='',
         help="""

@@ -19,6 +19,7 @@ from typing import TypeVar
 
 from nova_libvirt_driver.connection import budget as budget_module
 from nova_libvirt_driver.connection import native
+from nova_libvirt_driver.connection import observation as observation_module
 from nova_libvirt_driver.connection import serial
 from nova_libvirt_driver.connection import turn as turn_module
 from nova_libvirt_driver import exception
@@ -29,9 +30,13 @@ T = TypeVar('T')
 class Calls(Protocol):
     """Runs a function on a native thread and waits for it."""
 
+    observation: observation_module.Observation
+    """Of all calls that run here."""
+
     def run(
             self, function: Callable[[], T], *, name: str, timeout_s: float,
-            late: Callable[[T | None], object] | None = None) -> T:
+            late: Callable[[T | None], object] | None = None,
+            label: str = '') -> T:
         """Return what *function* returns, or raise what it raises.
 
         Blocks the calling (green) thread for *timeout_s* at the most.
@@ -40,6 +45,7 @@ class Calls(Protocol):
         :param late: called when the call ends after nobody waits for it
             any more, with its result, or None when it failed; on the native
             thread, where it must not log
+        :param label: what the call is, for an observer, if not its name
         :raises CallTimeout: the deadline passed
         :raises CallBudgetExhausted: too many calls hang already, or no
             place was free before the deadline
@@ -121,11 +127,20 @@ class NativeCalls:
 
     def __init__(self, *, host: str, limit: int) -> None:
         self._host = host
+        self.observation = observation_module.Observation()
         self._budget = budget_module.Budget(limit)
 
     def run(
             self, function: Callable[[], T], *, name: str, timeout_s: float,
-            late: Callable[[T | None], object] | None = None) -> T:
+            late: Callable[[T | None], object] | None = None,
+            label: str = '') -> T:
+        return self.observation.call(
+            label or _label(name),
+            lambda: self._run(function, name, timeout_s, late))
+
+    def _run(
+            self, function: Callable[[], T], name: str, timeout_s: float,
+            late: Callable[[T | None], object] | None) -> T:
         deadline = time.monotonic() + timeout_s
         self._budget.enter(name, timeout_s)
         call = Call(self._budget, function, late)
@@ -170,6 +185,7 @@ class EventletCalls:
         from nova_libvirt_driver.connection import green
         self._green = green
         self._host = host
+        self.observation = observation_module.Observation()
         self._budget = budget_module.Budget(
             min(limit, max(1, green.pool_size() // 2)))
         # After eventlet's own, hence before it at the end.
@@ -181,7 +197,15 @@ class EventletCalls:
 
     def run(
             self, function: Callable[[], T], *, name: str, timeout_s: float,
-            late: Callable[[T | None], object] | None = None) -> T:
+            late: Callable[[T | None], object] | None = None,
+            label: str = '') -> T:
+        return self.observation.call(
+            label or _label(name),
+            lambda: self._run(function, name, timeout_s, late))
+
+    def _run(
+            self, function: Callable[[], T], name: str, timeout_s: float,
+            late: Callable[[T | None], object] | None) -> T:
         deadline = time.monotonic() + timeout_s
         self._budget.enter(name, timeout_s)
         call = Call(self._budget, function, late)
@@ -214,6 +238,10 @@ class EventletCalls:
 
     def limit(self) -> int:
         return self._budget.limit
+
+
+def _label(name: str) -> str:
+    return name.removeprefix('the call to ')
 
 
 def make(*, host: str, limit: int) -> Calls:

@@ -84,7 +84,8 @@ class Opener:
             self._outage.report(error)
             raise
         turn = turn_module.Turn(host=self._settings.host,
-                                timeout_s=self._settings.call_timeout_s)
+                                timeout_s=self._settings.call_timeout_s,
+                                observation=self._calls.observation)
         wrapped: protocol.Connection = self._calls.wrap(raw, turn)
         return wrapped
 
@@ -99,7 +100,7 @@ class Opener:
         try:
             return self._calls.run(
                 lambda: _open_auth(uri, authentication, read_only),
-                name=f'opening {uri}',
+                name=f'opening {uri}', label='opening a connection',
                 timeout_s=self._settings.connect_timeout_s, late=_close)
         except exception.HypervisorUnavailable:
             raise

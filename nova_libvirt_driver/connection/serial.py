@@ -60,7 +60,8 @@ def taking_turns(
         with turn.taken(name):
             turn.check()
             turn.begin()
-            return wrapper(function(*args, **kwargs), turn)
+            return wrapper(turn.observation.call(
+                name, lambda: function(*args, **kwargs)), turn)
 
     return call
 

@@ -430,6 +430,7 @@ class Supervisor:
                 lambda: session.set_up(
                     self._settings, self._plumbing.subscriptions),
                 name=f'setting up the connection to {uri}',
+                label='setting up a connection',
                 timeout_s=self._settings.connect_timeout_s,
                 late=lambda nothing: session.close())
         except exception.CallTimeout:
@@ -448,7 +449,8 @@ class Supervisor:
             generation = self._generation
         turn = serial.turn_of(connection) or turn_module.Turn(
             host=self._settings.host,
-            timeout_s=self._settings.call_timeout_s)
+            timeout_s=self._settings.call_timeout_s,
+            observation=self._plumbing.calls.observation)
         return session_module.Session(
             connection, serial.raw(connection), turn, generation)
 

@@ -16,6 +16,7 @@ import threading
 import time
 from typing import Any
 
+from nova_libvirt_driver.connection import observation as observation_module
 from nova_libvirt_driver import exception
 
 _LOOK_S = 0.1
@@ -31,9 +32,14 @@ class Turn:
     eventlet process.
 
     :param timeout_s: longest wait for a turn
+    :ivar observation: of the calls that take turns
     """
 
-    def __init__(self, *, host: str, timeout_s: float) -> None:
+    def __init__(
+            self, *, host: str, timeout_s: float,
+            observation: observation_module.Observation | None = None,
+    ) -> None:
+        self.observation = observation or observation_module.Observation()
         self._host = host
         self._timeout_s = timeout_s
         self._semaphore = threading.Semaphore(1)

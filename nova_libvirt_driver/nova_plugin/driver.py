@@ -17,7 +17,9 @@ from nova.virt import driver as nova_driver
 from oslo_log import log as logging
 
 import nova.conf
+from nova_libvirt_driver.conf import monitoring
 from nova_libvirt_driver import driver as core_driver
+from nova_libvirt_driver.monitoring import monitor
 from nova_libvirt_driver.nova_plugin import config_drive
 from nova_libvirt_driver.nova_plugin import diagnostics
 from nova_libvirt_driver.nova_plugin import errors
@@ -76,6 +78,8 @@ class LibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
                 notifier=service.NovaNotifier(CONF.host),
                 service_state=service.NovaServiceState(virtapi)),
             read_only=read_only)
+        self._monitor = monitor.Monitor(
+            self._core, monitoring.settings(CONF))
 
     # The host.
 
@@ -84,11 +88,13 @@ class LibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
             if verdict == options.IGNORED:
                 LOG.warning('[libvirt] %s has no effect: %s', name, remark)
         with errors.translated():
+            self._monitor.start()
             self._core.register_event_listener(
                 lambda event: self.emit_event(results.lifecycle(event)))
             self._core.init_host(host)
 
     def cleanup_host(self, host: str) -> None:
+        self._monitor.stop()
         self._core.cleanup_host(host)
 
     def get_available_nodes(self, refresh: bool = False) -> list[str]:

@@ -35,9 +35,9 @@ ARROWS: dict[str, frozenset[str]] = {
                         'verbs'},
     'base': frozenset({'ports', 'spec'}),
     'cli': CORE | {'base', 'cli', 'compute', 'conf', 'driver', 'guest',
-                   'host', 'images', 'version', 'xmlmodel'},
+                   'host', 'images', 'monitoring', 'version', 'xmlmodel'},
     'compute': CORE | {'base', 'compute', 'conf', 'driver', 'images',
-                       'testing', 'version'},
+                       'monitoring', 'testing', 'version'},
     'conf': frozenset({'conf', 'exception', 'spec'}),
     'configurators': frozenset({'configurators', 'exception', 'spec',
                                 'xmlmodel'}),
@@ -49,8 +49,9 @@ ARROWS: dict[str, frozenset[str]] = {
     'host': frozenset({'connection', 'exception', 'guest', 'host', 'spec',
                        'xmlmodel'}),
     'images': frozenset({'exception', 'images', 'ports', 'spec'}),
+    'monitoring': CORE | {'base', 'monitoring', 'version'},
     'nova_plugin': CORE | {'base', 'conf', 'driver', 'images',
-                           'nova_plugin', 'version'},
+                           'monitoring', 'nova_plugin', 'version'},
     'operations': frozenset({'configurators', 'exception', 'guest', 'host',
                              'operations', 'ports', 'spec', 'storage',
                              'xmlmodel'}),
@@ -76,6 +77,9 @@ CONF_PARTS = FRONT_DOORS | {'assembly', 'conf'}
 
 # Files that may import eventlet; in the second one inside a function.
 EVENTLET_FILES = ('connection/green.py', 'connection/inbox.py')
+
+# The one file that needs the extra [metrics].
+METRICS_FILE = 'monitoring/metrics.py'
 
 # The one file of the product that needs a rig: it makes a guest to show.
 RIG_FILES = ('compute/demo.py',)
@@ -251,6 +255,16 @@ class LibraryTest(base.TestCase):
             f'{source.relative}:{found.lineno}' for source in sources()
             for found in source.imports
             if found.name == name and not found.in_function])
+
+    def test_prometheus_is_needed_by_one_file_only_when_wanted(self) -> None:
+        found = {source.relative for source in sources()
+                 for one in source.imports if one.top == 'prometheus_client'}
+        wanted = [one.in_function for source in sources()
+                  for one in source.imports
+                  if one.name == f'{PACKAGE}.monitoring.metrics']
+
+        self.assertEqual({METRICS_FILE}, found)
+        self.assertEqual([True], wanted)
 
     def test_process_wide_options_are_read_by_few(self) -> None:
         self.assertEqual([], [

@@ -11,6 +11,7 @@ import fixtures
 from oslo_config import cfg
 
 from nova_libvirt_driver import conf
+from nova_libvirt_driver.conf import monitoring
 from nova_libvirt_driver.conf import opts
 from nova_libvirt_driver import exception
 from tests import base
@@ -32,6 +33,9 @@ LIMITS: tuple[tuple[str, str, tuple[Any, ...], tuple[Any, ...]], ...] = (
     (OWN, 'native_threads', (3, 4097), (4, 4096)),
     (OWN, 'call_timeout', (0, 3601), (1, 3600)),
     (OWN, 'audit_interval', (0, 86401), (1, 86400)),
+    (OWN, 'metrics_port', (-1, 65536, 'http'), (0, 65535)),
+    (OWN, 'metrics_listen', ('localhost', '127.0.0'),
+     ('127.0.0.1', '::', '0.0.0.0')),
     ('DEFAULT', 'my_ip', ('not an address!',),
      ('192.0.2.1', '2001:db8::1', 'host.example')),
 )
@@ -178,6 +182,33 @@ class CheckTest(ConfTestCase):
                 self.assertIn(f'[{group}] {name}', str(error))
                 self.assertIn('nova-libvirt.conf', str(error))
                 self.assertNotIn('LocationInfo', str(error))
+
+
+class MonitoringTest(ConfTestCase):
+
+    def test_the_socket_is_below_the_state_path_by_default(self) -> None:
+        found = self.read('[DEFAULT]\nstate_path = /srv\nhost = node1\n')
+
+        self.assertEqual('/srv/nova-libvirt-node1.sock',
+                         monitoring.settings(found).status_socket)
+
+    def test_it_can_be_elsewhere_or_nowhere(self) -> None:
+        for value, path in (('/run/x.sock', '/run/x.sock'), ('', ''),
+                            ('off', ''), ('OFF', '')):
+            found = self.read(f'[{OWN}]\nstatus_socket = {value}\n')
+
+            self.assertEqual(path, monitoring.status_socket(found))
+
+    def test_values_are_those_of_the_options(self) -> None:
+        found = self.read(
+            f'[DEFAULT]\nhost = node1\n[{OWN}]\nmetrics_port = 9177\n'
+            'metrics_listen = ::1\nservice_down_grace = 7\n')
+
+        settings = monitoring.settings(found)
+
+        self.assertEqual(('node1', 9177, '::1', 7), (
+            settings.host, settings.metrics_port, settings.metrics_listen,
+            settings.service_down_grace_s))
 
 
 class EmbeddedDefaultTest(ConfTestCase):

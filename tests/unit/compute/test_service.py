@@ -18,8 +18,11 @@ from nova_libvirt_driver.compute import record
 from nova_libvirt_driver.compute import service
 from nova_libvirt_driver.compute import show
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.monitoring import inquiry
+from nova_libvirt_driver.monitoring import monitor
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import event as event_spec
+from nova_libvirt_driver.spec import monitoring
 from nova_libvirt_driver.testing import fake_driver
 from tests import base
 
@@ -36,11 +39,14 @@ class HostedTestCase(base.TestCase):
         self.notifier = notifier.OsloNotifier('node1', self.config.conf)
         self.driver = fake_driver.FakeDriver(ports.VirtAPI(
             notifier=self.notifier, service_state=self.record))
+        self.socket_path = f'{self.folder}/status.sock'
         self.reloads: list[int] = []
         self.service = service.ComputeService(service.Parts(
             host='node1', driver=self.driver, record=self.record,
             notifier=self.notifier, control=control.Control(),
             audit=audit.PeriodicAudit(self.driver, 60),
+            monitor=monitor.Monitor(self.driver, monitoring.Settings(
+                host='node1', status_socket=self.socket_path)),
             reload=lambda: self.reloads.append(1)))
         self.addCleanup(self.service.stop)
 
@@ -93,6 +99,20 @@ class ServiceTestCase(HostedTestCase):
             self.assertEqual(status, json.loads(json.dumps(status)))
             self.assertEqual('node1', status['service']['host'])
             self.assertEqual('fake:///', status['connection']['uri'])
+            self.assertEqual(
+                'healthy' if connected else 'unavailable',
+                status['health']['verdict'])
+
+    def test_it_can_be_asked_how_it_is_from_start_to_stop(self) -> None:
+        self.service.start()
+        asked = inquiry.ask(self.socket_path, 10)
+        self.service.stop()
+
+        self.assertEqual(('node1', 'healthy', 'fake:///'), (
+            asked['host'], asked['health']['verdict'],
+            asked['connection']['uri']))
+        self.assertRaises(
+            inquiry.NoAnswer, inquiry.ask, self.socket_path, 10)
 
     def test_a_driver_that_hangs_delays_neither_start_nor_stop(self) -> None:
         gate = threading.Event()

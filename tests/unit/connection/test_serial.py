@@ -13,6 +13,7 @@ from nova_libvirt_driver import exception
 from nova_libvirt_driver.testing import fake_libvirt
 from nova_libvirt_driver.testing import fake_ports
 from tests import base
+from tests.unit.monitoring import values
 
 
 class Domain(libvirt.virDomain):  # type: ignore[misc]
@@ -75,6 +76,19 @@ class SerialProxyTest(base.TestCase):
         self.assertRaises(ValueError, self.proxy.destroy)
 
         self.assertTrue(self.turn.acquire(0))
+
+    def test_calls_are_observed_but_not_the_wait_for_a_turn(self) -> None:
+        observer = values.RecordingObserver()
+        self.turn.observation.observer = observer
+
+        self.proxy.state()
+        self.assertRaises(ValueError, self.proxy.destroy)
+        self.proxy.name()
+        with self.turn.taken('something else'):
+            self.assertRaises(exception.CallTimeout, self.proxy.state)
+
+        self.assertEqual([('state', 'ok'), ('destroy', 'ValueError')],
+                         observer.calls)
 
     def test_local_calls_take_no_turn(self) -> None:
         self.assertFalse(self.proxy.name())

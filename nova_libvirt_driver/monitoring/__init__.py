@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""What a running driver tells monitors of itself, without asking libvirt."""

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Asks the status socket of a running service; needs no libvirt."""
+
+import json
+import socket
+import time
+from typing import Any
+
+MAX_BYTES = 1 << 20
+
+_PIECE = 65536
+
+
+class NoAnswer(Exception):
+    """Nobody has answered, or nothing that could be understood.
+
+    :param reason: what has happened
+    :param next_step: what to do about it
+    :param absent: there is no service that could answer
+    """
+
+    def __init__(
+            self, reason: str, next_step: str, *,
+            absent: bool = False) -> None:
+        super().__init__(reason)
+        self.next_step = next_step
+        self.absent = absent
+
+
+def ask(path: str, timeout_s: float) -> dict[str, Any]:
+    """Return the document of the service that listens at *path*.
+
+    Blocks for *timeout_s* at the most.
+
+    :raises NoAnswer: there is none
+    """
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
+            return _parsed(_answer(caller, path, timeout_s))
+    except (FileNotFoundError, ConnectionRefusedError) as error:
+        raise NoAnswer(
+            f'no service listens at {path}',
+            'start nova-libvirt-compute or nova-compute, or see whether it '
+            'has the same [nova_libvirt_driver] status_socket',
+            absent=True) from error
+    except PermissionError as error:
+        raise NoAnswer(
+            f'no permission to ask at {path}',
+            'ask as the user of the service, or as one of its group'
+            ) from error
+    except (TimeoutError, BlockingIOError) as error:
+        raise NoAnswer(
+            f'the service at {path} did not answer within {timeout_s:g} s',
+            'see whether its process is stopped or overloaded') from error
+    except (OSError, ValueError) as error:
+        raise NoAnswer(
+            f'no answer from {path}: {error}',
+            'see whether [nova_libvirt_driver] status_socket names the '
+            'socket of a service of the same version') from error
+
+
+def _answer(caller: socket.socket, path: str, timeout_s: float) -> bytes:
+    deadline = time.monotonic() + timeout_s
+    caller.settimeout(timeout_s)
+    caller.connect(path)
+    answer = bytearray()
+    while len(answer) <= MAX_BYTES:
+        left_s = deadline - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError
+        caller.settimeout(left_s)
+        piece = caller.recv(_PIECE)
+        if not piece:
+            return bytes(answer)
+        answer += piece
+    raise ValueError(f'more than {MAX_BYTES} bytes')
+
+
+def _parsed(answer: bytes) -> dict[str, Any]:
+    document = json.loads(answer)
+    if not isinstance(document, dict):
+        raise ValueError('it is no object')
+    if not all(isinstance(document.get(name), dict)
+               for name in ('health', 'connection')):
+        raise ValueError('it says nothing about health and connection')
+    return document

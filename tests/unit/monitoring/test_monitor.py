@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""The monitor of a fake driver, asked over both ways."""
+
+import json
+import os
+import socket
+import statistics
+import time
+import types
+from typing import Any
+import urllib.error
+import urllib.request
+
+import fixtures
+
+from nova_libvirt_driver import exception
+from nova_libvirt_driver.monitoring import inquiry
+from nova_libvirt_driver.monitoring import monitor
+from nova_libvirt_driver.spec import connection as connection_spec
+from nova_libvirt_driver.spec import monitoring
+from nova_libvirt_driver.testing import fake_driver
+from tests import base
+from tests.unit.monitoring import values
+
+TIMEOUT_S = 10.0
+
+
+class WatchedDriver(fake_driver.FakeDriver):
+    """A driver whose status is given, and that says whom it tells."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.status = values.WELL
+        self.observer: Any = None
+
+    def connection_status(self) -> connection_spec.ConnectionStatus:
+        return self.status
+
+    def observe_calls(self, observer: Any) -> None:
+        self.observer = observer
+
+
+def free_port() -> int:
+    with socket.create_server(('127.0.0.1', 0)) as found:
+        return int(found.getsockname()[1])
+
+
+class MonitorTestCase(base.TestCase):
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.log = self.useFixture(fixtures.FakeLogger())
+        self.folder = self.useFixture(fixtures.TempDir()).path
+        self.path = f'{self.folder}/status.sock'
+        self.driver = WatchedDriver()
+
+    def monitor(self, **fields: Any) -> monitor.Monitor:
+        made = monitor.Monitor(self.driver, monitoring.Settings(
+            host='node1', service_down_grace_s=5, **fields))
+        self.addCleanup(made.stop)
+        return made
+
+
+class SocketTest(MonitorTestCase):
+
+    def test_the_document_says_everything(self) -> None:
+        self.driver.status = values.well(
+            unresponsive=('6695eb01-f6a4',), reconnects=2,
+            abandoned_calls=1, coalesced_events=7)
+        self.monitor(status_socket=self.path).start()
+
+        asked = inquiry.ask(self.path, TIMEOUT_S)
+
+        self.assertEqual((1, 'node1', os.getpid()), (
+            asked['format'], asked['host'], asked['pid']))
+        self.assertEqual('degraded', asked['health']['verdict'])
+        self.assertEqual(
+            ['guests_quarantined', 'calls_abandoned'],
+            [reason['name'] for reason in asked['health']['reasons']])
+        self.assertEqual(
+            ('connected', 'closed', 2, ['6695eb01-f6a4'], 7, 64, 12.5),
+            tuple(asked['connection'][name] for name in (
+                'state', 'breaker', 'reconnects', 'unresponsive',
+                'coalesced_events', 'call_limit', 'state_age_s')))
+
+    def test_it_follows_the_connection(self) -> None:
+        self.monitor(status_socket=self.path).start()
+        for status, verdict in (
+                (values.WELL, 'healthy'), (values.LOST, 'degraded'),
+                (values.lost(lost_for_s=9.0), 'unavailable'),
+                (values.WELL, 'healthy')):
+            self.driver.status = status
+
+            asked = inquiry.ask(self.path, TIMEOUT_S)
+            self.assertEqual(verdict, asked['health']['verdict'])
+
+    def test_a_socket_that_cannot_be_made_is_a_warning(self) -> None:
+        self.monitor(status_socket='/nonexistent/x.sock').start()
+
+        self.assertIn('/nonexistent/x.sock: No such file', self.log.output)
+        self.assertIn('[nova_libvirt_driver] status_socket', self.log.output)
+
+    def test_without_any_option_nothing_is_served(self) -> None:
+        self.monitor().start()
+
+        self.assertEqual([], os.listdir(self.folder))
+        self.assertEqual('', self.log.output)
+        self.assertIsNone(self.driver.observer)
+
+    def test_a_driver_that_says_nothing_is_not_told_of(self) -> None:
+        watched = monitor.Monitor(
+            types.SimpleNamespace(), monitoring.Settings(  # type: ignore
+                host='node1', status_socket=self.path))
+
+        watched.start()
+        watched.stop()
+
+        self.assertEqual([], os.listdir(self.folder))
+
+
+class MetricsTest(MonitorTestCase):
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.port = free_port()
+
+    def start(self, address: str = '127.0.0.1') -> monitor.Monitor:
+        made = self.monitor(metrics_listen=address, metrics_port=self.port)
+        made.start()
+        return made
+
+    def get(self, path: str,
+            address: str = '127.0.0.1') -> tuple[int, str, str]:
+        """Return status, content type and body of a page."""
+        url = f'http://{address}:{self.port}{path}'
+        try:
+            with urllib.request.urlopen(url, timeout=TIMEOUT_S) as page:
+                return (page.status, page.headers['Content-Type'],
+                        page.read().decode())
+        except urllib.error.HTTPError as error:
+            with error:
+                return (error.code, error.headers['Content-Type'],
+                        error.read().decode())
+
+    def samples(self) -> dict[str, float]:
+        code, kind, text = self.get('/metrics')
+        self.assertEqual(200, code)
+        self.assertIn('text/plain', kind)
+        return {name: float(value) for name, _, value in (
+            line.rpartition(' ') for line in text.splitlines()
+            if not line.startswith('#'))}
+
+    def test_the_present_state_is_read_at_each_scrape(self) -> None:
+        self.start()
+        samples = self.samples()
+        self.assertEqual((0, 1, 0, 64), tuple(
+            samples[f'nova_libvirt_{name}'] for name in (
+                'health', 'connected', 'breaker_open', 'calls_limit')))
+
+        self.driver.status = values.lost(
+            lost_for_s=9.0, reconnects=3, running_calls=5, abandoned_calls=4,
+            unresponsive=('a', 'b'), queued_events=6, coalesced_events=8)
+        samples = self.samples()
+
+        self.assertEqual((2, 0, 1, 3, 5, 4, 2, 6, 8), tuple(
+            samples[f'nova_libvirt_{name}'] for name in (
+                'health', 'connected', 'breaker_open', 'reconnects_total',
+                'calls_running', 'calls_abandoned', 'guests_quarantined',
+                'events_queued', 'events_coalesced_total')))
+        self.assertEqual(1, samples[
+            'nova_libvirt_health_reason{reason="no_connection"}'])
+
+    def test_verbs_and_calls_are_measured(self) -> None:
+        self.start()
+
+        self.driver.list_instances()
+        self.driver.connected = False
+        self.assertRaises(exception.HypervisorUnavailable,
+                          self.driver.list_instances)
+        self.driver.observer.call('getInfo', 'ok', 0.2)
+
+        samples = self.samples()
+        for outcome in ('ok', 'HypervisorUnavailable'):
+            self.assertEqual(1, samples[
+                'nova_libvirt_verb_duration_seconds_count'
+                f'{{outcome="{outcome}",verb="list_instances"}}'])
+        self.assertEqual(0.2, samples[
+            'nova_libvirt_call_duration_seconds_sum'
+            '{call="getInfo",outcome="ok"}'])
+
+    def test_health_is_a_page_too(self) -> None:
+        self.start()
+        for status, code, verdict in (
+                (values.WELL, 200, 'healthy'),
+                (values.LOST, 200, 'degraded'),
+                (values.lost(lost_for_s=None), 503, 'unavailable')):
+            self.driver.status = status
+
+            found, kind, text = self.get('/health?full')
+
+            self.assertEqual(
+                (code, 'application/json', verdict),
+                (found, kind, json.loads(text)['health']['verdict']))
+
+    def test_it_is_answered_in_no_time(self) -> None:
+        self.start()
+        took_s = []
+        for _ in range(15):
+            begun = time.monotonic()
+            self.get('/health')
+            took_s.append(time.monotonic() - begun)
+
+        self.assertLess(statistics.median(took_s), 0.1)
+
+    def test_other_pages_are_not_there(self) -> None:
+        self.start()
+
+        self.assertEqual(404, self.get('/')[0])
+
+    def test_callers_who_say_nothing_hold_up_few(self) -> None:
+        self.start()
+        for _ in range(5):
+            idle = socket.create_connection(('127.0.0.1', self.port))
+            self.addCleanup(idle.close)
+
+        self.assertEqual(200, self.get('/health')[0])
+
+    def test_it_listens_on_ipv6_too(self) -> None:
+        try:
+            socket.create_server(('::1', 0), family=socket.AF_INET6).close()
+        except OSError as error:
+            self.skipTest(f'no IPv6 here: {error}')
+        self.start('::1')
+
+        self.assertEqual(200, self.get('/health', '[::1]')[0])
+
+    def test_its_end_gives_everything_back(self) -> None:
+        made = self.start()
+
+        made.stop()
+
+        self.assertIsNone(self.driver.observer)
+        self.assertNotIn('list_instances', vars(self.driver))
+        socket.create_server(('127.0.0.1', self.port)).close()
+
+    def test_a_port_that_is_taken_is_a_warning(self) -> None:
+        with socket.create_server(('127.0.0.1', self.port)):
+            self.start()
+
+        self.assertIn(f'127.0.0.1 port {self.port}: ', self.log.output)
+        self.assertIn('in use', self.log.output)
+        self.assertIsNone(self.driver.observer)
+
+    def test_a_missing_package_is_named(self) -> None:
+        self.useFixture(fixtures.MonkeyPatch(
+            'importlib.util.find_spec', lambda name: None))
+
+        error = self.assertRaises(
+            exception.InvalidConfiguration, self.start)
+
+        self.assertIn('pip install nova-libvirt-driver[metrics]',
+                      str(error))
+
+    def test_without_metrics_the_package_is_not_needed(self) -> None:
+        self.useFixture(fixtures.MonkeyPatch(
+            'importlib.util.find_spec', lambda name: None))
+
+        self.monitor(status_socket=self.path).start()
+
+        self.assertTrue(inquiry.ask(self.path, TIMEOUT_S))

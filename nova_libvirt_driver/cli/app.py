@@ -89,8 +89,8 @@ class Client(cliff_app.App):
         with contextlib.suppress(BrokenPipeError):
             self.stderr.write('\n'.join([*report.lines(), '']))
             self.stderr.flush()
-        if report.unexpected and self._running == 'doctor':
-            # Its 1 would say that there are warnings.
+        if report.unexpected and self._running in exit_code.OWN_CODES:
+            # Their 1 would say something else.
             return exit_code.DoctorCode.INTERNAL_ERROR
         return report.code
 

@@ -22,6 +22,7 @@ COMMANDS = {
     'events': 'events:Events',
     'explain': 'explain:Explain',
     'flavor list': 'flavor:FlavorList',
+    'health': 'health:Health',
     'help': 'help:Help',
     'host show': 'host:HostShow',
     'image add': 'image:ImageAdd',

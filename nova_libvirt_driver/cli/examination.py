@@ -14,6 +14,8 @@ from typing import Any
 
 from oslo_config import cfg
 
+from nova_libvirt_driver.cli import service_check
+from nova_libvirt_driver.conf import monitoring
 from nova_libvirt_driver.host import check_connection
 from nova_libvirt_driver.host import check_guest
 from nova_libvirt_driver.host import check_library
@@ -39,6 +41,8 @@ class Case:
     state_path: str
     timeout_s: float
     """How long one check may take."""
+    status_socket: str = ''
+    """Where the running service says how it is; empty for nowhere."""
 
 
 def case(conf: cfg.ConfigOpts) -> Case:
@@ -48,7 +52,8 @@ def case(conf: cfg.ConfigOpts) -> Case:
         conf.host, conf.my_ip,
         conf.libvirt.connection_uri or _default_uri(virt_type),
         virt_type, conf.instances_path, conf.state_path,
-        conf.nova_libvirt_driver.connect_timeout + _GRACE_S)
+        conf.nova_libvirt_driver.connect_timeout + _GRACE_S,
+        monitoring.status_socket(conf))
 
 
 def _default_uri(virt_type: str) -> str:
@@ -86,6 +91,9 @@ class Examination:
             checks.Topic('qemu-img'),
             lambda: check_library.qemu_img(self._hypervisor()))
         yield from self._machine()
+        yield self._bounded(
+            service_check.TOPIC,
+            lambda: service_check.service(self._about.status_socket))
 
     def _reached(self, *, installed: bool) -> checks.Check:
         if not installed:

@@ -10,7 +10,7 @@ import enum
 
 
 class ExitCode(enum.IntEnum):
-    """Exit code of every command but ``doctor``."""
+    """Exit code of every command but ``doctor`` and ``health``."""
 
     DONE = 0
     FAILED = 1
@@ -32,6 +32,18 @@ class DoctorCode(enum.IntEnum):
     INTERNAL_ERROR = 255
 
 
+class HealthCode(enum.IntEnum):
+    """Exit code of ``health``, once its command line is understood."""
+
+    HEALTHY = 0
+    DEGRADED = 1
+    UNAVAILABLE = 2
+    INTERNAL_ERROR = 255
+
+
+OWN_CODES = ('doctor', 'health')
+"""The commands whose codes are not those of the others."""
+
 HELP = """\
 exit codes:
   0    done
@@ -44,5 +56,6 @@ exit codes:
   130  interrupted
   141  the reader of the output went away
   doctor: 0 all is well, 1 warnings, 2 failures, 255 internal error
+  health: 0 healthy, 1 degraded, 2 unavailable, 255 internal error
   server diff: 0 no difference, 1 a difference; others as above
 """

@@ -17,15 +17,19 @@ class NoAnswer(Exception):
 
     :param reason: what has happened
     :param next_step: what to do about it
-    :param absent: there is no service that could answer
     """
 
-    def __init__(
-            self, reason: str, next_step: str, *,
-            absent: bool = False) -> None:
+    def __init__(self, reason: str, next_step: str) -> None:
         super().__init__(reason)
         self.next_step = next_step
-        self.absent = absent
+
+
+class Absent(NoAnswer):
+    """There is no service that could answer."""
+
+
+class Forbidden(NoAnswer):
+    """This user may not ask."""
 
 
 def ask(path: str, timeout_s: float) -> dict[str, Any]:
@@ -39,13 +43,12 @@ def ask(path: str, timeout_s: float) -> dict[str, Any]:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
             return _parsed(_answer(caller, path, timeout_s))
     except (FileNotFoundError, ConnectionRefusedError) as error:
-        raise NoAnswer(
+        raise Absent(
             f'no service listens at {path}',
             'start nova-libvirt-compute or nova-compute, or see whether it '
-            'has the same [nova_libvirt_driver] status_socket',
-            absent=True) from error
+            'has the same [nova_libvirt_driver] status_socket') from error
     except PermissionError as error:
-        raise NoAnswer(
+        raise Forbidden(
             f'no permission to ask at {path}',
             'ask as the user of the service, or as one of its group'
             ) from error

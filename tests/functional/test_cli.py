@@ -113,6 +113,7 @@ class EmbeddedTest(CliTestCase):
         self.assertIn(done.returncode, (0, 1), done.stdout)
         for name in ('connection', 'events', 'event loop', 'permission'):
             self.assertEqual('ok', found[name]['Status'], found[name])
+        self.assertEqual('skipped', found['service']['Status'])
         self.assertFalse((self.folder / 'state').exists())
 
     def test_a_disabled_service_stays_so_until_it_is_enabled(self) -> None:
@@ -224,7 +225,7 @@ class ImportTest(CliTestCase):
     def test_local_commands_leave_nova_and_the_bus_alone(self) -> None:
         for arguments in (['--help'], ['version'], ['server', 'list'],
                           ['host', 'show'], ['service', 'show'],
-                          ['doctor']):
+                          ['doctor'], ['health']):
             with self.subTest(arguments=arguments):
                 script = _IMPORTS.format(arguments=[
                     '--config-file', str(self.config_file), *arguments])

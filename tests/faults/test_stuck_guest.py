@@ -6,9 +6,14 @@ import os
 import signal
 import time
 
+import fixtures
+
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.monitoring import inquiry
+from nova_libvirt_driver.monitoring import monitor
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.spec import monitoring
 from nova_libvirt_driver.testing import fake_ports
 from tests.functional import guest_base
 
@@ -90,6 +95,29 @@ class StuckGuestTest(guest_base.GuestTestCase):
             lambda: self.state(self.stuck) is PowerState.PAUSED,
             'the pause', timeout_s=MARGIN_S)
         self.driver.unpause(self.stuck)
+
+    def test_whoever_asks_is_told_of_it(self) -> None:
+        path = self.useFixture(fixtures.TempDir()).join('status.sock')
+        watched = monitor.Monitor(self.driver, monitoring.Settings(
+            host='here', status_socket=path))
+        self.addCleanup(watched.stop)
+        watched.start()
+
+        def verdict() -> str:
+            return str(inquiry.ask(path, MARGIN_S)['health']['verdict'])
+
+        self.assertEqual('healthy', verdict())
+        self.put_in_quarantine()
+
+        asked = inquiry.ask(path, MARGIN_S)
+        self.assertEqual('degraded', asked['health']['verdict'])
+        self.assertIn(self.stuck.uuid, asked['health']['reasons'][0]['text'])
+        self.assertEqual([self.stuck.uuid],
+                         asked['connection']['unresponsive'])
+
+        self.signal(signal.SIGCONT)
+        fake_ports.wait_until(lambda: verdict() == 'healthy',
+                              'the guest to answer', timeout_s=MARGIN_S)
 
     def test_it_can_be_deleted(self) -> None:
         self.put_in_quarantine()

@@ -4,6 +4,7 @@
 
 import json
 import os
+import pathlib
 import socket
 import statistics
 import time
@@ -22,6 +23,8 @@ from nova_libvirt_driver.spec import monitoring
 from nova_libvirt_driver.testing import fake_driver
 from tests import base
 from tests.unit.monitoring import values
+
+ROOT = pathlib.Path(__file__).parents[3]
 
 TIMEOUT_S = 10.0
 
@@ -188,6 +191,19 @@ class MetricsTest(MonitorTestCase):
         self.assertEqual(0.2, samples[
             'nova_libvirt_call_duration_seconds_sum'
             '{call="getInfo",outcome="ok"}'])
+
+    def test_every_metric_is_in_the_manual(self) -> None:
+        self.start()
+        self.driver.status = values.well(abandoned_calls=1)
+        manual = (ROOT / 'doc/source/admin/monitoring.rst').read_text()
+
+        names = {line.split()[2] for line in self.get(
+            '/metrics')[2].splitlines() if line.startswith('# TYPE')}
+
+        self.assertLess(12, len(names))
+        self.assertEqual(set(), {
+            name for name in names if not name.endswith('_created')
+            and f'``{name}``' not in manual})
 
     def test_health_is_a_page_too(self) -> None:
         self.start()

@@ -35,10 +35,14 @@ SETTLE_S = 3.0
 
 
 class Rig:
-    """A host, its guests and what is done to them."""
+    """A host, its guests and what is done to them.
+
+    :ivar resumed_s: when a daemon that stood still was let go on, if one was
+    """
 
     def __init__(self, host: libvirtd.PrivateHost, folder: str) -> None:
         self.host = host
+        self.resumed_s = 0.0
         for name in ('stays', 'dies'):
             disk = pathlib.Path(folder, name)
             disk.write_bytes(guests.boot_sector('up'))
@@ -55,7 +59,8 @@ class Rig:
         """Let the daemon stand still for some time."""
         self.host.kill_daemon(signal.SIGSTOP)
         time.sleep(HUNG_S)
-        self.host.kill_daemon(signal.SIGCONT)
+        self.resumed_s = time.monotonic()
+        self.host.resume_daemon()
 
     def hang_and_kill(self) -> None:
         """Let it stand still, then kill it."""
@@ -177,7 +182,7 @@ def measure(name: str, python: str, fault: str) -> Outcome:
             raise SystemExit(f'{name} does not answer at all')
         files, begin_s = subject.files(), time.monotonic()
         FAULTS[fault](rig)
-        end_s = time.monotonic()
+        end_s = rig.resumed_s or time.monotonic()
         recovered_s = subject.wait_good(end_s)
         time.sleep(SETTLE_S)
         return Outcome(

@@ -56,6 +56,8 @@ _PROGRAMS = {
     'bash': 'bash',
     'timeout': 'coreutils',
 }
+_CALM_S = 0.3
+"""How long a daemon that goes on is watched; a crash comes at once."""
 _SOCKET_PATH_MAX_BYTES = 107  # sun_path with its final NUL is 108
 _SOCKET_LONGEST = 's/libvirt-sock-ro'
 
@@ -112,6 +114,9 @@ class PrivateHost:
         self._directory: pathlib.Path | None = None
         self._namespaces: namespaces.Namespaces | None = None
         self._exit = contextlib.ExitStack()
+        self.crashes: list[str] = []
+        """Last line of the log for each time that :meth:`resume_daemon`
+        found the daemon gone."""
 
     def __enter__(self) -> Self:
         self.start()
@@ -187,6 +192,8 @@ class PrivateHost:
             raise HostError(f'The libvirtd of {self.name} is running.')
         argv = ['libvirtd', '--daemon',
                 '--pid-file', '/run/libvirt/libvirtd.pid']
+        if self._libvirtd.get('listen_tcp'):
+            argv.append('--listen')
         done = self.run(argv)
         if done.returncode:
             raise HostError(f'The libvirtd of {self.name} did not start: '
@@ -213,10 +220,12 @@ class PrivateHost:
         """Send the daemon a signal; its guests are not touched.
 
         Returns when the daemon is gone for SIGKILL and SIGTERM, at once for
-        any other signal (SIGSTOP, SIGCONT).
+        any other signal. After SIGSTOP it goes on by :meth:`resume_daemon`.
 
         :raises HostError: there is no daemon, or it does not end
         """
+        if signal == signal_module.SIGCONT:
+            raise ValueError('A daemon goes on by resume_daemon().')
         pid = self.daemon_pid
         if pid is None:
             raise HostError(f'The libvirtd of {self.name} is not running.')
@@ -225,6 +234,34 @@ class PrivateHost:
         if ends and not namespaces.wait_gone(pid, timeout_s):
             raise HostError(f'The libvirtd of {self.name} does not end '
                             f'within {timeout_s:g} s of signal {signal}.')
+
+    def resume_daemon(self, timeout_s: float = 60.0) -> None:
+        """See to it that there is a daemon and that it answers.
+
+        One that stands still goes on. Libvirt 9.0 may crash then, when
+        clients have come and gone meanwhile: it frees what it knows of
+        their event callbacks twice. A service manager would start it
+        again, and so does this; :attr:`crashes` tells of it.
+
+        :raises HostError: it does not start, or does not answer in time
+        """
+        pid = self.daemon_pid
+        if pid is None:
+            self.start_daemon()
+        else:
+            os.kill(pid, signal_module.SIGCONT)
+        deadline = time.monotonic() + timeout_s
+        calm_since = time.monotonic()
+        while time.monotonic() < calm_since + _CALM_S:
+            if self.daemon_pid is None:
+                self.crashes.append(self._last_log())
+                self.start_daemon()
+                calm_since = time.monotonic()
+            with contextlib.suppress(HostError):
+                self.wait_ready(max(0.1, deadline - time.monotonic()))
+            if time.monotonic() > deadline:
+                raise HostError(f'The libvirtd of {self.name} does not go '
+                                f'on within {timeout_s:g} s.')
 
     def stop_daemon(self) -> None:
         """End the daemon in the regular way; may be repeated."""

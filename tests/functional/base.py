@@ -8,6 +8,7 @@ from typing import Any
 from typing import ClassVar
 
 import fixtures
+from testtools import content
 
 from nova_libvirt_driver import conf
 from nova_libvirt_driver import driver as driver_module
@@ -78,7 +79,14 @@ class PrivateHostTestCase(DriverTestCase):
 
     def setUp(self) -> None:
         super().setUp()
+        self.addCleanup(self._tell_crashes, len(self.host.crashes))
         self.addCleanup(self._ensure_daemon)
+
+    def _tell_crashes(self, known: int) -> None:
+        new = self.host.crashes[known:]
+        if new:
+            self.addDetail('crashes of libvirtd',
+                           content.text_content('\n'.join(new)))
 
     def _ensure_daemon(self) -> None:
         for name in self.host.virsh('list', '--name').split():

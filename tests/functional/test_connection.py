@@ -147,10 +147,7 @@ class OutageTest(base.PrivateHostTestCase):
         self.addCleanup(self._bring_daemon_back)
 
     def _bring_daemon_back(self) -> None:
-        if self.host.daemon_pid is None:
-            self.host.start_daemon()
-        self.host.kill_daemon(signal.SIGCONT)
-        self.host.wait_ready()
+        self.host.resume_daemon()
 
     def test_daemon_down_at_start_then_up(self) -> None:
         self.host.kill_daemon()
@@ -328,7 +325,7 @@ class OutageTest(base.PrivateHostTestCase):
         # Keepalive 1 s x 3 and the deadline of the next connect, 5 s.
         self.assertLess(time.monotonic() - started, 20)
 
-        self.host.kill_daemon(signal.SIGCONT)
+        self.host.resume_daemon()
         wait_until(lambda: driver.connection_status().state
                    == _State.CONNECTED, 'connected again')
         self.assertEqual([], driver.list_instances())
@@ -351,9 +348,9 @@ class OutageTest(base.PrivateHostTestCase):
                 [True] * 8,
                 [isinstance(result, exception.HypervisorUnavailable)
                  for result in results], str(results))
-            self.host.kill_daemon(what_next)
-            if self.host.daemon_pid is None:
-                self.restart_daemon()
+            if what_next == signal.SIGKILL:
+                self.host.kill_daemon()
+            self.host.resume_daemon()
             wait_until(lambda: driver.connection_status().state
                        == _State.CONNECTED, 'connected again')
             self.assertEqual([], driver.list_instances())
@@ -367,7 +364,7 @@ class OutageTest(base.PrivateHostTestCase):
 
         self.assertIn('1 s', str(error))
         self.assertEqual(1, driver.connection_status().abandoned_calls)
-        self.host.kill_daemon(signal.SIGCONT)
+        self.host.resume_daemon()
         wait_until(
             lambda: driver.connection_status().abandoned_calls == 0,
             'the late connection to be closed')

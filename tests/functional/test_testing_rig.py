@@ -157,9 +157,21 @@ class PrivateHostTest(RigTest):
             host.virsh('list', timeout_s=1.0)
 
         self.assertRaises(libvirtd.CommandTimeout, ask)
-        host.kill_daemon(signal.SIGCONT)
-        host.wait_ready(10.0)
+        host.resume_daemon()
         host.virsh('list')
+        self.assertEqual([], host.crashes)
+
+    def test_daemon_that_crashes_when_continued_is_started_again(
+            self) -> None:
+        host = self.start_host()
+        host.kill_daemon(signal.SIGSTOP)
+        # Delivered as soon as it goes on.
+        host.kill_daemon(signal.SIGSEGV)
+
+        host.resume_daemon()
+
+        host.virsh('list')
+        self.assertEqual(1, len(host.crashes))
 
     def test_read_only_socket_lets_nobody_write(self) -> None:
         host = self.start_host()

@@ -15,7 +15,7 @@ from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.spec import monitoring
 from nova_libvirt_driver.testing import fake_ports
-from tests.functional import guest_base
+from tests.faults import base
 
 PowerState = instance_spec.PowerState
 
@@ -24,7 +24,7 @@ MARGIN_S = 10.0
 """What a loaded machine may add to a deadline."""
 
 
-class StuckGuestTest(guest_base.GuestTestCase):
+class StuckGuestTest(base.GuestFaultTestCase):
 
     own_options = {'look_timeout': LOOK_S, 'call_timeout': CALL_S}
 

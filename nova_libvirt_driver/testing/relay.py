@@ -105,7 +105,7 @@ class _Server:
         print('ready', flush=True)
         while True:
             for key, _ in self._selector.select():
-                if key.fileobj is sys.stdin:
+                if key.fileobj == sys.stdin:
                     line = sys.stdin.readline()
                     if not line:
                         return

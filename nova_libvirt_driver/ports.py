@@ -41,7 +41,8 @@ class ServiceState(typing.Protocol):
 
         Idempotent; blocks for seconds at the most. Disabling leaves a
         record alone that an operator has disabled; enabling undoes only
-        what an earlier call disabled.
+        what an earlier call disabled. After an error it is called again, some
+        seconds later, until there is none.
 
         :param reason: why, in words; kept only when disabling
         """

@@ -21,6 +21,8 @@ import urllib.parse
 from oslo_concurrency import lockutils
 from oslo_log import log as logging
 
+from nova_libvirt_driver import exception
+
 LOG = logging.getLogger(__name__)
 
 DRIVER = 'driver'
@@ -150,7 +152,7 @@ class ServiceRecordFile:
             self, host: str, *, enabled: bool, reason: str) -> None:
         """Set or lift the driver's mark; see ``ports.ServiceState``.
 
-        Never raises: a full disk is logged, and the driver goes on.
+        :raises StorageFailure: it cannot be written; the caller tries again
         """
         if host != self.host:
             other = ServiceRecordFile(self._state_path, host, self._clock)
@@ -160,11 +162,13 @@ class ServiceRecordFile:
             before, after = self._update(lambda record: by_driver(
                 record, enabled=enabled, reason=reason))
         except OSError as error:
-            LOG.error('The service record %s cannot be written: %s. It may '
-                      'not say how host %s is (%s).', self.path, error, host,
-                      'enabled' if enabled else f'disabled: {reason}')
-        else:
-            _log_change(before, after)
+            state = 'enabled' if enabled else f'disabled: {reason}'
+            raise exception.StorageFailure(
+                path=self._state_path,
+                reason=f'the service record {self.path} cannot be written: '
+                       f'{error}; it may not say how host {host} is '
+                       f'({state})') from error
+        _log_change(before, after)
 
     def set_by_operator(
             self, enabled: bool, reason: str = '') -> ServiceRecord:

@@ -5,7 +5,8 @@
 The service's record may be a database behind a message bus, and a
 notification may wait for a broker. So both are told on a thread of their
 own: whoever has news waits a moment, which is all it takes while the
-receiver is well, and goes on.
+receiver is well, and goes on. A receiver that fails is told again until it
+does not: the disk of a record may be full, and have room later.
 """
 
 from collections.abc import Callable
@@ -22,11 +23,17 @@ _STOP_S = 0.2
 
 
 class Herald:
-    """Calls the ports, one after the other."""
+    """Calls the ports, one after the other.
 
-    def __init__(self) -> None:
+    :param again_s: how long after a failure a port is called again
+    """
+
+    def __init__(self, again_s: float = 5.0) -> None:
+        self._again_s = again_s
         self._worker = worker_module.Worker('libvirt-herald')
         self._waiting: dict[str, futures.Future[None]] = {}
+        # Who is to be told again, and how; of the worker's thread only.
+        self._failed: dict[str, Callable[[], object]] = {}
 
     def tell(self, what: str, tell: Callable[[], object]) -> None:
         """Have *tell* called; wait for it for a second at the most.
@@ -41,7 +48,7 @@ class Herald:
             return
         future = self._waiting.get(what)
         if future is None or future.running() or future.done():
-            future = self._worker.submit(lambda: _guarded(what, tell))
+            future = self._worker.submit(lambda: self._tell(what, tell))
             self._waiting[what] = future
         try:
             future.result(_PATIENCE_S)
@@ -57,7 +64,31 @@ class Herald:
         """Have *tell* called *delay_s* seconds from now, unless stopped."""
         worker = self._worker
         worker.submit(lambda: worker.later(
-            delay_s, lambda: _guarded(what, tell)))
+            delay_s, lambda: self._tell(what, tell)))
+
+    def _tell(
+            self, what: str, tell: Callable[[], object], *,
+            again: bool = False) -> None:
+        try:
+            tell()
+        except Exception:
+            # Once for each news, not once for each attempt.
+            LOG.log(logging.DEBUG if again else logging.ERROR,
+                    '%s could not be told of the connection; it is tried '
+                    'again', what, exc_info=True)
+            self._repeat(what, tell)
+        else:
+            if again:
+                LOG.info('%s was told of the connection after all', what)
+
+    def _repeat(self, what: str, tell: Callable[[], object]) -> None:
+        if not self._worker.inside():
+            # Stopped meanwhile, and perhaps started again.
+            return
+        if what not in self._failed:
+            self._worker.later(self._again_s, lambda: self._tell(
+                what, self._failed.pop(what), again=True))
+        self._failed[what] = tell
 
     def inside(self) -> bool:
         """Say whether the caller was called by a port."""
@@ -67,6 +98,7 @@ class Herald:
         """Work again after :meth:`stop`."""
         self._worker = worker_module.Worker('libvirt-herald')
         self._waiting = {}
+        self._failed = {}
 
     def stop(self) -> None:
         """End, without waiting for a receiver that hangs.
@@ -74,10 +106,3 @@ class Herald:
         What waits behind it is not told any more.
         """
         self._worker.stop(_STOP_S)
-
-
-def _guarded(what: str, tell: Callable[[], object]) -> None:
-    try:
-        tell()
-    except Exception:
-        LOG.exception('%s could not be told of the connection', what)

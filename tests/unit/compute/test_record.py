@@ -11,6 +11,7 @@ import threading
 import fixtures
 
 from nova_libvirt_driver.compute import record
+from nova_libvirt_driver import exception
 from tests import base
 
 NOON = datetime.datetime(2026, 1, 2, 12, tzinfo=datetime.UTC)
@@ -217,18 +218,19 @@ class BadFileTestCase(RecordTestCase):
 
         self.assertTrue(self.file.load().enabled)
 
-    def test_the_driver_goes_on_when_the_record_cannot_be_written(
-            self) -> None:
+    def test_the_driver_is_told_that_it_cannot_be_written(self) -> None:
         # A file where the folder should be: stops root too.
         path = os.path.join(self.folder, 'occupied')
         pathlib.Path(path).touch()
-        log = self.useFixture(fixtures.FakeLogger())
         file = record.ServiceRecordFile(path, 'node1')
 
-        file.set_host_enabled('node1', enabled=False, reason=LOST)
+        error = self.assertRaises(
+            exception.StorageFailure, file.set_host_enabled, 'node1',
+            enabled=False, reason=LOST)
 
-        self.assertIn('cannot be written', log.output)
-        self.assertIn(LOST, log.output)
+        self.assertIn('cannot be written', str(error))
+        self.assertIn(LOST, str(error))
+        self.assertIn(path, error.next_step)
 
     def test_an_operator_is_told_that_it_cannot_be_written(self) -> None:
         path = os.path.join(self.folder, 'occupied')

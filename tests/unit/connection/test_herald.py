@@ -14,7 +14,7 @@ from tests import base
 
 wait_until = fake_ports.wait_until
 
-PATIENCE_S = 1.0
+PATIENCE_S, AGAIN_S = 1.0, 0.5
 
 
 class HeraldTest(base.TestCase):
@@ -22,7 +22,7 @@ class HeraldTest(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.log = self.useFixture(fixtures.FakeLogger())
-        self.herald = herald_module.Herald()
+        self.herald = herald_module.Herald(AGAIN_S)
         self.addCleanup(self.stop)
         self.hang = fake_fault.Hang()
         self.addCleanup(self.hang.release)
@@ -62,6 +62,36 @@ class HeraldTest(base.TestCase):
 
         self.assertIn('the record could not be told', self.log.output)
         self.assertEqual([1], self.told)
+
+    def test_receiver_that_fails_is_told_again_until_it_does_not(
+            self) -> None:
+        def fail_twice() -> None:
+            self.told.append('word')
+            if len(self.told) < 3:
+                raise OSError('no space left on device')
+
+        self.herald.tell('the record', fail_twice)
+        self.assertEqual(['word'], self.told)
+        wait_until(lambda: 'the record was told' in self.log.output,
+                   'the word', timeout_s=2 * AGAIN_S + 10)
+
+        self.assertEqual(['word'] * 3, self.told)
+
+    def test_failures_of_one_receiver_are_made_good_at_once(self) -> None:
+        state = ['old']
+
+        def fail_once() -> None:
+            self.told.append(state[0])
+            if len(self.told) < 3:
+                raise OSError('no space left on device')
+
+        self.herald.tell('the record', fail_once)
+        state[0] = 'new'
+        self.herald.tell('the record', fail_once)
+        wait_until(lambda: 'the record was told' in self.log.output,
+                   'the word', timeout_s=AGAIN_S + 10)
+
+        self.assertEqual(['old', 'new', 'new'], self.told)
 
     def test_patience_ends(self) -> None:
         started = time.monotonic()

@@ -10,8 +10,8 @@ import argparse
 from typing import Any
 
 from cliff import app as cliff_app
-from cliff import columns
 
+from nova_libvirt_driver.cli import cells
 from nova_libvirt_driver.cli import commands
 from nova_libvirt_driver.cli import configuration
 from nova_libvirt_driver.cli import exit_code
@@ -35,13 +35,6 @@ _OF_CONNECTION = (
     'uri', 'state', 'state_age_s', 'generation', 'reconnects', 'breaker',
     'last_error', 'events', 'queued_events', 'coalesced_events',
     'running_calls', 'abandoned_calls', 'call_limit')
-
-
-class Lines(columns.FormattableColumn[list[str]]):
-    """Several texts: a list for programs, lines for people."""
-
-    def human_readable(self) -> str:
-        return '\n'.join(self._value)
 
 
 class Health(commands.ShowOne):
@@ -94,9 +87,9 @@ def described(document: dict[str, Any]) -> Shown:
         [reason.get('next_step', '') for reason in reasons])
     return (
         (*names, *_OF_SERVICE, *_OF_CONNECTION, 'unresponsive'),
-        (*values, *(document.get(name) for name in _OF_SERVICE),
-         *(connection.get(name) for name in _OF_CONNECTION),
-         Lines(connection.get('unresponsive', []))))
+        (*values, *(_cell(document.get(name)) for name in _OF_SERVICE),
+         *(_cell(connection.get(name)) for name in _OF_CONNECTION),
+         cells.Lines(connection.get('unresponsive', []))))
 
 
 def _ask(path: str, timeout_s: float) -> dict[str, Any]:
@@ -111,4 +104,10 @@ def _ask(path: str, timeout_s: float) -> dict[str, Any]:
 def _shown(
         verdict: str, reasons: list[str], next_steps: list[str]) -> Shown:
     return (('verdict', 'reasons', 'next_steps'),
-            (str(verdict), Lines(reasons), Lines(next_steps)))
+            (_cell(str(verdict)), cells.Lines(reasons),
+             cells.Lines(next_steps)))
+
+
+def _cell(value: object) -> object:
+    # Whoever listens at the path may have written anything.
+    return cells.Text(value) if isinstance(value, str) else value

@@ -4,6 +4,7 @@
 
 from typing import Any
 
+from nova_libvirt_driver.cli import terminal
 from nova_libvirt_driver.host import checks
 from nova_libvirt_driver.monitoring import inquiry
 
@@ -31,8 +32,9 @@ def service(path: str) -> checks.Check:
 def _judged(document: dict[str, Any]) -> checks.Check:
     health = document['health']
     verdict = health.get('verdict', '')
-    detail = f'process {document.get("pid")} is {verdict}: ' + ', '.join(
-        _figures(document['connection']))
+    detail = terminal.plain(
+        f'process {document.get("pid")} is {verdict}: '
+        + ', '.join(_figures(document['connection'])))
     if verdict == 'healthy':
         return TOPIC.ok(detail)
     reasons = health.get('reasons', [])
@@ -40,7 +42,7 @@ def _judged(document: dict[str, Any]) -> checks.Check:
         f'{reason.get("text", "")}: {reason.get("next_step", "")}'
         for reason in reasons)
     make = TOPIC.warning if verdict == 'degraded' else TOPIC.failure
-    return make(detail, fix)
+    return make(detail, terminal.plain(fix))
 
 
 def _figures(connection: dict[str, Any]) -> list[str]:

@@ -111,6 +111,15 @@ class HealthTest(HealthTestCase):
         self.assertRegex(table, r'verdict +\| degraded')
         self.assertRegex(table, r'\n\| +\| calls that libvirt has not')
 
+    def test_what_a_terminal_would_obey_is_left_out(self) -> None:
+        self.serve(last_error='no\x1b[2Jthing')
+
+        shown = (self.health('health').stdout
+                 + service_check.service(self.path).detail)
+
+        self.assertIn('thing', shown)
+        self.assertNotIn('\x1b', shown)
+
     def test_without_a_service_it_says_so(self) -> None:
         result = self.health('health', '-f', 'json')
 

@@ -76,15 +76,18 @@ class Endpoint:
     def _serve(self, connection: socket.socket) -> None:
         if not self._places.acquire(blocking=False):
             return
-        # The listener closes the one that it has.
-        own = connection.dup()
+        own = None
         try:
+            # The listener closes the one that it has.
+            own = connection.dup()
             threading.Thread(
                 target=self._answer, args=(own,), name='metrics-request',
                 daemon=True).start()
-        except RuntimeError:
-            # No thread is left; the monitor tries again.
-            own.close()
+        except (OSError, RuntimeError) as error:
+            # No file or no thread is left; the monitor tries again.
+            LOG.debug('A request was not taken: %s', error)
+            if own is not None:
+                own.close()
             self._places.release()
 
     def _answer(self, connection: socket.socket) -> None:
@@ -92,7 +95,9 @@ class Endpoint:
             with connection:
                 _Request(connection, self._pages)
         except OSError as error:
-            LOG.debug('A request for metrics was not answered: %s', error)
+            LOG.debug('A monitor went away: %s', error)
+        except Exception:
+            LOG.exception('A request could not be answered')
         finally:
             self._places.release()
 

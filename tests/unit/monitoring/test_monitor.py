@@ -2,6 +2,7 @@
 
 """The monitor of a fake driver, asked over both ways."""
 
+import http.client
 import json
 import os
 import pathlib
@@ -241,6 +242,18 @@ class MetricsTest(MonitorTestCase):
             self.addCleanup(idle.close)
 
         self.assertEqual(200, self.get('/health')[0])
+
+    def test_a_page_that_cannot_be_made_spoils_no_other(self) -> None:
+        self.start()
+        del self.driver.status
+        for _ in range(10):
+            self.assertRaises(
+                (OSError, http.client.HTTPException), self.get, '/health')
+
+        self.driver.status = values.WELL
+
+        self.assertEqual(200, self.get('/health')[0])
+        self.assertIn('could not be answered', self.log.output)
 
     def test_it_listens_on_ipv6_too(self) -> None:
         try:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""Days of a host in an hour: nothing in the process may grow.
+"""Days of a host in less than an hour: nothing in the process may grow.
 
 Run by ``tools/test --soak``. ``NOVA_LIBVIRT_SOAK_STARTS`` and
 ``NOVA_LIBVIRT_SOAK_RECONNECTS`` say how many there are. What the process holds

@@ -59,7 +59,8 @@ class NovaServiceState:
             self, host: str, *, enabled: bool, reason: str) -> None:
         """Make the record agree with the connection to libvirt.
 
-        What an operator has disabled stays, and its reason too.
+        What an operator has disabled stays, and its reason too. Whatever
+        Nova raises goes on to the caller, who tries again later.
         """
         context = nova_context.get_admin_context()
         try:
@@ -70,9 +71,6 @@ class NovaServiceState:
                     context, service.compute_node.uuid, enabled=enabled)
         except nova_exception.ComputeHostNotFound:
             LOG.info('Host %s has no service record yet.', host)
-        except Exception as error:
-            LOG.warning('The service record of host %s was not changed: %s',
-                        host, error)
 
 
 def _marked(service: Any, *, enabled: bool, reason: str) -> bool:

@@ -9,6 +9,7 @@ from unittest import mock
 
 from nova import exception as nova_exception
 from nova import objects
+import oslo_messaging
 
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.nova_plugin import images
@@ -166,9 +167,18 @@ class ServiceStateTest(unittest.TestCase):
 
         self.assertEqual(0, self.saves)
 
-    def test_a_cloud_that_does_not_answer_is_no_error(self) -> None:
+    def test_a_host_without_a_record_yet_is_no_error(self) -> None:
+        self.change_without_an_answer(
+            nova_exception.ComputeHostNotFound(host='h'))
+
+    def test_a_cloud_that_does_not_answer_is_asked_again(self) -> None:
+        self.assertRaises(
+            oslo_messaging.MessagingTimeout, self.change_without_an_answer,
+            oslo_messaging.MessagingTimeout())
+
+    def change_without_an_answer(self, error: Exception) -> None:
         with mock.patch.object(
                 objects.Service, 'get_by_compute_host', autospec=True,
-                side_effect=nova_exception.ComputeHostNotFound(host='h')):
+                side_effect=error):
             service.NovaServiceState(self.virtapi).set_host_enabled(
                 'here', enabled=True, reason='')

@@ -6,6 +6,7 @@ The only place of the driver that reads the configuration.
 """
 
 from collections.abc import Callable
+from collections.abc import Iterable
 import dataclasses
 from typing import Protocol
 
@@ -24,6 +25,7 @@ from nova_libvirt_driver.connection import link as link_module
 from nova_libvirt_driver.connection import opener as opener_module
 from nova_libvirt_driver.connection import protocol
 from nova_libvirt_driver.connection import quarantine
+from nova_libvirt_driver.connection import recheck as recheck_module
 from nova_libvirt_driver.connection import router as router_module
 from nova_libvirt_driver.connection import settings as settings_module
 from nova_libvirt_driver.connection import subscription
@@ -84,6 +86,7 @@ class Parts:
     lifecycle: lifecycle_module.Lifecycle
     opener: opener_module.Opener
     supervisor: supervisor_module.Supervisor
+    recheck: recheck_module.Recheck
     inventory: inventory_module.Inventory
     facts: facts_module.Facts
     offers: offers_module.Offers
@@ -115,17 +118,14 @@ def build(seams: Seams, virtapi: object) -> Parts:
         virtapi.notifier, herald, lambda: seams.get_host_ip_addr())
     opener = opener_module.Opener(settings, calls, outage)
     supervisor = supervisor_module.Supervisor(
-        _hooks(seams, settings.host, lambda: verbs.recovery.wake()),
+        _hooks(seams, settings.host, lambda: (recheck, verbs.recovery)),
         settings,
         supervisor_module.Plumbing(
             calls=calls, outage=outage, router=router, herald=herald,
             subscriptions=subscription.Subscriptions(
                 lambda: seams._event_lifecycle_callback, inbox)))
-    link = link_module.Link(
-        supervisor, channels_module.Channels(
-            lambda: opener.open_raw(seams.uri(), read_only=seams.read_only),
-            calls, settings),
-        quarantine.Quarantine(), settings.host, settings.look_timeout_s)
+    recheck = recheck_module.Recheck(supervisor, router)
+    link = _link(seams, supervisor, opener, calls, settings)
     inventory = inventory_module.Inventory(link, router)
     facts = facts_module.Facts(link)
     guests = guests_module.Guests(link)
@@ -139,7 +139,8 @@ def build(seams: Seams, virtapi: object) -> Parts:
         virtapi=virtapi, calls=calls, link=link, dispatcher=dispatcher,
         inbox=inbox, opener=opener,
         lifecycle=lifecycle_module.Lifecycle(inbox, router),
-        supervisor=supervisor, inventory=inventory, facts=facts,
+        supervisor=supervisor, recheck=recheck, inventory=inventory,
+        facts=facts,
         offers=offers_module.Offers(
             link, facts, capabilities,
             settings_of_verbs.policies.guest),
@@ -150,16 +151,33 @@ def build(seams: Seams, virtapi: object) -> Parts:
         guests=guests, verbs=verbs)
 
 
+def _link(
+        seams: Seams, supervisor: supervisor_module.Supervisor,
+        opener: opener_module.Opener, calls: calls_module.Calls,
+        settings: settings_module.Settings) -> link_module.Link:
+    return link_module.Link(
+        supervisor, channels_module.Channels(
+            lambda: opener.open_raw(seams.uri(), read_only=seams.read_only),
+            calls, settings),
+        quarantine.Quarantine(), settings.host, settings.look_timeout_s)
+
+
+class _Sleeper(Protocol):
+    def wake(self) -> None: ...
+
+
 def _hooks(
         seams: Seams, host: str,
-        wake: Callable[[], object]) -> supervisor_module.Hooks:
+        sleepers: Callable[[], Iterable[_Sleeper]]
+) -> supervisor_module.Hooks:
     """Return what the supervisor calls.
 
-    :param wake: is called when there is a connection; must not block
+    :param sleepers: those who are woken when there is a connection
     """
     def set_host_enabled(enabled: bool) -> None:
         if enabled:
-            wake()
+            for one in sleepers():
+                one.wake()
         seams.set_host_enabled(host, enabled)
 
     return supervisor_module.Hooks(

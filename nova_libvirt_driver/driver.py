@@ -125,12 +125,14 @@ class LibvirtDriver(base.ComputeDriver):
     def init_host(self, host: str) -> None:
         """Connect and stay connected; see Supervisor.start."""
         self._parts.dispatcher.start()
+        self._parts.recheck.start()
         self._parts.supervisor.start()
         self._parts.verbs.recovery.start()
 
     def cleanup_host(self, host: str) -> None:
         """Close the connection and stop every thread, in two seconds."""
         self._parts.verbs.recovery.stop()
+        self._parts.recheck.stop()
         self._parts.supervisor.stop()
         self._parts.link.channels.close()
         self._parts.dispatcher.stop()

@@ -7,6 +7,7 @@ listener should hear of. It locks nothing; its caller does.
 """
 
 from collections.abc import Iterable
+from collections.abc import Mapping
 import dataclasses
 import time
 
@@ -170,6 +171,33 @@ class Registry:
         self._filled = True
         return missed
 
+    def guests(self) -> Mapping[str, Known]:
+        """Return a copy of what is known, by uuid."""
+        return dict(self._guests)
+
+    def confirm(
+            self, before: Mapping[str, Known],
+            reports: Iterable[decode.Report],
+            generation: int) -> list[event.LifecycleEvent]:
+        """Return the stops of which no event has told, and note them.
+
+        A guest of which something was heard since is left alone: the
+        listing may be older than that.
+
+        :param before: what was known before the listing was made
+        """
+        now = {report.uuid: report for report in reports}
+        found = []
+        for uuid, known in before.items():
+            if known.state not in _UP or self._guests.get(uuid) is not known:
+                continue
+            stop = _stop_of(uuid, known, now.get(uuid), generation)
+            if stop is not None:
+                self._guests[uuid] = Known(
+                    known.name, _State.SHUTDOWN, -1, generation)
+                found.append(stop)
+        return found
+
     def _certain(self, report: decode.Report) -> decode.Report:
         """Take the last known state where libvirt cannot tell."""
         before = self._guests.get(report.uuid)
@@ -209,6 +237,20 @@ class Registry:
             _synthesized(uuid, known.name, _Transition.STOPPED, generation)
             for uuid, known in self._guests.items()
             if uuid not in now and known.state in _UP]
+
+
+def _stop_of(
+        uuid: str, known: Known, report: decode.Report | None,
+        generation: int) -> event.LifecycleEvent | None:
+    """Return the stop of a guest that was up, None when it still is."""
+    if report is None:
+        return _synthesized(
+            uuid, known.name, _Transition.STOPPED, generation)
+    # One that is shutting down has an event of its own yet.
+    if report.state in (*_UP, _State.NOSTATE) or report.domain_id > 0:
+        return None
+    return _synthesized(uuid, report.name, report.stop_transition,
+                        generation, report.stop_detail)
 
 
 def _differ(before: int, now: int) -> bool:

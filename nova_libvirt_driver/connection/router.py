@@ -9,6 +9,7 @@ missed transition is inferred once, and before the ones that follow it.
 
 from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Mapping
 import threading
 
 from oslo_log import log as logging
@@ -77,6 +78,30 @@ class Router:
             for change in self._registry.unseen(held):
                 if change.generation == generation:
                     self._apply(change)
+
+    def guests(self) -> Mapping[str, registry.Known]:
+        """Return what is known of each guest now, by uuid."""
+        with self._lock:
+            return self._registry.guests()
+
+    def confirm(
+            self, before: Mapping[str, registry.Known],
+            reports: Iterable[decode.Report], generation: int) -> None:
+        """Pass on that guests are down of which no event has told.
+
+        :param before: what was known before they were listed
+        :param reports: a full listing of a session
+        :param generation: of that session; one that is not the present one
+            changes nothing
+        """
+        with self._lock:
+            if generation != self._generation or not self._is_current:
+                return
+            for missed in self._registry.confirm(
+                    before, reports, generation):
+                LOG.info('Guest %s (%s): event "%s" was never sent.',
+                         missed.name, missed.uuid, missed.transition)
+                self._forward(missed)
 
     def _apply(self, change: registry.Change) -> None:
         transition = self._registry.apply(change)

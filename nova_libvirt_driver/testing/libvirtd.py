@@ -251,17 +251,22 @@ class PrivateHost:
         else:
             os.kill(pid, signal_module.SIGCONT)
         deadline = time.monotonic() + timeout_s
-        calm_since = time.monotonic()
-        while time.monotonic() < calm_since + _CALM_S:
-            if self.daemon_pid is None:
-                self.crashes.append(self._last_log())
-                self.start_daemon()
-                calm_since = time.monotonic()
-            with contextlib.suppress(HostError):
-                self.wait_ready(max(0.1, deadline - time.monotonic()))
+        while not self._is_calm(deadline):
             if time.monotonic() > deadline:
                 raise HostError(f'The libvirtd of {self.name} does not go '
                                 f'on within {timeout_s:g} s.')
+            if self.daemon_pid is None:
+                self.crashes.append(self._last_log())
+                self.start_daemon()
+
+    def _is_calm(self, deadline: float) -> bool:
+        """Say whether the daemon answers, and is still there after that."""
+        try:
+            self.wait_ready(max(0.1, deadline - time.monotonic()))
+        except HostError:
+            return False
+        time.sleep(_CALM_S)
+        return self.daemon_pid is not None
 
     def stop_daemon(self) -> None:
         """End the daemon in the regular way; may be repeated."""

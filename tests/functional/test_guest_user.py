@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from nova_libvirt_driver.spec import configdrive as configdrive_spec
 from nova_libvirt_driver.spec import guest as guest_spec
+from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.testing import libvirtd
 from tests.functional import guest_base
 
@@ -39,10 +40,12 @@ class GuestUserTest(guest_base.GuestTestCase):
         self.driver.rescue(spec, SNAPSHOT_ID)
         self.driver.unrescue(spec)
         self.driver.reboot(spec, guest_spec.RebootType.HARD)
+        self.wait_console(spec, 'web is up')
         self.driver.suspend(spec)
         self.driver.resume(spec)
 
-        self.wait_console(spec, 'web is up')
+        self.assertIs(
+            instance_spec.PowerState.RUNNING, self.state(spec))
         self.assertEqual([], _open_to_the_world(self.instances_path))
         self.driver.destroy(spec)
 

@@ -11,7 +11,6 @@ place waits for one.
 
 import atexit
 from collections.abc import Callable
-import threading
 import time
 from typing import Any
 from typing import Protocol
@@ -20,6 +19,7 @@ from typing import TypeVar
 from nova_libvirt_driver.connection import budget as budget_module
 from nova_libvirt_driver.connection import native
 from nova_libvirt_driver.connection import observation as observation_module
+from nova_libvirt_driver.connection import runtime as runtime_module
 from nova_libvirt_driver.connection import serial
 from nova_libvirt_driver.connection import turn as turn_module
 from nova_libvirt_driver import exception
@@ -125,9 +125,13 @@ class NativeCalls:
     ending; executors of the standard library would wait for it.
     """
 
-    def __init__(self, *, host: str, limit: int) -> None:
+    def __init__(
+            self, *, host: str, limit: int,
+            runtime: runtime_module.Runtime = runtime_module.PROCESS,
+    ) -> None:
         self._host = host
         self.observation = observation_module.Observation()
+        self._runtime = runtime
         self._budget = budget_module.Budget(limit)
 
     def run(
@@ -141,11 +145,10 @@ class NativeCalls:
     def _run(
             self, function: Callable[[], T], name: str, timeout_s: float,
             late: Callable[[T | None], object] | None) -> T:
-        deadline = time.monotonic() + timeout_s
+        deadline = self._runtime.monotonic() + timeout_s
         self._budget.enter(name, timeout_s)
         call = Call(self._budget, function, late)
-        thread = threading.Thread(
-            target=call.execute, name=f'libvirt-call-{name}', daemon=True)
+        thread = self._runtime.thread(f'libvirt-call-{name}', call.execute)
         try:
             thread.start()
         except RuntimeError as error:
@@ -153,7 +156,7 @@ class NativeCalls:
             self._budget.leave()
             raise exception.HypervisorUnavailable(
                 host=self._host, reason=f'{name}: {error}') from error
-        thread.join(max(0.0, deadline - time.monotonic()))
+        thread.join(max(0.0, deadline - self._runtime.monotonic()))
         if thread.is_alive() and call.abandon():
             raise exception.CallTimeout(
                 host=self._host, call=name, timeout_s=timeout_s)

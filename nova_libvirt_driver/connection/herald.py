@@ -14,6 +14,7 @@ from concurrent import futures
 
 from oslo_log import log as logging
 
+from nova_libvirt_driver.connection import runtime as runtime_module
 from nova_libvirt_driver.connection import worker as worker_module
 
 LOG = logging.getLogger(__name__)
@@ -28,9 +29,13 @@ class Herald:
     :param again_s: how long after a failure a port is called again
     """
 
-    def __init__(self, again_s: float = 5.0) -> None:
+    def __init__(
+            self, again_s: float = 5.0,
+            runtime: runtime_module.Runtime = runtime_module.PROCESS,
+    ) -> None:
         self._again_s = again_s
-        self._worker = worker_module.Worker('libvirt-herald')
+        self._runtime = runtime
+        self._worker = worker_module.Worker('libvirt-herald', runtime)
         self._waiting: dict[str, futures.Future[None]] = {}
         # Who is to be told again, and how; of the worker's thread only.
         self._failed: dict[str, Callable[[], object]] = {}
@@ -96,7 +101,7 @@ class Herald:
 
     def start(self) -> None:
         """Work again after :meth:`stop`."""
-        self._worker = worker_module.Worker('libvirt-herald')
+        self._worker = worker_module.Worker('libvirt-herald', self._runtime)
         self._waiting = {}
         self._failed = {}
 

@@ -12,6 +12,7 @@ from oslo_log import log as logging
 
 from nova_libvirt_driver.connection import inbox as inbox_module
 from nova_libvirt_driver.connection import registry
+from nova_libvirt_driver.connection import runtime as runtime_module
 from nova_libvirt_driver.connection import session
 
 LOG = logging.getLogger(__name__)
@@ -26,13 +27,16 @@ class Pump:
             self, inbox: inbox_module.Inbox, *,
             closed: Callable[[session.Closed], None],
             listed: Callable[[session.Listed], None],
-            changed: Callable[[registry.Change], None]) -> None:
+            changed: Callable[[registry.Change], None],
+            runtime: runtime_module.Runtime = runtime_module.PROCESS,
+    ) -> None:
         self._inbox = inbox
+        self._runtime = runtime
         self._closed = closed
         self._listed = listed
         self._changed = changed
         self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._thread: runtime_module.Thread | None = None
 
     def ensure_running(self) -> None:
         """Start the thread unless it runs.
@@ -41,8 +45,8 @@ class Pump:
         """
         with self._lock:
             if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._run, name='libvirt-pump', daemon=True)
+                self._thread = self._runtime.thread(
+                    'libvirt-pump', self._run)
                 try:
                     self._thread.start()
                 except RuntimeError:

@@ -7,6 +7,7 @@ The states themselves, with what each means, are in ``spec.connection``::
     DISCONNECTED -> CONNECTING -> CONNECTED -> BROKEN -> CONNECTING ...
 """
 
+from collections.abc import Callable
 import time
 
 from nova_libvirt_driver.spec import connection as connection_spec
@@ -43,13 +44,17 @@ class Life:
     """The state of one connection, since when, and how often it came back.
 
     Changed under the supervisor's lock, read without it.
+
+    :param monotonic: tells the time, in seconds
     """
 
-    def __init__(self) -> None:
+    def __init__(
+            self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
         self.state = State.DISCONNECTED
         self.sessions = 0
         """How often the state has become CONNECTED."""
-        self._since_s = time.monotonic()
+        self._since_s = self._monotonic()
 
     def advance(self, following: State) -> None:
         """Be in a state; nothing when it is the present one.
@@ -59,9 +64,9 @@ class Life:
         if self.state == following:
             return
         self.state = advance(self.state, following)
-        self._since_s = time.monotonic()
+        self._since_s = self._monotonic()
         self.sessions += following == State.CONNECTED
 
     def age_s(self) -> float:
         """Return how long it has been in its state."""
-        return time.monotonic() - self._since_s
+        return self._monotonic() - self._since_s

@@ -13,9 +13,7 @@ from collections.abc import Iterator
 from concurrent import futures
 import contextlib
 import dataclasses
-import random
 import threading
-import time
 from typing import TypeAlias
 from typing import TypeVar
 
@@ -30,6 +28,7 @@ from nova_libvirt_driver.connection import protocol
 from nova_libvirt_driver.connection import pump
 from nova_libvirt_driver.connection import retired
 from nova_libvirt_driver.connection import router
+from nova_libvirt_driver.connection import runtime as runtime_module
 from nova_libvirt_driver.connection import serial
 from nova_libvirt_driver.connection import session as session_module
 from nova_libvirt_driver.connection import settings as settings_module
@@ -88,6 +87,7 @@ class Plumbing:
     router: router.Router
     outage: opener.Outage
     herald: herald_module.Herald
+    runtime: runtime_module.Runtime = runtime_module.PROCESS
 
 
 class Supervisor:
@@ -100,16 +100,16 @@ class Supervisor:
         self._hooks = hooks
         self._settings = settings
         self._plumbing = plumbing
-        self._worker = worker.Worker('libvirt-keeper')
-        self._closer = worker.Worker('libvirt-closer')
+        self._runtime = plumbing.runtime
+        self._make_workers()
         self._retired = retired.Retired(
             plumbing.calls, timeout_s=settings.connect_timeout_s)
         self._pump = pump.Pump(
             plumbing.subscriptions.inbox, closed=self.lost,
             listed=lambda listed: plumbing.router.synchronize(
                 listed.reports, listed.generation),
-            changed=plumbing.router.handle)
-        self._life = state.Life()
+            changed=plumbing.router.handle, runtime=plumbing.runtime)
+        self._life = state.Life(plumbing.runtime.monotonic)
         self._session: session_module.Session | None = None
         self._generation = 0
         self._flight: Flight | None = None
@@ -234,7 +234,9 @@ class Supervisor:
     def lost_for_s(self) -> float | None:
         """How long ago a session was lost that is not back yet."""
         lost_at_s = self._lost_at_s
-        return None if lost_at_s is None else time.monotonic() - lost_at_s
+        if lost_at_s is None:
+            return None
+        return self._runtime.monotonic() - lost_at_s
 
     @property
     def breaker(self) -> connection_spec.Breaker:
@@ -261,8 +263,7 @@ class Supervisor:
         with self.lock:
             if self._stopped:
                 self._stopped = False
-                self._worker = worker.Worker('libvirt-keeper')
-                self._closer = worker.Worker('libvirt-closer')
+                self._make_workers()
                 self._plumbing.herald.start()
             self._supervised = True
             self._failures = 0
@@ -327,6 +328,10 @@ class Supervisor:
             self._lose(session, closed.words)
 
     # How it is done.
+
+    def _make_workers(self) -> None:
+        self._worker = worker.Worker('libvirt-keeper', self._runtime)
+        self._closer = worker.Worker('libvirt-closer', self._runtime)
 
     def _works(self, session: session_module.Session) -> bool:
         if session.vouched_for:
@@ -450,7 +455,8 @@ class Supervisor:
         turn = serial.turn_of(connection) or turn_module.Turn(
             host=self._settings.host,
             timeout_s=self._settings.call_timeout_s,
-            observation=self._plumbing.calls.observation)
+            observation=self._plumbing.calls.observation,
+            runtime=self._runtime)
         return session_module.Session(
             connection, serial.raw(connection), turn, generation)
 
@@ -497,7 +503,7 @@ class Supervisor:
         pause_s = min(first_s * 2.0 ** min(self._failures - 1, 30),
                       self._settings.reconnect_interval_max_s)
         # Jitter: many hosts lose the same daemon or network at once.
-        return pause_s + random.uniform(0, first_s)
+        return pause_s + self._runtime.uniform(0, first_s)
 
     def _recover(self) -> None:
         with self.lock:
@@ -524,7 +530,7 @@ class Supervisor:
                 return False
             self._session = None
             if lost and self._supervised:
-                self._lost_at_s = time.monotonic()
+                self._lost_at_s = self._runtime.monotonic()
             self._last_error = failure
             self._life.advance(State.BROKEN)
         self._retire(session)
@@ -556,7 +562,7 @@ class Supervisor:
         if lost_at_s is None:
             return 0.0
         return (lost_at_s + self._settings.service_down_grace_s
-                - time.monotonic())
+                - self._runtime.monotonic())
 
     def _announce(self) -> None:
         self._plumbing.herald.tell(_SERVICE, self._tell)

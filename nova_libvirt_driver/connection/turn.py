@@ -13,10 +13,10 @@ from collections.abc import Callable
 from collections.abc import Iterator
 import contextlib
 import threading
-import time
 from typing import Any
 
 from nova_libvirt_driver.connection import observation as observation_module
+from nova_libvirt_driver.connection import runtime as runtime_module
 from nova_libvirt_driver import exception
 
 _LOOK_S = 0.1
@@ -38,11 +38,13 @@ class Turn:
     def __init__(
             self, *, host: str, timeout_s: float,
             observation: observation_module.Observation | None = None,
+            runtime: runtime_module.Runtime = runtime_module.PROCESS,
     ) -> None:
         self.observation = observation or observation_module.Observation()
         self._host = host
         self._timeout_s = timeout_s
-        self._semaphore = threading.Semaphore(1)
+        self._runtime = runtime
+        self._semaphore = runtime.semaphore(1)
         self.needed = True
         """False for a hypervisor inside this process: no link to share."""
         self.closed = False
@@ -108,9 +110,9 @@ class Turn:
         """Take the turn; False when it is not free in time."""
         if not self.needed:
             return True
-        deadline = time.monotonic() + timeout_s
+        deadline = self._runtime.monotonic() + timeout_s
         while True:
-            left_s = max(0.0, deadline - time.monotonic())
+            left_s = max(0.0, deadline - self._runtime.monotonic())
             if self._inherit() or self._semaphore.acquire(
                     timeout=min(_LOOK_S, left_s)):
                 return True

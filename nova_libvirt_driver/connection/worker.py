@@ -8,9 +8,10 @@ import heapq
 import itertools
 import queue
 import threading
-import time
 from typing import Any
 from typing import TypeVar
+
+from nova_libvirt_driver.connection import runtime as runtime_module
 
 T = TypeVar('T')
 
@@ -29,11 +30,15 @@ class Worker:
     :param name: of the thread
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(
+            self, name: str,
+            runtime: runtime_module.Runtime = runtime_module.PROCESS,
+    ) -> None:
         self._name = name
-        self._jobs: queue.Queue[Any] = queue.Queue()
+        self._runtime = runtime
+        self._jobs = runtime.queue()
         self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._thread: runtime_module.Thread | None = None
         self._stopped = False
         # Of the worker's own thread; nobody else touches them.
         self._timers: list[tuple[float, int, Job]] = []
@@ -45,7 +50,7 @@ class Worker:
 
         The job fails when the process has no thread left for it.
         """
-        future: futures.Future[T] = futures.Future()
+        future: futures.Future[T] = self._runtime.future()
         with self._lock:
             if self._stopped:
                 future.cancel()
@@ -61,7 +66,7 @@ class Worker:
     def later(self, delay_s: float, job: Job) -> None:
         """Do a job *delay_s* seconds from now; for jobs of this worker."""
         heapq.heappush(self._timers, (
-            time.monotonic() + delay_s, next(self._order), job))
+            self._runtime.monotonic() + delay_s, next(self._order), job))
 
     def inside(self) -> bool:
         """Say whether the calling thread is the worker's own."""
@@ -93,8 +98,7 @@ class Worker:
         if self._thread is None:
             # Known before it starts: a green thread that is told to end
             # while it starts another one has started it all the same.
-            self._thread = threading.Thread(
-                target=self._run, name=self._name, daemon=True)
+            self._thread = self._runtime.thread(self._name, self._run)
             try:
                 self._thread.start()
             except RuntimeError:
@@ -108,7 +112,7 @@ class Worker:
     def _cancel_queued(self) -> None:
         while True:
             try:
-                item = self._jobs.get_nowait()
+                item = self._jobs.get(block=False)
             except queue.Empty:
                 return
             if isinstance(item, tuple):
@@ -120,7 +124,7 @@ class Worker:
                 item = self._jobs.get(timeout=self._pause_s())
             except queue.Empty:
                 _, _, job = heapq.heappop(self._timers)
-                item = futures.Future(), job
+                item = self._runtime.future(), job
             if item is _STOP:
                 return
             if item is _FINISH:
@@ -139,7 +143,7 @@ class Worker:
     def _pause_s(self) -> float | None:
         if not self._timers:
             return None
-        return max(0.0, self._timers[0][0] - time.monotonic())
+        return max(0.0, self._timers[0][0] - self._runtime.monotonic())
 
 
 def _perform(future: 'futures.Future[Any]', job: Job) -> None:

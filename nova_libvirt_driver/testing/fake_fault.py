@@ -18,6 +18,10 @@ from nova_libvirt_driver.connection import native
 
 _HANG_LIMIT_S = 60.0
 
+Wait = Callable[[Callable[[], bool], float], bool]
+"""Keeps the calling thread until a condition is true, or for some seconds;
+says whether it is true."""
+
 
 def libvirt_error(
     code: int, domain: int, message: str
@@ -53,6 +57,18 @@ def bad_argument(reason: str) -> libvirt.libvirtError:
         f'invalid argument: {reason}')
 
 
+def poll(condition: Callable[[], bool], timeout_s: float) -> bool:
+    """Be a :data:`Wait` of any thread, green or native."""
+    # Not an Event: a green thread that hangs in one would be woken by a
+    # native thread, or the other way round, which eventlet cannot do.
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.005)
+    return True
+
+
 @dataclasses.dataclass(slots=True)
 class Hang:
     """Calls that do not return; as a context manager it ends the hang."""
@@ -62,6 +78,7 @@ class Hang:
     released: bool = False
     left: int | None = None
     """How many calls shall hang; None for all."""
+    wait: Wait = poll
 
     def release(self) -> None:
         """Let the hanging calls go on, and later ones pass."""
@@ -69,7 +86,7 @@ class Hang:
 
     def wait_entered(self, timeout_s: float = 10.0) -> bool:
         """Wait until a call hangs; tell whether one does."""
-        return _poll(lambda: self.entered, timeout_s)
+        return self.wait(lambda: self.entered, timeout_s)
 
     def __enter__(self) -> Self:
         return self
@@ -80,16 +97,19 @@ class Hang:
     def hang(self) -> None:
         """Keep the calling thread until the release, at most a minute."""
         self.entered = True
-        _poll(lambda: self.released, _HANG_LIMIT_S)
+        self.wait(lambda: self.released, _HANG_LIMIT_S)
 
 
 class Faults:
     """What goes wrong in the next calls, by the name of the method.
 
     Safe to use from several threads; no lock is held while a call hangs.
+
+    :param wait: how a call hangs
     """
 
-    def __init__(self) -> None:
+    def __init__(self, wait: Wait = poll) -> None:
+        self._wait = wait
         self.calls: collections.Counter[str] = collections.Counter()
         """How often each method was called, failed calls included."""
         # In an eventlet process native and green threads take it.
@@ -110,7 +130,7 @@ class Faults:
         :param times: how many of them, None for all
         """
         with self._lock:
-            hang = self._hangs[method] = Hang(left=times)
+            hang = self._hangs[method] = Hang(left=times, wait=self._wait)
         return hang
 
     def break_next(self, method: str, reason: int) -> None:
@@ -143,14 +163,3 @@ class Faults:
         if hang.left is not None:
             hang.left -= 1
         return hang
-
-
-def _poll(condition: Callable[[], bool], timeout_s: float) -> bool:
-    # Not an Event: a green thread that hangs in one would be woken by a
-    # native thread, or the other way round, which eventlet cannot do.
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.005)
-    return True

@@ -49,11 +49,12 @@ class FakeHypervisor:
 
     :param keepalive: connections support keepalive
     :param events: connections support domain events
+    :param wait: how a call hangs
     """
 
     def __init__(
         self, hostname: str = 'fake-host', *, keepalive: bool = True,
-        events: bool = True,
+        events: bool = True, wait: fake_fault.Wait = fake_fault.poll,
     ) -> None:
         self.hostname = hostname
         self.keepalive = keepalive
@@ -62,7 +63,7 @@ class FakeHypervisor:
         self.domain_capabilities: str | None = None
         self.baseline_cpu: str | None = None
         """XML text; None is a driver that has no such function."""
-        self.faults = fake_fault.Faults()
+        self.faults = fake_fault.Faults(wait)
         self.guests: list[Guest] = []
         self.secrets: list[fake_secret.Kept] = []
         self.connections: list['FakeConnection'] = []

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from concurrent import futures
 import contextlib
 import dataclasses
+import functools
 import threading
 from typing import TypeAlias
 from typing import TypeVar
@@ -118,6 +119,9 @@ class Supervisor:
         # Of which period between start and stop a job is.
         self._epoch = 0
         self._failures = 0
+        # Which failure the next attempt is for: one that comes in between
+        # puts it off, and does not add another one.
+        self._retry = 0
         self._last_error: exception.DriverError | None = None
         # When a session was lost that nobody has got back yet.
         self._lost_at_s: float | None = None
@@ -234,9 +238,8 @@ class Supervisor:
     def lost_for_s(self) -> float | None:
         """How long ago a session was lost that is not back yet."""
         lost_at_s = self._lost_at_s
-        if lost_at_s is None:
-            return None
-        return self._runtime.monotonic() - lost_at_s
+        return None if lost_at_s is None else (
+            self._runtime.monotonic() - lost_at_s)
 
     @property
     def breaker(self) -> connection_spec.Breaker:
@@ -375,16 +378,19 @@ class Supervisor:
     def _take_off(self) -> Flight:
         """Return the attempt under way; begin one unless there is."""
         if self._flight is None or self._flight.done():
-            epoch = self._epoch
-            self._flight = self._worker.submit(lambda: self._fly(epoch))
+            self._flight = self._worker.submit(functools.partial(
+                self._fly, self._epoch, self._failures))
         return self._flight
 
-    def _fly(self, epoch: int) -> protocol.Connection:
+    def _fly(self, epoch: int, failures: int) -> protocol.Connection:
         session = self._session
         if session is not None and not session.closed:
             # Somebody was faster.
             return session.connection
         self._check(epoch)
+        if self._failures > failures:
+            # The attempt that was under way has just failed.
+            raise _again(self._last_error) or self._unavailable('')
         return self._hooks.get_new_connection()
 
     def _check(self, epoch: int) -> None:
@@ -495,7 +501,13 @@ class Supervisor:
                 self._last_error = failure
                 self._life.advance(State.BROKEN)
             if self._supervised:
-                self._worker.later(self._pause_s(), self._recover)
+                self._retry += 1
+                self._worker.later(self._pause_s(), functools.partial(
+                    self._try_again, self._retry))
+
+    def _try_again(self, retry: int) -> None:
+        if retry == self._retry:
+            self._recover()
 
     def _pause_s(self) -> float:
         """Return how long to wait before the next attempt."""

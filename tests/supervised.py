@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""A supervisor that runs step by step, and what it does to its world.
+
+Everything below the ports is the product's own; the hypervisor, time and
+threads are fakes. What must never happen is noted in :attr:`World.wrong`
+when it happens.
+"""
+
+from collections.abc import Callable
+import dataclasses
+from typing import Any
+from typing import TypeVar
+
+import fixtures as fixtures_library
+
+from nova_libvirt_driver.compute import record as record_module
+from nova_libvirt_driver.connection import auth
+from nova_libvirt_driver.connection import calls as calls_module
+from nova_libvirt_driver.connection import herald as herald_module
+from nova_libvirt_driver.connection import lifecycle as lifecycle_module
+from nova_libvirt_driver.connection import opener as opener_module
+from nova_libvirt_driver.connection import probe
+from nova_libvirt_driver.connection import protocol
+from nova_libvirt_driver.connection import router as router_module
+from nova_libvirt_driver.connection import settings as settings_module
+from nova_libvirt_driver.connection import subscription
+from nova_libvirt_driver.connection import supervisor as supervisor_module
+from nova_libvirt_driver.spec import connection as connection_spec
+from nova_libvirt_driver.testing import fake_libvirt
+from nova_libvirt_driver.testing import fake_ports
+from nova_libvirt_driver.testing import fixtures
+from nova_libvirt_driver.testing import stepped as stepped_module
+
+T = TypeVar('T')
+
+HOST = 'here'
+URI = 'fake:///system'
+SETTINGS = settings_module.Settings(HOST, auth.Credentials('', '', ''))
+
+_State = connection_spec.ConnectionState
+
+
+@dataclasses.dataclass(slots=True)
+class Attempt:
+    """One attempt to have a connection."""
+
+    period: int
+    """How often the driver had been stopped before."""
+    restart: int
+    """How often it had been started before."""
+    ended_at_s: float | None = None
+    succeeded: bool = False
+
+
+class Calls(calls_module.NativeCalls):
+    """Calls that say when an attempt begins and ends."""
+
+    world: 'World'
+
+    def run(
+            self, function: Callable[[], T], *, name: str, timeout_s: float,
+            late: Callable[[T | None], object] | None = None,
+            label: str = '') -> T:
+        if not name.startswith(('opening', 'setting up')):
+            return super().run(
+                function, name=name, timeout_s=timeout_s, late=late)
+        attempt = self.world.begin(is_new=name.startswith('opening'))
+        try:
+            return super().run(
+                function, name=name, timeout_s=timeout_s, late=late)
+        finally:
+            self.world.end(attempt)
+
+
+class Outage(opener_module.Outage):
+    """Knows when one is over."""
+
+    world: 'World'
+
+    def over(self) -> None:
+        self.world.attempts[-1].succeeded = True
+        self.world.outages += 1
+        super().over()
+
+
+class Record:
+    """The record of the service, whose writing may fail or take long."""
+
+    def __init__(self, runtime: stepped_module.Stepped) -> None:
+        self.content = record_module.ServiceRecord(HOST)
+        self.delay_s = 0.0
+        self.failures = 0
+        self.words: list[bool] = []
+        """What was said, also where it could not be written."""
+        self.disables = 0
+        """How often the driver has really disabled the host."""
+        self._runtime = runtime
+
+    def write(self, enabled: bool, reason: str) -> None:
+        self.words.append(enabled)
+        self._runtime.wait(lambda: False, self.delay_s)
+        if self.failures:
+            self.failures -= 1
+            raise OSError('no space left on device')
+        before = self.content
+        self.content = record_module.by_driver(
+            before, enabled=enabled, reason=reason)
+        self.disables += bool(
+            self.content.driver_reason and not before.driver_reason)
+
+    def by_operator(self, enabled: bool, reason: str) -> None:
+        self.content = record_module.by_operator(
+            self.content, enabled=enabled, reason=reason)
+
+
+class World(fixtures_library.Fixture):
+    """The supervisor and all around it.
+
+    :ivar wrong: what happened that must not
+    :ivar period: how often the driver was stopped
+    :ivar restarts: how often it was started
+    :ivar outages: how often a connection was got
+    """
+
+    def __init__(self, seed: int, *, keepalive: bool) -> None:
+        super().__init__()
+        self.runtime = stepped_module.Stepped(seed)
+        self.hypervisor = fake_libvirt.FakeHypervisor(
+            keepalive=keepalive, wait=self.runtime.wait)
+        self.record = Record(self.runtime)
+        self.notifier = fake_ports.RecordingNotifier()
+        self.listener = fake_ports.RecordingListener()
+        self.attempts: list[Attempt] = []
+        self.wrong: list[str] = []
+        self.period = self.restarts = self.outages = 0
+        self.supervised = False
+        # Somebody wants another session whatever there is; until all rests.
+        self.renewed = False
+        # When there was a session last.
+        self.seen_at_s: float | None = None
+        self._make()
+
+    def _setUp(self) -> None:
+        self.useFixture(fixtures.FakeLibvirt(self.hypervisor))
+        self.addCleanup(self.runtime.close)
+
+    def _make(self) -> None:
+        self.calls = Calls(host=HOST, limit=1000, runtime=self.runtime)
+        self.calls.world = self
+        self.inbox = self.runtime.queue()
+        router = router_module.Router(self.listener)
+        self.lifecycle = lifecycle_module.Lifecycle(self.inbox, router)
+        herald = herald_module.Herald(runtime=self.runtime)
+        outage = Outage(self.notifier, herald, lambda: '192.0.2.9')
+        outage.world = self
+        self._opener = opener_module.Opener(SETTINGS, self.calls, outage)
+        self.supervisor = supervisor_module.Supervisor(
+            supervisor_module.Hooks(
+                connect=lambda: self._opener.open(URI, read_only=False),
+                get_new_connection=self._get_new_connection,
+                test_connection=lambda conn: probe.works(conn, host=HOST),
+                set_host_enabled=self._set_host_enabled,
+                uri=lambda: URI),
+            SETTINGS, supervisor_module.Plumbing(
+                calls=self.calls, outage=outage, router=router,
+                herald=herald, runtime=self.runtime,
+                subscriptions=subscription.Subscriptions(
+                    lambda: self._receive, self.inbox)))
+
+    # What the machine does, each on a thread of its own.
+
+    def start(self) -> None:
+        self.supervised = True
+        self.restarts += 1
+        self.seen_at_s = None
+        self.supervisor.start()
+
+    def stop(self) -> None:
+        self.supervised = False
+        self.period += 1
+        self.seen_at_s = None
+        self.supervisor.stop()
+
+    def renew(self) -> protocol.Connection:
+        self.renewed = True
+        self.seen_at_s = None
+        return self.supervisor.renew()
+
+    def observe(self) -> None:
+        """See whether there is a session now."""
+        if self.supervised and not self.renewed and (
+                self.supervisor.session is not None):
+            self.seen_at_s = self.runtime.monotonic()
+
+    @property
+    def failures(self) -> list[Attempt]:
+        """The last attempts, as far as they have failed one by one."""
+        failed: list[Attempt] = []
+        for attempt in reversed(self.attempts):
+            if attempt.succeeded or attempt.ended_at_s is None or (
+                    (attempt.period, attempt.restart)
+                    != (self.period, self.restarts)):
+                break
+            failed.append(attempt)
+        return failed
+
+    # What the product does.
+
+    def begin(self, *, is_new: bool) -> Attempt:
+        if any(one.ended_at_s is None and one.period == self.period
+               for one in self.attempts):
+            self.wrong.append('two attempts at a time')
+        if is_new:
+            self.attempts.append(Attempt(self.period, self.restarts))
+        self.attempts[-1].ended_at_s = None
+        return self.attempts[-1]
+
+    def end(self, attempt: Attempt) -> None:
+        attempt.ended_at_s = self.runtime.monotonic()
+
+    def _get_new_connection(self) -> protocol.Connection:
+        failed = self.failures
+        if self.supervised and failed:
+            pause_s = min(
+                SETTINGS.reconnect_interval_s * 2 ** (len(failed) - 1),
+                SETTINGS.reconnect_interval_max_s)
+            passed_s = self.runtime.monotonic() - (failed[0].ended_at_s or 0)
+            if passed_s < pause_s - 1e-6:
+                self.wrong.append(
+                    f'attempt {passed_s:g} s after the failure number '
+                    f'{len(failed)}')
+        return self.supervisor.renew()
+
+    def _set_host_enabled(self, enabled: bool) -> None:
+        seen_at_s = self.seen_at_s
+        if not enabled and self.supervised and seen_at_s is not None:
+            passed_s = self.runtime.monotonic() - seen_at_s
+            if passed_s < SETTINGS.service_down_grace_s - 1e-6:
+                self.wrong.append(f'disabled {passed_s:g} s after a loss')
+        self.record.write(enabled, self.supervisor.last_error)
+
+    def _receive(self, connection: object, *args: Any) -> None:
+        self.lifecycle.receive(*args)

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""What the supervisor once did wrong in time, on a clock of the test's."""
+
+import fixtures
+
+from nova_libvirt_driver import exception
+from nova_libvirt_driver.spec import connection as connection_spec
+from tests import base
+from tests import supervised
+
+_State = connection_spec.ConnectionState
+
+
+class SupervisorTest(base.TestCase):
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.useFixture(fixtures.FakeLogger())
+        self.world = self.useFixture(
+            supervised.World(0, keepalive=True))
+        self.clock = self.world.runtime
+        self.world.start()
+
+    def lose(self) -> None:
+        """Lose the connection for long."""
+        self.world.hypervisor.refuse_connections()
+        self.world.hypervisor.break_connections()
+        self.clock.advance(100)
+        self.assertEqual(_State.BROKEN, self.world.supervisor.state)
+
+    def attempts(self) -> int:
+        """Return how many attempts are made in 200 seconds."""
+        before = len(self.world.attempts)
+        self.clock.advance(200)
+        return len(self.world.attempts) - before
+
+    def test_renewing_in_an_outage_adds_no_attempts(self) -> None:
+        self.lose()
+        before = self.attempts()
+
+        for _ in range(10):
+            self.assertRaises(exception.HypervisorUnavailable,
+                              self.world.supervisor.renew)
+            self.clock.advance(1)
+
+        self.assertAlmostEqual(before, self.attempts(), delta=1)
+
+    def test_caller_behind_a_failed_attempt_makes_no_other(self) -> None:
+        with self.world.hypervisor.block('openAuth'):
+            for job in (self.world.supervisor.renew,
+                        self.world.supervisor.connection):
+                self.clock.spawn('caller', lambda: self.assertRaises(
+                    exception.HypervisorUnavailable, job))
+                self.clock.run()
+            self.assertEqual(2, len(self.world.attempts))
+            self.world.hypervisor.refuse_connections()
+        self.clock.run()
+
+        self.assertEqual(2, len(self.world.attempts))
+        self.clock.advance(1)
+        self.assertEqual(3, len(self.world.attempts))
+
+    def test_record_that_was_not_written_is_written_later(self) -> None:
+        record = self.world.record
+        self.lose()
+        self.assertTrue(record.content.driver_reason)
+        record.failures = 3
+        self.world.hypervisor.accept_connections()
+
+        self.clock.advance(15)
+        self.assertEqual(_State.CONNECTED, self.world.supervisor.state)
+        self.assertTrue(record.content.driver_reason)
+        self.clock.advance(30)
+
+        self.assertEqual('', record.content.driver_reason)
+        words = len(record.words)
+        self.clock.advance(1000)
+        self.assertEqual(words, len(record.words))

@@ -81,8 +81,8 @@ class Watched:
     domain_id: int
     live: list[_Transition] = dataclasses.field(default_factory=list)
     """What has happened since it was last looked at, with a subscription."""
-    missed: int = 0
-    """How much has happened without one."""
+    missed: set[int] = dataclasses.field(default_factory=set)
+    """When anything has happened without one: the listings before it."""
 
     def net(self) -> list[_Transition]:
         """Return what is to be seen of what was missed."""
@@ -129,8 +129,11 @@ class SupervisorMachine(stateful.RuleBasedStateMachine):
             for number, state in enumerate(_STATES)]
         # What is found first is what the listener is taken to know.
         self.is_first = True
+        # Whether it ends with everything well, or is stopped as it is.
+        self.is_to_be_well = bool(seed % 2)
         if running:
             self.start(None)
+            self.is_well()
 
     def teardown(self) -> None:
         if hasattr(self, 'world'):
@@ -258,6 +261,14 @@ class SupervisorMachine(stateful.RuleBasedStateMachine):
         if method != 'getLibVersion' or self.keepalive:
             self.hangs.append(self.hypervisor.block(method, 1))
 
+    @stateful.rule(method=strategies.sampled_from(('openAuth', *_SET_UP)),
+                   seconds=strategies.sampled_from((1.0, 9.9, 11.0, 25.0)))
+    def attempt_hangs(self, method: str, seconds: float) -> None:
+        self.hangs.append(self.hypervisor.block(method, 1))
+        self.hypervisor.break_connections()
+        self.call(self.supervisor.connection)
+        self.pass_time(seconds)
+
     @stateful.rule(steps=_STEPS)
     def hangs_end(self, steps: int | None) -> None:
         for hang in self.hangs:
@@ -327,11 +338,27 @@ class SupervisorMachine(stateful.RuleBasedStateMachine):
             watched.live.append(transition)
         else:
             # Perhaps between subscription and listing, which may be either.
-            watched.missed += 1
+            watched.missed.add(
+                self.hypervisor.calls.get('getAllDomainStats', 0))
             if self.hypervisor.callback_count():
                 watched.live.append(transition)
         self.hypervisor.emit(_LIFECYCLE, guest, kind, 0)
         self.go_on(steps)
+
+    @stateful.rule(
+        changes=strategies.lists(strategies.tuples(
+            strategies.integers(0, 2), strategies.integers(0, 1)),
+            min_size=1, max_size=5),
+        seconds=strategies.sampled_from((0.0, 0.6, 3.0, 20.0)))
+    def guests_change_in_a_gap(
+            self, changes: list[tuple[int, int]], seconds: float) -> None:
+        self.hypervisor.refuse_connections()
+        self.hypervisor.break_connections()
+        self.go_on(None)
+        for number, choice in changes:
+            self.guest_changes(number, choice, 0)
+        self.pass_time(seconds)
+        self.hypervisor.accept_connections()
 
     # The ports.
 
@@ -406,7 +433,7 @@ class SupervisorMachine(stateful.RuleBasedStateMachine):
                 self.check_guest(watched, told)
             watched.state = _STATES[watched.guest.state]
             watched.domain_id = watched.guest.id
-            watched.live, watched.missed = [], 0
+            watched.live, watched.missed = [], set()
         self.is_first = False
 
     def check_guest(
@@ -422,7 +449,7 @@ class SupervisorMachine(stateful.RuleBasedStateMachine):
         if not watched.missed:
             assert transitions == watched.live
             assert not any(one.synthesized for one in told)
-        elif not watched.live:
+        elif not watched.live and len(watched.missed) == 1:
             assert transitions == watched.net()
             assert all(one.synthesized for one in told)
 
@@ -477,10 +504,11 @@ class SupervisorMachine(stateful.RuleBasedStateMachine):
 
     def end_well(self) -> None:
         """Stop, whatever there was; nothing is left."""
-        self.heal()
+        if self.is_to_be_well:
+            self.is_well()
         if not self.is_stopped:
             self.stop()
-        self.pass_time(_LONG_S)
+        self.heal()
         self.nothing_is_wrong()
         assert not self.hypervisor.unclosed_connections(), 'left open'
         assert not self.hypervisor.callback_count(), 'left registered'
@@ -496,7 +524,7 @@ class SupervisorMachineTest(base.TestCase):
         self.addCleanup(logging.disable, logging.NOTSET)
         stateful.run_state_machine_as_test(
             SupervisorMachine, settings=hypothesis.settings(
-                max_examples=_EXAMPLES or 200, stateful_step_count=40,
+                max_examples=_EXAMPLES or 300, stateful_step_count=40,
                 deadline=None, derandomize=not _EXAMPLES, database=None,
                 report_multiple_bugs=False,
                 suppress_health_check=list(hypothesis.HealthCheck)))

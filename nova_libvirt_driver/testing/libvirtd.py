@@ -219,8 +219,9 @@ class PrivateHost:
     ) -> None:
         """Send the daemon a signal; its guests are not touched.
 
-        Returns when the daemon is gone for SIGKILL and SIGTERM, at once for
-        any other signal. After SIGSTOP it goes on by :meth:`resume_daemon`.
+        Returns when the daemon is gone for SIGKILL and SIGTERM, when it
+        stands still for SIGSTOP, at once for any other signal. After SIGSTOP
+        it goes on by :meth:`resume_daemon`.
 
         :raises HostError: there is no daemon, or it does not end
         """
@@ -234,6 +235,10 @@ class PrivateHost:
         if ends and not namespaces.wait_gone(pid, timeout_s):
             raise HostError(f'The libvirtd of {self.name} does not end '
                             f'within {timeout_s:g} s of signal {signal}.')
+        if signal == signal_module.SIGSTOP and not (
+                namespaces.wait_stopped(pid, timeout_s)):
+            raise HostError(f'The libvirtd of {self.name} does not stand '
+                            f'still within {timeout_s:g} s.')
 
     def resume_daemon(self, timeout_s: float = 60.0) -> None:
         """See to it that there is a daemon and that it answers.

@@ -211,6 +211,19 @@ def wait_gone(pid: int, timeout_s: float) -> bool:
     return True
 
 
+def wait_stopped(pid: int, timeout_s: float) -> bool:
+    """Wait until SIGSTOP has reached a process; tell whether it has.
+
+    A signal that comes before that may overtake it.
+    """
+    deadline = time.monotonic() + timeout_s
+    while psutil.Process(pid).status() != psutil.STATUS_STOPPED:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
 def _alive(pid: int) -> bool:
     try:
         if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:

@@ -9,6 +9,7 @@ an abandoned one keeps its place until libvirt lets it go, and who finds no
 place waits for one.
 """
 
+import abc
 import atexit
 from collections.abc import Callable
 import time
@@ -118,7 +119,39 @@ class Call:
             return
 
 
-class NativeCalls:
+class _BoundedCalls(abc.ABC):
+    """What the calls of both kinds of process have in common."""
+
+    def __init__(self, host: str, limit: int) -> None:
+        self.observation = observation_module.Observation()
+        self._host = host
+        self._budget = budget_module.Budget(limit)
+
+    def run(
+            self, function: Callable[[], T], *, name: str, timeout_s: float,
+            late: Callable[[T | None], object] | None = None,
+            label: str = '') -> T:
+        return self.observation.call(
+            label or _label(name),
+            lambda: self._run(function, name, timeout_s, late))
+
+    @abc.abstractmethod
+    def _run(
+            self, function: Callable[[], T], name: str, timeout_s: float,
+            late: Callable[[T | None], object] | None) -> T:
+        """Do what :meth:`run` promises."""
+
+    def running(self) -> int:
+        return self._budget.running
+
+    def abandoned(self) -> int:
+        return self._budget.abandoned
+
+    def limit(self) -> int:
+        return self._budget.limit
+
+
+class NativeCalls(_BoundedCalls):
     """Calls of a process with native threads: a daemon thread for each.
 
     Daemon threads, so that a hung call never keeps the process from
@@ -129,18 +162,8 @@ class NativeCalls:
             self, *, host: str, limit: int,
             runtime: runtime_module.Runtime = runtime_module.PROCESS,
     ) -> None:
-        self._host = host
-        self.observation = observation_module.Observation()
+        super().__init__(host, limit)
         self._runtime = runtime
-        self._budget = budget_module.Budget(limit)
-
-    def run(
-            self, function: Callable[[], T], *, name: str, timeout_s: float,
-            late: Callable[[T | None], object] | None = None,
-            label: str = '') -> T:
-        return self.observation.call(
-            label or _label(name),
-            lambda: self._run(function, name, timeout_s, late))
 
     def _run(
             self, function: Callable[[], T], name: str, timeout_s: float,
@@ -167,17 +190,8 @@ class NativeCalls:
     def wrap(self, value: Any, turn: turn_module.Turn) -> Any:
         return serial.wrap(value, turn)
 
-    def running(self) -> int:
-        return self._budget.running
 
-    def abandoned(self) -> int:
-        return self._budget.abandoned
-
-    def limit(self) -> int:
-        return self._budget.limit
-
-
-class EventletCalls:
+class EventletCalls(_BoundedCalls):
     """Calls of an eventlet process: they run in eventlet's thread pool.
 
     The pool is small and shared with everybody, so at most
@@ -186,25 +200,14 @@ class EventletCalls:
 
     def __init__(self, *, host: str, limit: int) -> None:
         from nova_libvirt_driver.connection import green
+        super().__init__(host, min(limit, max(1, green.pool_size() // 2)))
         self._green = green
-        self._host = host
-        self.observation = observation_module.Observation()
-        self._budget = budget_module.Budget(
-            min(limit, max(1, green.pool_size() // 2)))
         # After eventlet's own, hence before it at the end.
         atexit.register(self._at_exit)
 
     def _at_exit(self) -> None:
         if self._budget.abandoned:
             self._green.forget_threads()
-
-    def run(
-            self, function: Callable[[], T], *, name: str, timeout_s: float,
-            late: Callable[[T | None], object] | None = None,
-            label: str = '') -> T:
-        return self.observation.call(
-            label or _label(name),
-            lambda: self._run(function, name, timeout_s, late))
 
     def _run(
             self, function: Callable[[], T], name: str, timeout_s: float,
@@ -232,15 +235,6 @@ class EventletCalls:
 
     def wrap(self, value: Any, turn: turn_module.Turn) -> Any:
         return self._green.wrap(value, turn)
-
-    def running(self) -> int:
-        return self._budget.running
-
-    def abandoned(self) -> int:
-        return self._budget.abandoned
-
-    def limit(self) -> int:
-        return self._budget.limit
 
 
 def _label(name: str) -> str:

@@ -40,20 +40,26 @@ class Herald:
         # Who is to be told again, and how; of the worker's thread only.
         self._failed: dict[str, Callable[[], object]] = {}
 
-    def tell(self, what: str, tell: Callable[[], object]) -> None:
+    def tell(
+            self, what: str, tell: Callable[[], object], *,
+            is_state: bool = False) -> None:
         """Have *tell* called; wait for it for a second at the most.
 
         *tell* reads what is true when it is called. So one that has not
         begun yet serves for another with the same *what*.
 
         :param what: names the receiver in the log
+        :param is_state: what counts is the last word. One that outlives
+            :meth:`stop` and the next :meth:`start` may come behind a later
+            one, so it is followed by another.
         """
         if self._worker.inside():
             # A port that has news itself cannot wait for its own return.
             return
         future = self._waiting.get(what)
         if future is None or future.running() or future.done():
-            future = self._worker.submit(lambda: self._tell(what, tell))
+            future = self._worker.submit(
+                lambda: self._tell(what, tell, is_state=is_state))
             self._waiting[what] = future
         try:
             future.result(_PATIENCE_S)
@@ -66,14 +72,14 @@ class Herald:
     def tell_later(
             self, delay_s: float, what: str,
             tell: Callable[[], object]) -> None:
-        """Have *tell* called *delay_s* seconds from now, unless stopped."""
+        """Have a state told *delay_s* seconds from now, unless stopped."""
         worker = self._worker
-        worker.submit(lambda: worker.later(
-            delay_s, lambda: self._tell(what, tell)))
+        worker.submit(lambda: worker.later(delay_s, lambda: self._tell(
+            what, tell, is_state=True)))
 
     def _tell(
             self, what: str, tell: Callable[[], object], *,
-            again: bool = False) -> None:
+            is_state: bool, again: bool = False) -> None:
         try:
             tell()
         except Exception:
@@ -81,18 +87,24 @@ class Herald:
             LOG.log(logging.DEBUG if again else logging.ERROR,
                     '%s could not be told of the connection; it is tried '
                     'again', what, exc_info=True)
-            self._repeat(what, tell)
+            self._repeat(what, tell, is_state=is_state)
         else:
             if again:
                 LOG.info('%s was told of the connection after all', what)
+        if is_state and not self._worker.inside():
+            self._worker.submit(
+                lambda: self._tell(what, tell, is_state=True))
 
-    def _repeat(self, what: str, tell: Callable[[], object]) -> None:
+    def _repeat(
+            self, what: str, tell: Callable[[], object], *,
+            is_state: bool) -> None:
         if not self._worker.inside():
             # Stopped meanwhile, and perhaps started again.
             return
         if what not in self._failed:
             self._worker.later(self._again_s, lambda: self._tell(
-                what, self._failed.pop(what), again=True))
+                what, self._failed.pop(what), is_state=is_state,
+                again=True))
         self._failed[what] = tell
 
     def inside(self) -> bool:

@@ -26,7 +26,7 @@ DELAYS_S = (3.0, 10.0, 30.0)
 A daemon needs a moment for each guest, and more when its host is busy.
 """
 
-_STOP_S = 0.5
+_STOP_S = 0.1
 
 
 class Recheck:
@@ -55,7 +55,7 @@ class Recheck:
             self._generation = 0
 
     def stop(self) -> None:
-        """Look no more; waits half a second at the most for one look."""
+        """Look no more; hardly waits for a look that is under way."""
         with self._lock:
             worker, self._worker = self._worker, None
         if worker is not None:

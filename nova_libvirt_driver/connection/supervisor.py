@@ -577,7 +577,7 @@ class Supervisor:
                 - self._runtime.monotonic())
 
     def _announce(self) -> None:
-        self._plumbing.herald.tell(_SERVICE, self._tell)
+        self._plumbing.herald.tell(_SERVICE, self._tell, is_state=True)
 
     def _tell(self) -> None:
         self._hooks.set_host_enabled(

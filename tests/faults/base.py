@@ -17,6 +17,7 @@ from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import connection as connection_spec
 from nova_libvirt_driver.testing import fake_ports
 from nova_libvirt_driver.testing import leaks
+from nova_libvirt_driver.testing import relay
 from tests.functional import base
 from tests.functional import guest_base
 
@@ -64,6 +65,15 @@ class ConnectionFaultTestCase(base.PrivateHostTestCase):
         driver = self.make_driver(uri or self.host.uri, **options)
         driver.init_host('here')
         return driver
+
+    @contextlib.contextmanager
+    def relayed(self) -> Iterator[relay.Relay]:
+        """Put a relay between clients and the daemon."""
+        path = self.host.directory / 'relay'
+        self.addCleanup(path.unlink)
+        with relay.Relay(
+                self.host.directory / 's' / 'libvirt-sock', path) as link:
+            yield link
 
     def wait_disabled(self) -> None:
         """Wait until the record says that the host is of no use."""

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from nova_libvirt_driver import driver as driver_module
 from nova_libvirt_driver.testing import leaks
-from nova_libvirt_driver.testing import relay
 from tests.faults import base
 
 CUTS, RESTARTS = 200, 20
@@ -35,10 +34,7 @@ class ReconnectsTest(base.ConnectionFaultTestCase):
                          cut_handshakes=self.leaks.cut_handshakes)
 
     def test_cut_links_leak_nothing(self) -> None:
-        daemon = self.host.directory / 's' / 'libvirt-sock'
-        path = self.host.directory / 'relay'
-        self.addCleanup(path.unlink)
-        with relay.Relay(daemon, path) as link:
+        with self.relayed() as link:
             driver = self.connect(link.uri)
             for _ in range(10):
                 self.reconnect(driver, link.cut)

@@ -6,7 +6,6 @@ import re
 import uuid
 
 from nova_libvirt_driver.host import capabilities as capabilities_module
-from nova_libvirt_driver.testing import relay
 from tests.faults import base
 
 NEWER = 99_001_002
@@ -26,10 +25,7 @@ class UpgradedDaemonTest(base.ConnectionFaultTestCase):
         return host_uuid
 
     def test_what_is_kept_of_a_connection_is_read_anew(self) -> None:
-        daemon = self.host.directory / 's' / 'libvirt-sock'
-        path = self.host.directory / 'relay'
-        self.addCleanup(path.unlink)
-        with relay.Relay(daemon, path) as link:
+        with self.relayed() as link:
             driver = self.connect(link.uri)
             self.addCleanup(driver.cleanup_host, 'here')
             capabilities = capabilities_module.Capabilities(

@@ -13,7 +13,6 @@ import os
 import sys
 
 from nova_libvirt_driver.testing import leaks
-from nova_libvirt_driver.testing import relay
 from tests.faults import base
 
 STARTS = int(os.environ.get('NOVA_LIBVIRT_SOAK_STARTS', '2000'))
@@ -99,10 +98,7 @@ class StartsTest(base.GuestFaultTestCase):
 class ReconnectsTest(base.ConnectionFaultTestCase):
 
     def test_reconnects(self) -> None:
-        daemon = self.host.directory / 's' / 'libvirt-sock'
-        path = self.host.directory / 'relay'
-        self.addCleanup(path.unlink)
-        with relay.Relay(daemon, path) as link:
+        with self.relayed() as link:
             driver = self.connect(link.uri)
             self.addCleanup(driver.cleanup_host, 'here')
 

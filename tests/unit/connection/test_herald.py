@@ -31,9 +31,13 @@ class HeraldTest(base.TestCase):
     def stop(self) -> None:
         self.herald.stop()
 
-    def start(self, what: str, tell: Callable[[], object]) -> None:
+    def start(
+            self, what: str, tell: Callable[[], object], *,
+            is_state: bool = False) -> None:
         """Have a receiver told, and do not wait for it."""
-        thread = threading.Thread(target=self.herald.tell, args=(what, tell))
+        thread = threading.Thread(
+            target=self.herald.tell, args=(what, tell),
+            kwargs={'is_state': is_state})
         thread.start()
         self.addCleanup(thread.join, 5)
         self.addCleanup(self.hang.release)
@@ -92,6 +96,36 @@ class HeraldTest(base.TestCase):
                    'the word', timeout_s=AGAIN_S + 10)
 
         self.assertEqual(['old', 'new', 'new'], self.told)
+
+    def tell_across_a_restart(self, *, is_state: bool) -> None:
+        """Tell twice, the first word ending last."""
+        words = iter(('old', 'new', 'new'))
+
+        def tell() -> None:
+            word = next(words)
+            if word == 'old':
+                self.hang.hang()
+            self.told.append(word)
+
+        self.start('it', tell, is_state=is_state)
+        self.assertTrue(self.hang.wait_entered())
+        self.herald.stop()
+        self.herald.start()
+        self.herald.tell('it', tell, is_state=is_state)
+        self.hang.release()
+
+    def test_state_that_outlives_a_restart_is_not_the_last_word(
+            self) -> None:
+        self.tell_across_a_restart(is_state=True)
+
+        wait_until(lambda: len(self.told) == 3, 'the last word', timeout_s=5)
+        self.assertEqual(['new', 'old', 'new'], self.told)
+
+    def test_event_that_outlives_a_restart_is_told_once(self) -> None:
+        self.tell_across_a_restart(is_state=False)
+
+        wait_until(lambda: len(self.told) == 2, 'both', timeout_s=5)
+        self.assertEqual(['new', 'old'], self.told)
 
     def test_patience_ends(self) -> None:
         started = time.monotonic()

@@ -30,10 +30,12 @@ from nova_libvirt_driver.connection import router as router_module
 from nova_libvirt_driver.connection import settings as settings_module
 from nova_libvirt_driver.connection import subscription
 from nova_libvirt_driver.connection import supervisor as supervisor_module
+from nova_libvirt_driver.guest import bulk as bulk_module
 from nova_libvirt_driver.guest import guests as guests_module
 from nova_libvirt_driver.guest import inventory as inventory_module
 from nova_libvirt_driver.guest import restarts as restarts_module
 from nova_libvirt_driver.guest import secrets as secrets_module
+from nova_libvirt_driver.guest import snapshots as snapshots_module
 from nova_libvirt_driver.host import capabilities as capabilities_module
 from nova_libvirt_driver.host import facts as facts_module
 from nova_libvirt_driver.host import offers as offers_module
@@ -41,9 +43,13 @@ from nova_libvirt_driver.host import resources
 from nova_libvirt_driver.operations.steps import files as files_module
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import event
+from nova_libvirt_driver.storage import survey as survey_module
 from nova_libvirt_driver import verbs as verbs_module
 
 CONF = cfg.CONF
+
+_DISK_THREADS = 8
+"""How many may hang in file systems that do not answer."""
 
 
 class Seams(Protocol):
@@ -126,13 +132,14 @@ def build(seams: Seams, virtapi: object) -> Parts:
                 lambda: seams._event_lifecycle_callback, inbox)))
     recheck = recheck_module.Recheck(supervisor, router)
     link = _link(seams, supervisor, opener, calls, settings)
-    inventory = inventory_module.Inventory(link, router)
+    snapshots, inventory = _looks(link, router)
     facts = facts_module.Facts(link)
     guests = guests_module.Guests(link)
     capabilities = capabilities_module.Capabilities(link, facts)
     settings_of_verbs = _verb_settings()
     verbs = verbs_module.build(verbs_module.Link(
         guests=guests, capabilities=capabilities, restarts=restarts,
+        snapshots=snapshots, touched=router.touch,
         secrets=secrets_module.Secrets(link)), settings_of_verbs)
     return Parts(
         host=settings.host, my_ip=lambda: str(CONF.my_ip), uri=_uri,
@@ -145,8 +152,7 @@ def build(seams: Seams, virtapi: object) -> Parts:
             link, facts, capabilities,
             settings_of_verbs.policies.guest),
         audit=resources.Audit(
-            supervisor, facts, inventory, verbs.usage,
-            instances_path=CONF.instances_path,
+            supervisor, facts, inventory, _survey(settings),
             memory_mib=CONF.libvirt.file_backed_memory),
         guests=guests, verbs=verbs)
 
@@ -160,6 +166,25 @@ def _link(
             lambda: opener.open_raw(seams.uri(), read_only=seams.read_only),
             calls, settings),
         quarantine.Quarantine(), settings.host, settings.look_timeout_s)
+
+
+def _looks(
+        link: link_module.Link, router: router_module.Router,
+) -> tuple[snapshots_module.Snapshots, inventory_module.Inventory]:
+    bulk = bulk_module.Bulk(link)
+    snapshots = snapshots_module.Snapshots(
+        link, router, bulk, CONF.nova_libvirt_driver.stats_max_age)
+    return snapshots, inventory_module.Inventory(
+        link, router, bulk, snapshots)
+
+
+def _survey(settings: settings_module.Settings) -> survey_module.Survey:
+    # Calls of its own: a disk that hangs keeps no thread from libvirt.
+    return survey_module.Survey(
+        CONF.instances_path,
+        calls_module.make(host=settings.host, limit=_DISK_THREADS),
+        timeout_s=settings.look_timeout_s,
+        max_age_s=CONF.nova_libvirt_driver.stats_max_age)
 
 
 class _Sleeper(Protocol):

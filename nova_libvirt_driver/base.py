@@ -336,7 +336,20 @@ class ComputeDriver:
     def get_diagnostics(
             self, instance: instance_spec.Instance
     ) -> diagnostics_spec.Diagnostics:
-        """Return the figures of one guest."""
+        """Return the figures of one guest.
+
+        They may be ``stats_max_age`` old, unless something was done to the
+        guest since.
+
+        :raises InstanceNotFound: there is no such guest
+        """
+        raise NotImplementedError()
+
+    def get_disk_counters(self) -> diagnostics_spec.DiskCounters:
+        """Return the counters of all disks of all guests.
+
+        They may be ``stats_max_age`` old.
+        """
         raise NotImplementedError()
 
     def set_admin_password(

@@ -330,6 +330,9 @@ class LibvirtDriver(base.ComputeDriver):
     ) -> diagnostics_spec.Diagnostics:
         return self._parts.verbs.diagnostics.get_diagnostics(instance)
 
+    def get_disk_counters(self) -> diagnostics_spec.DiskCounters:
+        return self._parts.verbs.diagnostics.get_disk_counters()
+
     def set_admin_password(
             self, instance: instance_spec.Instance, new_pass: str) -> None:
         self._parts.verbs.admin_password.set_admin_password(

@@ -74,6 +74,17 @@ def _rebuild(
     return kind(**fields)
 
 
+def again(error: Exception) -> Exception:
+    """Return an error for another caller to raise.
+
+    A copy if it is one of ours: an error that several threads raise has the
+    tracebacks of all of them.
+    """
+    if isinstance(error, DriverError):
+        return type(error)(**error.fields)
+    return error
+
+
 class InvalidConfiguration(DriverError):
     """An option has a value with which nothing can work."""
 

@@ -5,11 +5,13 @@
 A second half of ``assembly``, which hands it the values of the options.
 """
 
+from collections.abc import Callable
 import dataclasses
 
 from nova_libvirt_driver.guest import guests as guests_module
 from nova_libvirt_driver.guest import restarts as restarts_module
 from nova_libvirt_driver.guest import secrets as secrets_module
+from nova_libvirt_driver.guest import snapshots as snapshots_module
 from nova_libvirt_driver.host import capabilities as capabilities_module
 from nova_libvirt_driver.operations import admin_password
 from nova_libvirt_driver.operations import console_output
@@ -51,6 +53,9 @@ class Link:
     secrets: secrets_module.Secrets
     capabilities: capabilities_module.Capabilities
     restarts: restarts_module.Restarts
+    snapshots: snapshots_module.Snapshots
+    touched: Callable[[str], None]
+    """Takes the uuid of each instance to which something was done."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,10 +109,10 @@ def build(link: Link, settings: Settings) -> Verbs:
         settings.serial_ports)
     files = files_module.Files(
         settings.policies, tool, qemu_img, domains.group_id, settings.host)
-    exclusive = exclusive_module.Exclusive(storage.instances_path)
-    journal = journal_module.Journal(storage.instances_path)
-    scratch = scratch_module.Scratch(
-        storage.instances_path, domains.group_id)
+    path = storage.instances_path
+    exclusive = exclusive_module.Exclusive(path, link.touched)
+    journal = journal_module.Journal(path)
+    scratch = scratch_module.Scratch(path, domains.group_id)
     rebuild = rebuild_module.Rebuild(domains, files)
     shutdown = shutdown_module.Shutdown()
     copier = disk_copy.DiskCopy(
@@ -137,10 +142,10 @@ def build(link: Link, settings: Settings) -> Verbs:
         console_output=console_output.ConsoleOutput(
             guests, lambda instance: files.folder(instance).console_log),
         consoles=consoles.Consoles(guests, my_address=settings.my_address),
-        diagnostics=diagnostics.Diagnostics(guests),
+        diagnostics=diagnostics.Diagnostics(
+            link.snapshots, files, settings.host),
         admin_password=admin_password.AdminPassword(guests),
         crash_dump=crash_dump.CrashDump(guests),
-        image_care=image_cache.ImageCare(
-            guests, files, storage.instances_path),
-        usage=usage_module.Usage(storage.instances_path),
+        image_care=image_cache.ImageCare(guests, files, path),
+        usage=usage_module.Usage(path),
         secrets=link.secrets)

@@ -21,8 +21,10 @@ from nova_libvirt_driver.connection import router as router_module
 from nova_libvirt_driver.connection import settings as settings_module
 from nova_libvirt_driver.connection import subscription
 from nova_libvirt_driver.connection import supervisor as supervisor_module
+from nova_libvirt_driver.guest import bulk as bulk_module
 from nova_libvirt_driver.guest import guests as guests_module
 from nova_libvirt_driver.guest import secrets as secrets_module
+from nova_libvirt_driver.guest import snapshots as snapshots_module
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import event as event_spec
 from nova_libvirt_driver.testing import fake_fault
@@ -49,6 +51,7 @@ class GuestsFixture(fixtures.Fixture):
         self.events: list[event_spec.LifecycleEvent] = []
 
     def _setUp(self) -> None:
+        router = router_module.Router(self.events.append)
         calls = self.calls = calls_module.make(host=HOST, limit=16)
         herald = herald_module.Herald()
         outage = opener_module.Outage(
@@ -64,7 +67,7 @@ class GuestsFixture(fixtures.Fixture):
                 uri=lambda: self._uri),
             self._settings, supervisor_module.Plumbing(
                 calls=calls, outage=outage, herald=herald,
-                router=router_module.Router(self.events.append),
+                router=router,
                 subscriptions=subscription.Subscriptions(
                     lambda: self._receive, self.inbox)))
         self.channels = channels_module.Channels(
@@ -75,6 +78,8 @@ class GuestsFixture(fixtures.Fixture):
             self.supervisor, self.channels, self.quarantine, HOST,
             self._settings.look_timeout_s)
         self.guests = guests_module.Guests(link)
+        self.snapshots = snapshots_module.Snapshots(
+            link, router, bulk_module.Bulk(link), 60.0)
         self.secrets = secrets_module.Secrets(link)
         self.addCleanup(self._stop)
         self.supervisor.start()

@@ -74,6 +74,16 @@ Seconds that a call which only looks may take, and enters no guest.
 When it takes longer, libvirt counts as unavailable for that call.
 """),
     cfg.FloatOpt(
+        'stats_max_age',
+        default=2, min=0, max=60,
+        help="""
+Seconds for which what libvirt said of all guests at once may be used again.
+
+Power states of guests that are up come from events and are not meant. An
+answer is shared by those who want figures, disk usage or the state of guests
+that are down; 0 asks each time.
+"""),
+    cfg.FloatOpt(
         'call_timeout',
         default=60, min=1, max=3600,
         help="""

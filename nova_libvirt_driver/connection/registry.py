@@ -73,6 +73,12 @@ class Registry:
         """Return what is known of a guest, None when there is none."""
         return self._guests.get(uuid)
 
+    def touch(self, uuid: str) -> None:
+        """Replace what is known of a guest by its like."""
+        known = self._guests.get(uuid)
+        if known is not None:
+            self._guests[uuid] = dataclasses.replace(known)
+
     def __len__(self) -> int:
         return len(self._guests)
 

@@ -43,10 +43,23 @@ class Router:
         """The session whose guests were compared last; 0 for none."""
         return self._generation
 
+    @property
+    def is_current(self) -> bool:
+        """That session could list its guests."""
+        return self._is_current
+
     def known(self, uuid: str) -> registry.Known | None:
         """Return what events say of a guest, None when they do not."""
         with self._lock:
             return self._registry.get(uuid) if self._is_current else None
+
+    def touch(self, uuid: str) -> None:
+        """Let what is known of a guest count as news, though it is none.
+
+        Something was done to it of which an event may still be on its way.
+        """
+        with self._lock:
+            self._registry.touch(uuid)
 
     def handle(self, change: registry.Change) -> None:
         """Take one event in the order in which libvirt sent it."""

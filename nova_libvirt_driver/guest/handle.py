@@ -7,9 +7,6 @@ be used from several threads. Every method blocks, and every one may raise
 what :meth:`reach.Reach.call` raises.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 import libvirt
 
 from nova_libvirt_driver.connection import errors
@@ -93,23 +90,6 @@ class Guest:
         flags = libvirt.VIR_DOMAIN_XML_INACTIVE if inactive else 0
         return self._reach.look('read the XML of the guest',
                                 lambda domain: domain.XMLDesc(flags))
-
-    def stats(
-            self, *, timeout_s: float | None = None) -> Mapping[str, Any]:
-        """Return libvirt's statistics by their dotted names.
-
-        While the guest's monitor is busy, only those that need no monitor.
-
-        :param timeout_s: default is ``call_timeout``
-        """
-        def ask(domain: protocol.Domain) -> dict[str, Any]:
-            records = domain.connect().domainListGetStats(
-                [domain], 0,
-                libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT)
-            return records[0][1] if records else {}
-
-        return self._reach.call('read the statistics of the guest', ask,
-                                timeout_s=timeout_s)
 
     # Power.
 

@@ -11,6 +11,7 @@ from nova_libvirt_driver.host import host_capabilities
 from nova_libvirt_driver.host import topology
 from nova_libvirt_driver.spec import host
 
+_ARCH, _MEMORY_MIB, _CPUS = 0, 1, 2
 _SOCKETS, _CORES, _THREADS = 5, 6, 7
 
 
@@ -55,7 +56,8 @@ def _read(connection: protocol.Connection) -> host.HostFacts:
         hypervisor_version=connection.getVersion(),
         libvirt_version=connection.getLibVersion(),
         uri=connection.getURI(),
-        arch=capabilities.findtext(f'{cpu}/arch', default=str(info[0])),
+        arch=capabilities.findtext(f'{cpu}/arch', default=str(info[_ARCH])),
+        cpus=info[_CPUS], memory_mib=info[_MEMORY_MIB],
         cpu_model=capabilities.findtext(f'{cpu}/model', default=''),
         cpu_sockets=info[_SOCKETS], cpu_cores=info[_CORES],
         cpu_threads=info[_THREADS],

@@ -2,8 +2,6 @@
 
 """The audit of the host: what it has, and what of it is in use."""
 
-import os
-import pathlib
 from typing import Protocol
 
 import libvirt
@@ -11,27 +9,23 @@ import psutil
 
 from nova_libvirt_driver.connection import supervisor as supervisor_module
 from nova_libvirt_driver.guest import inventory as inventory_module
+from nova_libvirt_driver.guest import sizes
 from nova_libvirt_driver.host import facts as facts_module
+from nova_libvirt_driver.spec import disk
 from nova_libvirt_driver.spec import host
-from nova_libvirt_driver.spec import instance
 
 _MIB = 1024 ** 2
 _GIB = 1024 ** 3
 
-_MEMORY_MIB, _CPUS, _FREQUENCY_MHZ = 1, 2, 3
-
-_UP = (instance.PowerState.RUNNING, instance.PowerState.PAUSED,
-       instance.PowerState.SUSPENDED)
+_FREQUENCY_MHZ = 3
 
 _TEST_TYPE = 'TEST'
 
 
-class DiskFiles(Protocol):
-    """What is known of the files of instances."""
+class DiskSurvey(Protocol):
+    """Looks at the files of the instances."""
 
-    def growth_bytes(self) -> int: ...
-
-    def image_cache_bytes(self) -> int: ...
+    def take(self) -> disk.DiskRoom: ...
 
 
 class Audit:
@@ -44,45 +38,42 @@ class Audit:
     def __init__(
             self, supervisor: supervisor_module.Supervisor,
             facts: facts_module.Facts,
-            inventory: inventory_module.Inventory, files: DiskFiles, *,
-            instances_path: str, memory_mib: int = 0) -> None:
+            inventory: inventory_module.Inventory, survey: DiskSurvey, *,
+            memory_mib: int = 0) -> None:
         self._supervisor = supervisor
         self._facts = facts
         self._inventory = inventory
-        self._files = files
-        self._instances_path = instances_path
+        self._survey = survey
         self._memory_mib = memory_mib
 
     def run(self) -> host.HostResources:
         """Audit the host.
 
-        A constant number of calls, however many guests there are.
+        Three calls at the most, however many guests there are; one when
+        none was started since the last time, and events arrive.
 
         :raises HypervisorUnavailable: there is no connection
+        :raises StorageFailure: the folder of the instances does not answer
         """
         facts = self._facts.get()
-        guests = [guest for guest in self._inventory.sizes()
-                  if guest.state in _UP]
-        info, online = self._supervisor.look(
-            'read the size of the host',
-            lambda conn: (conn.getInfo(), conn.getCPUMap()[1]))
-        disk = _disk(self._instances_path)
+        guests = self._inventory.sizes()
+        online = self._supervisor.look(
+            'ask which CPUs are online', lambda conn: conn.getCPUMap()[1])
+        room = self._survey.take()
         return host.HostResources(
             hypervisor_hostname=facts.hostname,
             hypervisor_type=facts.hypervisor_type,
             hypervisor_version=facts.hypervisor_version,
-            vcpus=info[_CPUS],
+            vcpus=_cpus(facts, online),
             vcpus_used=sum(guest.vcpus or 0 for guest in guests),
-            memory_mb=self._memory_mib or info[_MEMORY_MIB],
+            memory_mb=self._memory_mib or facts.memory_mib,
             memory_mb_used=self._memory_used_mib(facts, guests),
-            local_gb=disk.total // _GIB,
-            local_gb_used=disk.used // _GIB,
+            local_gb=room.total_bytes // _GIB,
+            local_gb_used=room.used_bytes // _GIB,
             disk_available_least=(
-                disk.free - self._files.growth_bytes()
-            ) // _GIB,
-            image_cache_bytes=self._files.image_cache_bytes(),
+                room.free_bytes - room.growth_bytes) // _GIB,
+            image_cache_bytes=room.image_cache_bytes,
             running_instances=len(guests),
-            # Libvirt's test driver counts others.
             online_cpus=frozenset(
                 cpu for cpu, up in enumerate(online) if up))
 
@@ -102,7 +93,7 @@ class Audit:
 
     def _memory_used_mib(
             self, facts: host.HostFacts,
-            guests: list[instance.InstanceSummary]) -> int:
+            guests: list[sizes.Size]) -> int:
         """Return memory in use in MiB, without what only caches files."""
         if self._memory_mib or facts.hypervisor_type == _TEST_TYPE:
             # Guests of libvirt's test driver take none of this machine's
@@ -113,9 +104,8 @@ class Audit:
         return int(memory.total - memory.available) // _MIB
 
 
-def _disk(path: str) -> psutil._ntuples.sdiskusage:
-    """Return the use of the file system that has, or will have, *path*."""
-    folder = pathlib.Path(path)
-    while not os.path.isdir(folder):
-        folder = folder.parent
-    return psutil.disk_usage(str(folder))
+def _cpus(facts: host.HostFacts, online: list[bool]) -> int:
+    # Libvirt's test driver has no such map of the CPUs it pretends to have.
+    if facts.hypervisor_type == _TEST_TYPE:
+        return facts.cpus
+    return sum(online)

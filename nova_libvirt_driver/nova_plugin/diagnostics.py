@@ -2,7 +2,10 @@
 
 """Figures of a guest, in both forms that Nova's API gives out."""
 
+from collections.abc import Iterable
+import dataclasses
 import datetime
+from typing import Any
 
 from nova.objects import diagnostics as nova_diagnostics
 
@@ -43,6 +46,17 @@ def structured(
             tx_octets=nic.tx_bytes, tx_errors=nic.tx_errors,
             tx_drop=nic.tx_drop, tx_packets=nic.tx_packets)
     return result
+
+
+def with_macs(
+        found: diagnostics_spec.Diagnostics,
+        network_info: Iterable[Any]) -> diagnostics_spec.Diagnostics:
+    """Return figures whose interfaces have the addresses that Nova knows."""
+    macs = {vif['devname']: vif['address'] for vif in network_info}
+    return dataclasses.replace(found, nics=tuple(
+        dataclasses.replace(
+            nic, mac=nic.mac or macs.get(nic.target_dev, ''))
+        for nic in found.nics))
 
 
 def flat(found: diagnostics_spec.Diagnostics) -> dict[str, int]:

@@ -353,10 +353,19 @@ class LibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
         with errors.translated():
             return diagnostics.flat(self._core.get_diagnostics(instance))
 
+    def get_all_volume_usage(
+            self, context: Any, compute_host_bdms: Any
+    ) -> list[dict[str, Any]]:
+        with errors.translated():
+            return results.volume_usage(
+                compute_host_bdms, self._core.get_disk_counters())
+
     def get_instance_diagnostics(self, instance: Any) -> Any:
         with errors.translated():
             return diagnostics.structured(
-                self._core.get_diagnostics(instance),
+                diagnostics.with_macs(
+                    self._core.get_diagnostics(instance),
+                    instance.get_network_info() or ()),
                 str(CONF.libvirt.virt_type), instance.launched_at)
 
     def set_admin_password(self, instance: Any, new_pass: str) -> None:

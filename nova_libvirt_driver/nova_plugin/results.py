@@ -4,6 +4,7 @@
 
 from collections.abc import Iterable
 import os
+from typing import Any
 
 from nova.console import type as console_type
 from nova.virt import event as nova_event
@@ -11,6 +12,7 @@ from nova.virt import hardware
 from oslo_serialization import jsonutils
 
 from nova_libvirt_driver.spec import console as console_spec
+from nova_libvirt_driver.spec import diagnostics as diagnostics_spec
 from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import event as event_spec
 from nova_libvirt_driver.spec import instance as instance_spec
@@ -29,6 +31,30 @@ def disks(found: Iterable[disk_spec.DiskUse]) -> str:
         'over_committed_disk_size': disk.growth_bytes,
         'backing_file': os.path.basename(disk.backing_file or ''),
     } for disk in found])
+
+
+def volume_usage(
+        wanted: Iterable[dict[str, Any]],
+        counters: diagnostics_spec.DiskCounters) -> list[dict[str, Any]]:
+    """Return the counters of volumes; of one that is not in use, none.
+
+    :param wanted: instances, each with its block device mappings
+    """
+    found = []
+    for one in wanted:
+        disks = {disk.target_dev: disk
+                 for disk in counters.get(one['instance'].uuid, ())
+                 if disk.read_requests is not None}
+        for bdm in one['instance_bdms']:
+            disk = disks.get((bdm['device_name'] or '').removeprefix('/dev/'))
+            if disk is not None:
+                found.append({
+                    'volume': bdm['volume_id'], 'instance': one['instance'],
+                    'rd_req': disk.read_requests,
+                    'rd_bytes': disk.read_bytes or 0,
+                    'wr_req': disk.write_requests or 0,
+                    'wr_bytes': disk.write_bytes or 0})
+    return found
 
 
 def vnc(

@@ -1,88 +1,78 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""The figures of one guest."""
+"""The figures of guests."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+import dataclasses
 import os
-from typing import Any
 
-from nova_libvirt_driver.guest import devices
-from nova_libvirt_driver.guest import guests as guests_module
+from nova_libvirt_driver import exception
+from nova_libvirt_driver.guest import snapshots as snapshots_module
+from nova_libvirt_driver.operations.steps import files as files_module
 from nova_libvirt_driver.spec import diagnostics as diagnostics_spec
 from nova_libvirt_driver.spec import instance as instance_spec
-
-_TIMEOUT_S = 10.0
-_KIB_PER_MIB = 1024
-_CONFIG_DRIVE = 'disk.config'
+from nova_libvirt_driver.spec import nic as nic_spec
 
 
 class Diagnostics:
-    """Reads figures; changes nothing, and waits for no busy guest."""
+    """Reads figures; changes nothing, and waits for no busy guest.
 
-    def __init__(self, guests: guests_module.Guests) -> None:
-        self._guests = guests
+    All guests are asked at once, and the answer is good for each of them for
+    ``stats_max_age``: whoever wants the figures of all makes one call.
+    """
+
+    def __init__(
+            self, snapshots: snapshots_module.Snapshots,
+            files: files_module.Files, host: str) -> None:
+        self._snapshots = snapshots
+        self._files = files
+        self._host = host
 
     def get_diagnostics(
             self, instance: instance_spec.Instance
     ) -> diagnostics_spec.Diagnostics:
-        """Return the figures of one guest."""
-        guest = self._guests.find(instance)
-        stats = guest.stats(timeout_s=_TIMEOUT_S)
-        xml = guest.xml()
-        return diagnostics_spec.Diagnostics(
-            state=guest.state().power.name.lower(),
-            vcpu_times_ns=_vcpu_times(stats),
-            memory_mib=_mib(stats, 'balloon.maximum'),
-            memory_used_mib=_mib(stats, 'balloon.rss'),
-            disks=tuple(_disk(stats, f'block.{number}')
-                        for number in range(stats.get('block.count', 0))),
-            nics=_nics(stats, xml),
-            config_drive=any(
-                os.path.basename(disk.source) == _CONFIG_DRIVE
-                for disk in devices.disks(xml)))
+        """Return the figures of one guest.
+
+        :raises InstanceNotFound: there is no such guest
+        """
+        figures = self._snapshots.figures_of(instance.uuid)
+        if figures is None:
+            raise exception.InstanceNotFound(
+                instance=instance.uuid, host=self._host)
+        return dataclasses.replace(
+            figures,
+            nics=_with_macs(figures.nics, self._interfaces(instance)),
+            config_drive=os.path.exists(
+                self._files.folder(instance).config_drive))
+
+    def get_disk_counters(self) -> diagnostics_spec.DiskCounters:
+        """Return the counters of all disks of all guests."""
+        return {uuid: figures.disks for uuid, figures
+                in self._snapshots.figures().value.by_uuid.items()}
+
+    def _interfaces(
+            self, instance: instance_spec.Instance
+    ) -> Sequence[nic_spec.NicSpec]:
+        try:
+            return self._files.read_spec(instance).nics
+        except (exception.InstanceNotFound, exception.StorageFailure):
+            # The compute service knows them, if there is one.
+            return ()
 
 
-def _vcpu_times(stats: Mapping[str, Any]) -> tuple[int, ...]:
-    # An unplugged CPU leaves a gap.
-    names = (f'vcpu.{number}.time'
-             for number in range(stats.get('vcpu.maximum', 0)))
-    return tuple(stats[name] for name in names if name in stats)
+def _with_macs(
+        nics: Sequence[diagnostics_spec.NicDiagnostics],
+        specs: Sequence[nic_spec.NicSpec],
+) -> tuple[diagnostics_spec.NicDiagnostics, ...]:
+    """Return figures of interfaces with their addresses.
 
-
-def _mib(stats: Mapping[str, Any], name: str) -> int | None:
-    kib = stats.get(name)
-    return None if kib is None else kib // _KIB_PER_MIB
-
-
-def _disk(
-        stats: Mapping[str, Any],
-        prefix: str) -> diagnostics_spec.DiskDiagnostics:
-    return diagnostics_spec.DiskDiagnostics(
-        target_dev=stats.get(f'{prefix}.name', ''),
-        read_bytes=stats.get(f'{prefix}.rd.bytes'),
-        read_requests=stats.get(f'{prefix}.rd.reqs'),
-        write_bytes=stats.get(f'{prefix}.wr.bytes'),
-        write_requests=stats.get(f'{prefix}.wr.reqs'),
-        errors=stats.get(f'{prefix}.errors'))
-
-
-def _nics(
-        stats: Mapping[str, Any],
-        xml: str) -> tuple[diagnostics_spec.NicDiagnostics, ...]:
-    macs = {interface.target_dev: interface.mac
-            for interface in devices.interfaces(xml)}
-    return tuple(_nic(stats, f'net.{number}', macs)
-                 for number in range(stats.get('net.count', 0)))
-
-
-def _nic(
-        stats: Mapping[str, Any], prefix: str,
-        macs: Mapping[str, str]) -> diagnostics_spec.NicDiagnostics:
-    target_dev = stats.get(f'{prefix}.name', '')
-    figures = {
-        f'{way}_{ours}': stats.get(f'{prefix}.{way}.{theirs}')
-        for way in ('rx', 'tx')
-        for ours, theirs in (('bytes', 'bytes'), ('packets', 'pkts'),
-                             ('errors', 'errs'), ('drop', 'drop'))}
-    return diagnostics_spec.NicDiagnostics(
-        target_dev=target_dev, mac=macs.get(target_dev, ''), **figures)
+    A name that libvirt gave is in no spec, but the order is that of the spec
+    as long as nothing was plugged or unplugged.
+    """
+    macs = {
+        spec.target_dev: spec.mac for spec in specs if spec.target_dev}
+    if len(nics) == len(specs):
+        macs = {nic.target_dev: spec.mac for nic, spec
+                in zip(nics, specs, strict=True)} | macs
+    return tuple(dataclasses.replace(nic, mac=macs.get(nic.target_dev, ''))
+                 for nic in nics)

@@ -2,6 +2,7 @@
 
 """Figures of one guest, at one moment."""
 
+from collections.abc import Mapping
 import dataclasses
 
 
@@ -46,3 +47,7 @@ class Diagnostics:
     disks: tuple[DiskDiagnostics, ...] = ()
     nics: tuple[NicDiagnostics, ...] = ()
     config_drive: bool = False
+
+
+DiskCounters = Mapping[str, tuple[DiskDiagnostics, ...]]
+"""The counters of the disks of each guest, by its uuid."""

@@ -171,3 +171,17 @@ class DiskUse:
     def growth_bytes(self) -> int:
         """By how much it can still grow."""
         return max(0, self.size_bytes - self.taken_bytes)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class DiskRoom:
+    """The file system of the instances."""
+
+    total_bytes: int
+    used_bytes: int
+    free_bytes: int
+    """What those who are not root may still take."""
+    image_cache_bytes: int
+    """What cached images take."""
+    growth_bytes: int
+    """By how much all disks together can still grow."""

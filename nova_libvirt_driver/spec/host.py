@@ -67,6 +67,9 @@ class HostFacts:
     uri: str
     """The canonical URI of the connection."""
     arch: str
+    cpus: int
+    """CPUs that are online when the connection is opened."""
+    memory_mib: int
     cpu_model: str
     """Model name from the capabilities, empty when there is none."""
     cpu_sockets: int

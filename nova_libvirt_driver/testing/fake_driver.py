@@ -115,8 +115,8 @@ class FakeDriver(base.ComputeDriver):
         return host_spec.HostFacts(
             hostname=self.host, hypervisor_type='FAKE',
             hypervisor_version=1_002_003, libvirt_version=9_000_000,
-            uri=URI, arch='x86_64', cpu_model='', cpu_sockets=1,
-            cpu_cores=4, cpu_threads=2)
+            uri=URI, arch='x86_64', cpus=8, memory_mib=16384, cpu_model='',
+            cpu_sockets=1, cpu_cores=4, cpu_threads=2)
 
     def get_host_offers(self) -> host_spec.HostOffers:
         self._reachable()

@@ -87,6 +87,14 @@ class Guest:
         return text
 
 
+_GROUPS = {
+    'vcpu': libvirt.VIR_DOMAIN_STATS_VCPU,
+    'balloon': libvirt.VIR_DOMAIN_STATS_BALLOON,
+    'block': libvirt.VIR_DOMAIN_STATS_BLOCK,
+    'net': libvirt.VIR_DOMAIN_STATS_INTERFACE,
+}
+
+
 def stats(guest: Guest, groups: int) -> dict[str, Any]:
     """Return the statistics of one guest; 0 means all groups."""
     everything = not groups
@@ -99,6 +107,7 @@ def stats(guest: Guest, groups: int) -> dict[str, Any]:
         values['balloon.rss'] = guest.memory_kib // 2
     if everything or groups & libvirt.VIR_DOMAIN_STATS_VCPU:
         values['vcpu.current'] = values['vcpu.maximum'] = 1
-    if everything:
-        values.update(guest.stats)
+    values.update(
+        (name, value) for name, value in guest.stats.items()
+        if everything or groups & _GROUPS.get(name.partition('.')[0], 0))
     return values

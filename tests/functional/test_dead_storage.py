@@ -3,6 +3,7 @@
 """Storage that does not answer: what waits for it cannot be killed."""
 
 import contextlib
+import ctypes
 import os
 import pathlib
 import subprocess
@@ -12,9 +13,13 @@ import time
 import fixtures
 import psutil
 
+from nova_libvirt_driver.connection import calls
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import policy as policy_spec
+from nova_libvirt_driver.storage import record
+from nova_libvirt_driver.storage import survey
 from nova_libvirt_driver.storage import tool as tool_module
+from nova_libvirt_driver.testing import fake_ports
 from tests import base
 
 WRITER = '''
@@ -63,6 +68,73 @@ class DeadStorageTest(base.TestCase):
         [process] = map(psutil.Process, pids)
         self.assertEqual(psutil.STATUS_DISK_SLEEP, process.status())
         self.assertIn(str(process.pid), logged.output)
+
+
+class DeadFolderTest(base.TestCase):
+    """A file system in user space whose server never answers."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.path = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        self.log = self.useFixture(fixtures.FakeLogger())
+        self.calls = calls.make(host='here', limit=4)
+        self.survey = survey.Survey(
+            str(self.path), self.calls, timeout_s=4, max_age_s=0)
+        for number in range(3):
+            folder = self.path / f'guest{number}'
+            folder.mkdir()
+            disk = folder / 'disk'
+            disk.touch()
+            os.truncate(disk, (number + 1) << 20)
+            record.write(str(folder / 'disk.info'), str(disk), 'raw')
+
+    def kill(self, folder: pathlib.Path) -> None:
+        """Let a folder be one that answers nobody, until :meth:`revive`."""
+        self.server = os.open('/dev/fuse', os.O_RDWR)
+        self.dead = folder
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.mount(b'dead', bytes(folder), b'fuse', 0, (
+                f'fd={self.server},rootmode=40000,user_id=0,group_id=0'
+                ).encode()):
+            raise OSError(ctypes.get_errno(), 'mount')
+        self.addCleanup(self.revive)
+
+    def revive(self) -> None:
+        if self.server < 0:
+            return
+        # Whoever waits gets an error.
+        os.close(self.server)
+        self.server = -1
+        subprocess.check_call(['umount', '--lazy', str(self.dead)])
+
+    def test_a_folder_that_hangs_costs_itself_only(self) -> None:
+        before = self.survey.take().growth_bytes
+        self.assertEqual(6 << 20, before)
+        self.kill(self.path / 'guest1')
+        os.truncate(self.path / 'guest2' / 'disk', 7 << 20)
+        begun = time.monotonic()
+
+        self.assertEqual(10 << 20, self.survey.take().growth_bytes)
+
+        self.assertLess(time.monotonic() - begun, 60)
+        self.assertIn('guest1 do not answer within 1 s', self.log.output)
+        self.assertEqual(1, self.calls.abandoned())
+        # The next ones do not even try.
+        self.survey.take()
+        self.assertEqual(1, self.calls.abandoned())
+
+        self.revive()
+        fake_ports.wait_until(
+            lambda: not self.calls.abandoned(), 'the thread to come back')
+        self.assertEqual(10 << 20, self.survey.take().growth_bytes)
+
+    def test_the_folder_of_the_instances_hangs(self) -> None:
+        self.kill(self.path)
+
+        error = self.assertRaises(
+            exception.StorageFailure, self.survey.take)
+
+        self.assertIn('does not answer within 1 s', str(error))
 
 
 def _wait_for(pids: list[int]) -> None:

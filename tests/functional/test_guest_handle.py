@@ -7,7 +7,6 @@ from nova_libvirt_driver.guest import handle
 from nova_libvirt_driver.guest import owner
 from nova_libvirt_driver.operations import console_output
 from nova_libvirt_driver.operations import consoles
-from nova_libvirt_driver.operations import diagnostics
 from nova_libvirt_driver.operations import power_off
 from nova_libvirt_driver.operations import rename
 from nova_libvirt_driver.operations.steps import exclusive
@@ -315,9 +314,9 @@ class LookingTest(boot_guest.BootGuestTestCase):
         guest.start()
         self.wait_booted()
 
-        figures = diagnostics.Diagnostics(
-            self.guests).get_diagnostics(INSTANCE)
+        figures = self.reached.snapshots.figures_of(INSTANCE.uuid)
 
+        assert figures is not None
         self.assertEqual(('running', 32, 1),
                          (figures.state, figures.memory_mib,
                           len(figures.vcpu_times_ns)))

@@ -48,7 +48,6 @@ REFUSING: dict[str, Callable[[Driver, Spec], object]] = {
     'get_vnc_console': Driver.get_vnc_console,
     'get_spice_console': Driver.get_spice_console,
     'get_serial_console': Driver.get_serial_console,
-    'get_diagnostics': Driver.get_diagnostics,
     'set_admin_password': lambda driver, spec: driver.set_admin_password(
         spec, 'secret'),
     'trigger_crash_dump': Driver.trigger_crash_dump,

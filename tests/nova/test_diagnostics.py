@@ -2,6 +2,7 @@
 
 """Figures of guests as Nova takes them."""
 
+import dataclasses
 import datetime
 import unittest
 
@@ -30,6 +31,18 @@ class DiagnosticsTest(unittest.TestCase):
         self.assertEqual(3, told.nic_details[0].rx_octets)
         self.assertEqual(2, told.memory_details.maximum)
         self.assertTrue(told.config_drive)
+
+    def test_interfaces_have_the_addresses_that_nova_knows(self) -> None:
+        found = dataclasses.replace(FOUND, nics=tuple(
+            diagnostics_spec.NicDiagnostics(target_dev=name, mac=mac)
+            for name, mac in (('tap0', ''), ('tap1', ''), ('tap2', 'known'))))
+
+        told = diagnostics.with_macs(found, [
+            {'devname': 'tap1', 'address': 'fa:16:3e:00:00:02'},
+            {'devname': 'tap2', 'address': 'fa:16:3e:00:00:03'}])
+
+        self.assertEqual(['', 'fa:16:3e:00:00:02', 'known'],
+                         [nic.mac for nic in told.nics])
 
     def test_every_state_has_a_word(self) -> None:
         for state in instance_spec.PowerState:

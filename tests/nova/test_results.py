@@ -3,6 +3,7 @@
 """Answers and errors as Nova takes them."""
 
 import json
+from typing import Any
 import unittest
 
 from nova.compute import power_state
@@ -12,6 +13,7 @@ from nova.virt import event as nova_event
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.nova_plugin import errors
 from nova_libvirt_driver.nova_plugin import results
+from nova_libvirt_driver.spec import diagnostics as diagnostics_spec
 from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import event as event_spec
 from nova_libvirt_driver.spec import instance as instance_spec
@@ -54,6 +56,38 @@ class DisksTest(unittest.TestCase):
              'virt_disk_size': 100, 'disk_size': 200,
              'over_committed_disk_size': 0, 'backing_file': ''},
         ], json.loads(text))
+
+
+class VolumesTest(unittest.TestCase):
+
+    counters = {'u1': (
+        diagnostics_spec.DiskDiagnostics(
+            target_dev='vda', read_bytes=512, read_requests=1),
+        diagnostics_spec.DiskDiagnostics(
+            target_dev='vdb', read_bytes=1, read_requests=2,
+            write_bytes=3, write_requests=4, errors=5),
+        diagnostics_spec.DiskDiagnostics(target_dev='vdc'))}
+
+    def usage(self, uuid: str, *devices: str | None) -> list[dict[str, Any]]:
+        return results.volume_usage([{
+            'instance': instance_spec.InstanceRef(uuid, 'one'),
+            'instance_bdms': [
+                {'volume_id': f'volume of {device}', 'device_name': device}
+                for device in devices]}], self.counters)
+
+    def test_usage_is_that_of_the_device(self) -> None:
+        self.assertEqual(
+            [{'volume': 'volume of /dev/vdb',
+              'instance': instance_spec.InstanceRef('u1', 'one'),
+              'rd_req': 2, 'rd_bytes': 1, 'wr_req': 4, 'wr_bytes': 3},
+             {'volume': 'volume of vda',
+              'instance': instance_spec.InstanceRef('u1', 'one'),
+              'rd_req': 1, 'rd_bytes': 512, 'wr_req': 0, 'wr_bytes': 0}],
+            self.usage('u1', '/dev/vdb', 'vda'))
+
+    def test_what_is_not_in_use_has_none(self) -> None:
+        self.assertEqual([], self.usage('u1', '/dev/vdc', '/dev/vdd', None))
+        self.assertEqual([], self.usage('u2', '/dev/vda'))
 
 
 class ErrorsTest(unittest.TestCase):

@@ -7,6 +7,7 @@ deletion may ask the operation under way to give up: it is told at its next
 step, undoes what it did, and lets go of the lock.
 """
 
+from collections.abc import Callable
 from collections.abc import Iterator
 import contextlib
 import fcntl
@@ -28,12 +29,17 @@ class Exclusive:
 
     :param instances_path: the folder of the instances; locks are files in a
         folder of their own below it
+    :param touched: takes the uuid of each instance that was locked, as soon
+        as the operation has ended, however it has
     :param busy_s: how long to wait for another operation to end by itself
     """
 
     def __init__(
-            self, instances_path: str, busy_s: float = _BUSY_S) -> None:
+            self, instances_path: str,
+            touched: Callable[[str], None] = lambda uuid: None, *,
+            busy_s: float = _BUSY_S) -> None:
         self._folder = os.path.join(instances_path, _FOLDER)
+        self._touched = touched
         self._busy_s = busy_s
 
     @contextlib.contextmanager
@@ -54,6 +60,7 @@ class Exclusive:
             yield _Watched(progress, self._cancel_path(instance), instance,
                            operation)
         finally:
+            self._touched(instance.uuid)
             _release(lock)
 
     @contextlib.contextmanager
@@ -72,6 +79,7 @@ class Exclusive:
         try:
             yield
         finally:
+            self._touched(instance.uuid)
             _release(lock)
 
     def sweep(self) -> None:

@@ -35,8 +35,9 @@ def _link(
     return check_connection.Link(
         host.HostFacts(
             hostname='h1', hypervisor_type=kind, hypervisor_version=version,
-            libvirt_version=9_000_000, uri=uri, arch='x86_64', cpu_model='',
-            cpu_sockets=1, cpu_cores=1, cpu_threads=1),
+            libvirt_version=9_000_000, uri=uri, arch='x86_64', cpus=1,
+            memory_mib=1024, cpu_model='', cpu_sockets=1, cpu_cores=1,
+            cpu_threads=1),
         connection.ConnectionStatus(
             state=connection.ConnectionState.CONNECTED, uri=uri,
             read_only=True, generation=1, events=events, keepalive=keepalive,

@@ -142,6 +142,80 @@ class CacheTest(InventoryTestCase):
                 State.PAUSED, self.state(driver, guest))))
 
 
+class SnapshotTest(InventoryTestCase):
+    """Guests that are down: events do not tell whether they still exist."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.down = self.add_guests(300, state=libvirt.VIR_DOMAIN_SHUTOFF)
+        self.down[5].state = libvirt.VIR_DOMAIN_CRASHED
+        self.driver = self.make_driver(stats_max_age=60)
+
+    def test_the_states_of_all_are_one_call(self) -> None:
+        found: list[State] = []
+
+        def synchronize() -> None:
+            self.driver.get_num_instances()
+            found.extend(self.state(self.driver, guest)
+                         for guest in self.down)
+
+        self.assertEqual({'getAllDomainStats': 1},
+                         self.calls_of(synchronize))
+        self.assertEqual({State.SHUTDOWN, State.CRASHED}, set(found))
+        self.assertEqual(State.CRASHED, found[5])
+
+    def test_what_was_done_to_one_shows_at_once(self) -> None:
+        guest = self.hypervisor.add_guest(
+            'ours', state=libvirt.VIR_DOMAIN_SHUTOFF, owned=True)
+        self.reconnect(self.driver)
+        self.assertEqual(State.SHUTDOWN, self.state(self.driver, guest))
+
+        self.driver.destroy(reference(guest))
+
+        self.assertRaises(
+            exception.InstanceNotFound, self.state, self.driver, guest)
+
+    def test_what_an_event_tells_shows_at_once(self) -> None:
+        guest = self.down[7]
+        self.state(self.driver, guest)
+        domain = self.domain(guest)
+
+        domain.create()
+        wait_until(lambda: self.state(self.driver, guest) is State.RUNNING,
+                   'the start')
+        domain.destroy()
+        wait_until(lambda: self.state(self.driver, guest) is State.SHUTDOWN,
+                   'the stop')
+
+    def test_asking_without_the_cache_asks(self) -> None:
+        guest = self.down[7]
+        self.state(self.driver, guest)
+        # Changed behind everybody's back.
+        guest.state = libvirt.VIR_DOMAIN_CRASHED
+
+        self.assertEqual(State.SHUTDOWN, self.state(self.driver, guest))
+        self.assertEqual(
+            State.CRASHED, self.state(self.driver, guest, False))
+
+    def test_without_a_bound_each_is_asked(self) -> None:
+        driver = self.make_driver(stats_max_age=0)
+
+        calls = self.calls_of(
+            lambda: [self.state(driver, guest) for guest in self.down[:3]])
+
+        self.assertEqual({'getAllDomainStats': 3}, calls)
+
+    def test_a_lost_connection_is_no_cached_answer(self) -> None:
+        guest = self.down[7]
+        self.state(self.driver, guest)
+
+        self.hypervisor.refuse_connections()
+        self.hypervisor.break_connections()
+
+        self.assertRaises(exception.HypervisorUnavailable,
+                          self.state, self.driver, guest)
+
+
 class NotFoundTest(InventoryTestCase):
 
     def test_missing_guest_is_named_by_its_uuid(self) -> None:

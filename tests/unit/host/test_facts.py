@@ -23,8 +23,8 @@ class FactsTest(base.FakeHostTestCase):
             host.HostFacts(
                 hostname='fake-host', hypervisor_type='QEMU',
                 hypervisor_version=7_002_000, libvirt_version=9_000_000,
-                uri='fake:///', arch='x86_64', cpu_model='', cpu_sockets=1,
-                cpu_cores=4, cpu_threads=1),
+                uri='fake:///', arch='x86_64', cpus=4, memory_mib=8192,
+                cpu_model='', cpu_sockets=1, cpu_cores=4, cpu_threads=1),
             self.make_driver().get_host_facts())
 
     def test_node_is_the_host_as_libvirt_calls_it(self) -> None:

@@ -10,6 +10,8 @@ from nova_libvirt_driver import exception
 from nova_libvirt_driver.testing import fake_libvirt
 from tests.unit.guest import base
 
+wait_until = base.wait_until
+
 _GIB = 1024 ** 3
 _MIB = 1024 ** 2
 
@@ -82,27 +84,57 @@ class AuditTest(base.FakeHostTestCase):
         counts = []
         for number in (3, 297):
             self.add_guests(number)
-            driver.get_available_resource('fake-host')
-            before = sum(self.hypervisor.calls.values())
-
-            found = driver.get_available_resource('fake-host')
-
-            counts.append(sum(self.hypervisor.calls.values()) - before)
-        self.assertEqual([3, 3], counts)
+            self.reconnect(driver)
+            driver.get_host_facts()
+            # What may enter guests has a connection of its own.
+            driver.list_instance_summaries()
+            for _ in range(2):
+                before = sum(self.hypervisor.calls.values())
+                found = driver.get_available_resource('fake-host')
+                counts.append(sum(self.hypervisor.calls.values()) - before)
+        # Guests are measured once for each start.
+        self.assertEqual([3, 1, 3, 1], counts)
         self.assertEqual((300, 300),
                          (found.vcpus_used, found.running_instances))
+
+    def test_guest_that_is_started_again_may_have_another_size(self) -> None:
+        guest, = self.add_guests(1)
+        self.config.config(group='libvirt', file_backed_memory=65536)
+        driver = self.make_driver()
+        domain = self.hypervisor.open_auth(
+            'other:///', [[], lambda asked, opaque: -1, None]
+        ).lookupByUUIDString(guest.uuid)
+
+        def used_mib() -> int:
+            return driver.get_available_resource('fake-host').memory_mb_used
+
+        self.assertEqual(32, used_mib())
+        guest.memory_kib *= 2
+        self.assertEqual(32, used_mib())
+        domain.destroy()
+        domain.create()
+
+        wait_until(lambda: used_mib() == 64, 'the new size')
+
+    def test_without_events_guests_are_listed(self) -> None:
+        self.hypervisor.events = False
+        self.add_guests(2)
+
+        found = self.make_driver().get_available_resource('fake-host')
+
+        self.assertEqual((2, 2), (found.vcpus_used, found.running_instances))
 
     def test_error_of_libvirt_is_translated(self) -> None:
         driver = self.make_driver()
         driver.get_host_facts()
-        self.hypervisor.fail_next('getInfo', fake_libvirt.libvirt_error(
+        self.hypervisor.fail_next('getCPUMap', fake_libvirt.libvirt_error(
             libvirt.VIR_ERR_NO_MEMORY, libvirt.VIR_FROM_QEMU, 'no memory'))
 
         error = self.assertRaises(
             exception.LibvirtFailure, driver.get_available_resource,
             'fake-host')
 
-        self.assertIn('read the size of the host', str(error))
+        self.assertIn('ask which CPUs are online', str(error))
 
     def test_lost_host_cannot_be_audited(self) -> None:
         driver = self.make_driver()

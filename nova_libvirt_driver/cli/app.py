@@ -12,7 +12,6 @@ import contextlib
 import dataclasses
 import difflib
 import inspect
-import os
 import sys
 import traceback
 from typing import Any
@@ -28,6 +27,7 @@ from nova_libvirt_driver.cli import console
 from nova_libvirt_driver.cli import errors
 from nova_libvirt_driver.cli import exit_code
 from nova_libvirt_driver.cli import options
+from nova_libvirt_driver.cli import terminal
 from nova_libvirt_driver import version
 
 _DESCRIPTION = 'Make guests on one compute host, and look after them.'
@@ -73,7 +73,7 @@ class Client(cliff_app.App):
             code = self._run(list(argv))
             self.stdout.flush()
         except BrokenPipeError:
-            self._discard_output()
+            terminal.discard(self.stdout)
             return exit_code.ExitCode.PIPE_CLOSED
         except SystemExit as done:
             return done.code if isinstance(done.code, int) else 0
@@ -164,11 +164,6 @@ class Client(cliff_app.App):
         if not self._running:
             return ''
         return f'{self._running}{configuration.target(self.options)}'
-
-    def _discard_output(self) -> None:
-        # The interpreter flushes once more at its end, and would complain.
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self.stdout.fileno())
 
 
 def _raising(

@@ -30,6 +30,32 @@ def load(
         for its option
     :raises InvalidConfiguration: a file has a value that cannot be used
     """
+    _parse(arguments, conf)
+    options.check_values(conf)
+    options.use_embedded_default(conf)
+    paths.use_user_default(conf)
+    return conf
+
+
+def unchecked(arguments: argparse.Namespace) -> cfg.ConfigOpts:
+    """Return the same, without a look at each value.
+
+    :raises UsageError: as above
+    """
+    _parse(arguments, cfg.CONF)
+    paths.use_user_default(cfg.CONF)
+    return cfg.CONF
+
+
+def target(arguments: argparse.Namespace) -> str:
+    """Return " on" and what a command talks to, as far as it is known."""
+    if getattr(arguments, 'rpc', None):
+        return f' on the compute service of {arguments.rpc}'
+    uri = getattr(arguments, 'uri', None) or _configured_uri(cfg.CONF)
+    return f' on {uri}' if uri else ''
+
+
+def _parse(arguments: argparse.Namespace, conf: cfg.ConfigOpts) -> None:
     options.register_opts(conf)
     try:
         conf(args=list(_file_arguments(arguments)), project=PROG, prog=PROG)
@@ -39,18 +65,6 @@ def load(
             'correct the file or its permissions, or name another with '
             '--config-file') from error
     _override(conf, arguments)
-    options.check_values(conf)
-    options.use_embedded_default(conf)
-    paths.use_user_default(conf)
-    return conf
-
-
-def target(arguments: argparse.Namespace) -> str:
-    """Return " on" and what a command talks to, as far as it is known."""
-    if getattr(arguments, 'rpc', None):
-        return f' on the compute service of {arguments.rpc}'
-    uri = getattr(arguments, 'uri', None) or _configured_uri(cfg.CONF)
-    return f' on {uri}' if uri else ''
 
 
 def _configured_uri(conf: cfg.ConfigOpts) -> str:

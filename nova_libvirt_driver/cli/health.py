@@ -3,7 +3,8 @@
 """``nova-libvirt health``: can the service on this host do its work?
 
 Asks the status socket of the running service. Libvirt is neither asked nor
-loaded, so the answer comes at once also while libvirt hangs.
+loaded, so the answer comes at once also while libvirt hangs. For the usual
+arguments :mod:`nova_libvirt_driver.cli.quick` does the same, faster.
 """
 
 import argparse
@@ -15,26 +16,10 @@ from nova_libvirt_driver.cli import cells
 from nova_libvirt_driver.cli import commands
 from nova_libvirt_driver.cli import configuration
 from nova_libvirt_driver.cli import exit_code
+from nova_libvirt_driver.cli import verdict
 from nova_libvirt_driver.conf import monitoring
-from nova_libvirt_driver.monitoring import inquiry
-from nova_libvirt_driver.spec import health as health_spec
 
 Shown = tuple[tuple[str, ...], tuple[Any, ...]]
-Code = exit_code.HealthCode
-Verdict = health_spec.Verdict
-
-TIMEOUT_S = 2.0
-
-CODES = {
-    Verdict.HEALTHY.value: Code.HEALTHY,
-    Verdict.DEGRADED.value: Code.DEGRADED,
-}
-
-_OF_SERVICE = ('host', 'pid', 'driver_version')
-_OF_CONNECTION = (
-    'uri', 'state', 'state_age_s', 'generation', 'reconnects', 'breaker',
-    'last_error', 'events', 'queued_events', 'coalesced_events',
-    'running_calls', 'abandoned_calls', 'call_limit')
 
 
 class Health(commands.ShowOne):
@@ -49,7 +34,7 @@ class Health(commands.ShowOne):
             self, app: cliff_app.App, app_args: argparse.Namespace | None,
             cmd_name: str | None = None) -> None:
         super().__init__(app, app_args, cmd_name=cmd_name)
-        self._code: int = Code.UNAVAILABLE
+        self._code: int = exit_code.HealthCode.UNAVAILABLE
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
@@ -65,49 +50,15 @@ class Health(commands.ShowOne):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         arguments = commands.arguments_of(self)
+        # A wrong value of another option says nothing about the service.
         path = parsed_args.socket or monitoring.status_socket(
-            configuration.load(arguments))
-        try:
-            document = _ask(path, arguments.timeout or TIMEOUT_S)
-        except inquiry.NoAnswer as error:
-            return _shown(Verdict.UNAVAILABLE, [str(error)],
-                          [error.next_step])
-        verdict = str(document['health'].get('verdict', ''))
-        self._code = CODES.get(verdict, Code.UNAVAILABLE)
-        return described(document)
-
-
-def described(document: dict[str, Any]) -> Shown:
-    """Return what is shown of a service's answer."""
-    health, connection = document['health'], document['connection']
-    reasons = health.get('reasons', [])
-    names, values = _shown(
-        health.get('verdict', ''),
-        [reason.get('text', '') for reason in reasons],
-        [reason.get('next_step', '') for reason in reasons])
-    return (
-        (*names, *_OF_SERVICE, *_OF_CONNECTION, 'unresponsive'),
-        (*values, *(_cell(document.get(name)) for name in _OF_SERVICE),
-         *(_cell(connection.get(name)) for name in _OF_CONNECTION),
-         cells.Lines(connection.get('unresponsive', []))))
-
-
-def _ask(path: str, timeout_s: float) -> dict[str, Any]:
-    if not path:
-        raise inquiry.NoAnswer(
-            'no socket to ask at: it is switched off',
-            'set [nova_libvirt_driver] status_socket and restart the '
-            'service')
-    return inquiry.ask(path, timeout_s)
-
-
-def _shown(
-        verdict: str, reasons: list[str], next_steps: list[str]) -> Shown:
-    return (('verdict', 'reasons', 'next_steps'),
-            (_cell(str(verdict)), cells.Lines(reasons),
-             cells.Lines(next_steps)))
+            configuration.unchecked(arguments))
+        self._code, fields = verdict.ask(path, arguments.timeout)
+        return tuple(fields), tuple(map(_cell, fields.values()))
 
 
 def _cell(value: object) -> object:
     # Whoever listens at the path may have written anything.
+    if isinstance(value, list):
+        return cells.Lines(value)
     return cells.Text(value) if isinstance(value, str) else value

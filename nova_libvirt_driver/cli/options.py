@@ -9,8 +9,7 @@ that command.
 import argparse
 
 from nova_libvirt_driver.cli import exit_code
-
-_MIN_S = 0.1
+from nova_libvirt_driver.cli import verdict
 
 
 def parser(
@@ -74,7 +73,8 @@ def _seconds(text: str) -> float:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not _MIN_S <= value < float('inf'):
+    if not verdict.MIN_TIMEOUT_S <= value < float('inf'):
         raise argparse.ArgumentTypeError(
-            f'{text!r} is no number of seconds from {_MIN_S} upwards')
+            f'{text!r} is no number of seconds from '
+            f'{verdict.MIN_TIMEOUT_S} upwards')
     return value

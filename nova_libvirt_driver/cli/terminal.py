@@ -7,6 +7,8 @@ terminal would obey: such text reaches the screen only through here.
 """
 
 import codecs
+import contextlib
+import os
 import re
 from typing import TextIO
 import unicodedata
@@ -76,6 +78,13 @@ def is_terminal(stream: TextIO) -> bool:
         return stream.isatty()
     except ValueError:  # closed
         return False
+
+
+def discard(stream: TextIO) -> None:
+    """Throw away what is still to be written to a stream nobody reads."""
+    # The interpreter flushes once more at its end, and would complain.
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _next(within: str, char: str) -> str:

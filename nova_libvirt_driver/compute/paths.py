@@ -8,26 +8,13 @@ them it is ``$XDG_STATE_HOME/nova-libvirt``, by default
 the place because both ask here.
 """
 
-from collections.abc import Mapping
 import os
 import shlex
 
 from oslo_config import cfg
 
+from nova_libvirt_driver.compute import user_path
 from nova_libvirt_driver import conf as package_conf
-
-FOLDER = 'nova-libvirt'
-
-
-def user_state_path(environ: Mapping[str, str], home: str) -> str:
-    """Return the folder for a user who is not root.
-
-    A relative ``XDG_STATE_HOME`` is ignored, as its specification asks.
-    """
-    base = environ.get('XDG_STATE_HOME', '')
-    if not os.path.isabs(base):
-        base = os.path.join(home, '.local', 'state')
-    return os.path.join(base, FOLDER)
 
 
 def use_user_default(conf: cfg.ConfigOpts) -> None:
@@ -37,7 +24,7 @@ def use_user_default(conf: cfg.ConfigOpts) -> None:
     """
     if os.geteuid() == 0 or package_conf.is_set(conf, 'state_path'):
         return
-    conf.set_default('state_path', user_state_path(
+    conf.set_default('state_path', user_path.state(
         os.environ, os.path.expanduser('~')))
 
 

@@ -7,6 +7,8 @@ import socket
 from oslo_config import cfg
 from oslo_utils import netutils
 
+from nova_libvirt_driver.spec import status_socket
+
 GROUP = 'DEFAULT'
 
 OPTS = (
@@ -40,7 +42,7 @@ Possible values: the module path of a subclass of
 """),
     cfg.StrOpt(
         'state_path',
-        default='/var/lib/nova-libvirt',
+        default=status_socket.STATE_PATH,
         help="""
 Folder in which the compute service keeps what it must remember.
 

@@ -4,6 +4,8 @@
 
 from oslo_config import cfg
 
+from nova_libvirt_driver.spec import status_socket
+
 GROUP = 'nova_libvirt_driver'
 
 OPTS = (
@@ -131,7 +133,7 @@ Seconds between two audits of the host by the stand-alone service.
 """),
     cfg.StrOpt(
         'status_socket',
-        default='$state_path/nova-libvirt-${host}.sock',
+        default=status_socket.PATH,
         help="""
 Path of the Unix socket on which a running service says how it is.
 

@@ -5,8 +5,7 @@
 from oslo_config import cfg
 
 from nova_libvirt_driver.spec import monitoring
-
-OFF = 'off'
+from nova_libvirt_driver.spec import status_socket as socket_spec
 
 
 def settings(conf: cfg.ConfigOpts) -> monitoring.Settings:
@@ -21,5 +20,5 @@ def settings(conf: cfg.ConfigOpts) -> monitoring.Settings:
 
 def status_socket(conf: cfg.ConfigOpts) -> str:
     """Return the path of the status socket, empty for none."""
-    path = str(conf.nova_libvirt_driver.status_socket or '').strip()
-    return '' if path.lower() == OFF else path
+    return socket_spec.named_by(
+        str(conf.nova_libvirt_driver.status_socket or ''))

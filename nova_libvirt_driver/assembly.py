@@ -199,18 +199,17 @@ def _hooks(
 
     :param sleepers: those who are woken when there is a connection
     """
-    def set_host_enabled(enabled: bool) -> None:
-        if enabled:
-            for one in sleepers():
-                one.wake()
-        seams.set_host_enabled(host, enabled)
+    def wake() -> None:
+        for one in sleepers():
+            one.wake()
 
     return supervisor_module.Hooks(
         connect=lambda: seams._connect(seams.uri(), seams.read_only),
         get_new_connection=lambda: seams._get_new_connection(),
         test_connection=lambda conn: seams._test_connection(conn),
-        set_host_enabled=set_host_enabled,
-        uri=lambda: seams.uri())
+        set_host_enabled=lambda enabled: seams.set_host_enabled(
+            host, enabled),
+        uri=lambda: seams.uri(), connected=wake)
 
 
 def _settings() -> settings_module.Settings:

@@ -22,6 +22,7 @@ from nova_libvirt_driver.connection import lifecycle as lifecycle_module
 from nova_libvirt_driver.connection import opener as opener_module
 from nova_libvirt_driver.connection import probe
 from nova_libvirt_driver.connection import protocol
+from nova_libvirt_driver.connection import recheck as recheck_module
 from nova_libvirt_driver.connection import router as router_module
 from nova_libvirt_driver.connection import settings as settings_module
 from nova_libvirt_driver.connection import subscription
@@ -137,6 +138,8 @@ class World(fixtures_library.Fixture):
         self.supervised = False
         # Somebody wants another session whatever there is; until all rests.
         self.renewed = False
+        self.connected_at_s: list[float] = []
+        """When there was another session, each time."""
         # When there was a session last.
         self.seen_at_s: float | None = None
         self._make()
@@ -161,12 +164,14 @@ class World(fixtures_library.Fixture):
                 get_new_connection=self._get_new_connection,
                 test_connection=lambda conn: probe.works(conn, host=HOST),
                 set_host_enabled=self._set_host_enabled,
-                uri=lambda: URI),
+                uri=lambda: URI, connected=self._connected),
             SETTINGS, supervisor_module.Plumbing(
                 calls=self.calls, outage=outage, router=router,
                 herald=herald, runtime=self.runtime,
                 subscriptions=subscription.Subscriptions(
                     lambda: self._receive, self.inbox)))
+        self.recheck = recheck_module.Recheck(
+            self.supervisor, router, runtime=self.runtime)
 
     # What the machine does, each on a thread of its own.
 
@@ -174,12 +179,14 @@ class World(fixtures_library.Fixture):
         self.supervised = True
         self.restarts += 1
         self.seen_at_s = None
+        self.recheck.start()
         self.supervisor.start()
 
     def stop(self) -> None:
         self.supervised = False
         self.period += 1
         self.seen_at_s = None
+        self.recheck.stop()
         self.supervisor.stop()
 
     def renew(self) -> protocol.Connection:
@@ -239,6 +246,12 @@ class World(fixtures_library.Fixture):
             if passed_s < SETTINGS.service_down_grace_s - 1e-6:
                 self.wrong.append(f'disabled {passed_s:g} s after a loss')
         self.record.write(enabled, self.supervisor.last_error)
+
+    def _connected(self) -> None:
+        if self.supervisor.lock.locked():
+            self.wrong.append('told of a connection within a lock')
+        self.connected_at_s.append(self.runtime.monotonic())
+        self.recheck.wake()
 
     def _receive(self, connection: object, *args: Any) -> None:
         self.lifecycle.receive(*args)

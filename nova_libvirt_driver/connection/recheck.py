@@ -14,6 +14,7 @@ from oslo_log import log as logging
 
 from nova_libvirt_driver.connection import listing
 from nova_libvirt_driver.connection import router as router_module
+from nova_libvirt_driver.connection import runtime as runtime_module
 from nova_libvirt_driver.connection import supervisor as supervisor_module
 from nova_libvirt_driver.connection import worker as worker_module
 from nova_libvirt_driver import exception
@@ -39,10 +40,13 @@ class Recheck:
     def __init__(
             self, supervisor: supervisor_module.Supervisor,
             router: router_module.Router, *,
-            delays_s: Sequence[float] = DELAYS_S) -> None:
+            delays_s: Sequence[float] = DELAYS_S,
+            runtime: runtime_module.Runtime = runtime_module.PROCESS,
+    ) -> None:
         self._supervisor = supervisor
         self._router = router
         self._delays_s = delays_s
+        self._runtime = runtime
         self._lock = threading.Lock()
         self._worker: worker_module.Worker | None = None
         self._generation = 0
@@ -51,7 +55,8 @@ class Recheck:
         """Look after each :meth:`wake` from now on."""
         self.stop()
         with self._lock:
-            self._worker = worker_module.Worker('libvirt-recheck')
+            self._worker = worker_module.Worker(
+                'libvirt-recheck', self._runtime)
             self._generation = 0
 
     def stop(self) -> None:

@@ -21,6 +21,7 @@ from typing import TypeVar
 import libvirt
 from oslo_log import log as logging
 
+from nova_libvirt_driver.connection import announcer as announcer_module
 from nova_libvirt_driver.connection import calls as calls_module
 from nova_libvirt_driver.connection import errors
 from nova_libvirt_driver.connection import herald as herald_module
@@ -47,8 +48,6 @@ _STOP_S = 0.5
 
 # How often to look whether a call has left a session that is to be closed.
 _INSIDE_S = 0.5
-
-_SERVICE = 'the compute service'
 
 # How long a caller waits for the first attempt after a loss: long enough
 # that nobody notices a daemon that is restarted.
@@ -77,6 +76,8 @@ class Hooks:
     set_host_enabled: Callable[[bool], None]
     """Make the record of the compute service agree."""
     uri: Callable[[], str]
+    connected: Callable[[], None] = lambda: None
+    """There is another session; must neither block nor raise."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -103,6 +104,10 @@ class Supervisor:
         self._plumbing = plumbing
         self._runtime = plumbing.runtime
         self._make_workers()
+        self._announcer = announcer_module.Announcer(
+            plumbing.herald, hooks.set_host_enabled,
+            lambda: self._session is not None,
+            grace_s=settings.service_down_grace_s, runtime=self._runtime)
         self._retired = retired.Retired(
             plumbing.calls, timeout_s=settings.connect_timeout_s)
         self._pump = pump.Pump(
@@ -123,8 +128,6 @@ class Supervisor:
         # puts it off, and does not add another one.
         self._retry = 0
         self._last_error: exception.DriverError | None = None
-        # When a session was lost that nobody has got back yet.
-        self._lost_at_s: float | None = None
 
     # What callers use.
 
@@ -237,9 +240,7 @@ class Supervisor:
     @property
     def lost_for_s(self) -> float | None:
         """How long ago a session was lost that is not back yet."""
-        lost_at_s = self._lost_at_s
-        return None if lost_at_s is None else (
-            self._runtime.monotonic() - lost_at_s)
+        return self._announcer.lost_for_s
 
     @property
     def breaker(self) -> connection_spec.Breaker:
@@ -289,7 +290,7 @@ class Supervisor:
         with self.lock:
             self._stopped = True
             self._supervised = False
-            self._lost_at_s = None
+            self._announcer.settled()
             self._epoch += 1
             self._flight = None
         self._drop(self._session, 'the driver was stopped')
@@ -428,7 +429,8 @@ class Supervisor:
             self._failed(error, epoch)
             raise
         finally:
-            self._announce_outcome(epoch)
+            if epoch == self._epoch:
+                self._announcer.outcome(failures=self._failures)
         return connection
 
     def _adopt(self, connection: protocol.Connection, epoch: int) -> None:
@@ -476,7 +478,7 @@ class Supervisor:
                 # Who comes from now on and finds it broken wants another.
                 self._flight = None
                 self._set_connected()
-                self._lost_at_s = None
+                self._announcer.settled()
                 self._failures = 0
                 self._last_error = None
         if doomed is not None:
@@ -486,6 +488,7 @@ class Supervisor:
         self._plumbing.outage.over()
         LOG.info('Connected to libvirt at %s (connection %d)',
                  self._hooks.uri(), session.generation)
+        self._hooks.connected()
 
     def _failed(self, error: Exception, epoch: int) -> None:
         if epoch != self._epoch:
@@ -531,7 +534,7 @@ class Supervisor:
             self._recover()
         else:
             # Nobody makes another one before it is asked for.
-            self._worker.submit(self._announce)
+            self._worker.submit(self._announcer.announce)
 
     def _drop(
             self, session: session_module.Session | None,
@@ -542,7 +545,7 @@ class Supervisor:
                 return False
             self._session = None
             if lost and self._supervised:
-                self._lost_at_s = self._runtime.monotonic()
+                self._announcer.lost()
             self._last_error = failure
             self._life.advance(State.BROKEN)
         self._retire(session)
@@ -557,31 +560,6 @@ class Supervisor:
     def _close_retired(self) -> None:
         if not self._retired.close():
             self._closer.later(_INSIDE_S, self._close_retired)
-
-    def _announce_outcome(self, epoch: int) -> None:
-        """Announce how an attempt ended; a loss only if it lasts."""
-        if epoch != self._epoch:
-            return
-        left_s = self._grace_s()
-        if self._session is not None or left_s <= 0:
-            self._announce()
-        elif self._failures == 1:
-            self._plumbing.herald.tell_later(left_s, _SERVICE, self._tell)
-
-    def _grace_s(self) -> float:
-        """Return how long a loss is still nobody's business."""
-        lost_at_s = self._lost_at_s
-        if lost_at_s is None:
-            return 0.0
-        return (lost_at_s + self._settings.service_down_grace_s
-                - self._runtime.monotonic())
-
-    def _announce(self) -> None:
-        self._plumbing.herald.tell(_SERVICE, self._tell, is_state=True)
-
-    def _tell(self) -> None:
-        self._hooks.set_host_enabled(
-            self._session is not None or self._grace_s() > 0)
 
     def _set_connected(self) -> None:
         if self._life.state != State.CONNECTED:

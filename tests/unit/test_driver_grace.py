@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""When the service is disabled after a connection was lost."""
+"""When the service is told of a loss, and who does not wait for that."""
 
 import time
 
@@ -73,3 +73,23 @@ class GraceTest(test_driver_faults.FaultTestCase):
         self.driver.init_host('here')
 
         wait_until(lambda: self.service_state.enabled is False, 'a disable')
+
+
+class HangingRecordTest(test_driver_faults.FaultTestCase):
+
+    def test_guests_are_looked_for_again_all_the_same(self) -> None:
+        self.service_state = state = test_driver_faults.HangingServiceState()
+        self.addCleanup(state.hang.release)
+        self.remake()
+        self.driver.init_host('here')
+        self.assertTrue(state.hang.wait_entered())
+
+        self.hypervisor.break_connections()
+        wait_until(lambda: self.driver.connection_status().generation == 2
+                   and self.state == 'connected', 'the second connection')
+        self.hypervisor.guests.remove(self.guest)
+
+        wait_until(lambda: [one for one in self.listener.events
+                            if one.uuid == self.guest.uuid],
+                   'word of the guest that vanished')
+        self.assertEqual([], self.words())

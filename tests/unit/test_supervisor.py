@@ -3,6 +3,7 @@
 """What the supervisor once did wrong in time, on a clock of the test's."""
 
 import fixtures
+import libvirt
 
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import connection as connection_spec
@@ -77,3 +78,22 @@ class SupervisorTest(base.TestCase):
         words = len(record.words)
         self.clock.advance(1000)
         self.assertEqual(words, len(record.words))
+
+    def test_a_record_that_hangs_holds_up_nobody_else(self) -> None:
+        self.lose()
+        self.world.record.delay_s = 1000.0
+        guest = self.world.hypervisor.add_guest(
+            'guest', uuid='1', state=libvirt.VIR_DOMAIN_RUNNING)
+        before = list(self.world.connected_at_s)
+        self.world.hypervisor.accept_connections()
+        self.clock.advance(20)
+        self.assertEqual(len(before) + 1, len(self.world.connected_at_s))
+        self.assertTrue(self.world.record.content.driver_reason)
+
+        # The daemon finds it dead, and sends no event.
+        guest.state, guest.id = libvirt.VIR_DOMAIN_SHUTOFF, -1
+        self.clock.advance(40)
+
+        self.assertEqual(
+            ['started', 'stopped'],
+            [one.transition.value for one in self.world.listener.events])

@@ -19,7 +19,8 @@ class PowerOff:
     """Stops guests.
 
     Steps: ask the guest to shut down, again and again until the time is
-    over; cut its power. When that fails the guest runs on, or is down.
+    over; cut its power. When that fails the guest runs on, or is down. Once
+    it was asked, a connection that is lost and got back in time is no matter.
     """
 
     def __init__(

@@ -16,6 +16,7 @@ from nova_libvirt_driver.operations import spawn as spawn_module
 from nova_libvirt_driver.operations.steps import domains as domains_module
 from nova_libvirt_driver.operations.steps import exclusive as exclusive_module
 from nova_libvirt_driver.operations.steps import files as files_module
+from nova_libvirt_driver.operations.steps import freeze
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.storage import journal as journal_module
@@ -180,3 +181,4 @@ class Recovery:
         guest = self._domains.guests.find_or_none(instance)
         if guest is not None and guest.state().power in reach.UP:
             guest.disk(target_dev).abort()
+            freeze.thaw_left(guest)

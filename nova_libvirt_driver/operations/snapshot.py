@@ -30,9 +30,10 @@ class Snapshot:
     the copy when another format is wanted; hand it to the image source.
 
     The folder is removed in any case. When a step fails, there is no copy,
-    no image and no job, and the guest runs on. When the process is killed,
-    the next snapshot, or who looks into the journal, removes the folder and
-    the job.
+    no image and no job, and the guest runs on. A connection that is lost
+    while the disk is copied, and got back in the time that a copy may take,
+    is no matter. When the process is killed, the next snapshot, or who looks
+    into the journal, removes the folder and the job, and thaws the guest.
     """
 
     def __init__(

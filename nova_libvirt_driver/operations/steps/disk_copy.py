@@ -126,8 +126,15 @@ class DiskCopy:
             progress: ports.Progress) -> None:
         deadline = time.monotonic() + self._timeout_s
         pause_s = _POLL_MIN_S
+        job: block.BlockJob | None = block.BlockJob(0, 0, ready=False)
         while True:
-            job = disk.job()
+            try:
+                job = disk.job()
+            except exception.HypervisorUnavailable:
+                # QEMU goes on copying, and a daemon that was started again
+                # knows of the job.
+                if time.monotonic() > deadline:
+                    raise
             if job is None:
                 raise exception.StorageFailure(
                     reason=f'the copying of disk {source.target_dev} of '

@@ -14,6 +14,8 @@ LOG = logging.getLogger(__name__)
 
 _THAW_TRIES = 3
 
+_STILL_FROZEN = 'Guest %s: its file systems may still be frozen: %s'
+
 _AGENT_FAILURES = (
     exception.AgentUnavailable, exception.CallTimeout,
     exception.GuestUnresponsive, exception.LibvirtFailure,
@@ -50,8 +52,8 @@ def freeze(guest: handle.Guest) -> None:
     """
     try:
         guest.agent.freeze()
-    except (exception.AgentUnavailable, exception.CallTimeout,
-            exception.GuestUnresponsive, exception.LibvirtFailure):
+    except (exception.AgentUnavailable, exception.GuestUnresponsive,
+            exception.HypervisorUnavailable, exception.LibvirtFailure):
         # It may have frozen some of them, or be about to.
         _thaw_quietly(guest)
         raise
@@ -72,9 +74,25 @@ def thaw(guest: handle.Guest) -> None:
         except (exception.AgentUnavailable, exception.CallTimeout,
                 exception.GuestUnresponsive) as error:
             if not remaining:
-                LOG.error('Guest %s: its file systems may still be frozen: '
-                          '%s', guest.uuid, error)
+                LOG.error(_STILL_FROZEN, guest.uuid, error)
                 raise
+        except exception.HypervisorUnavailable as error:
+            LOG.error(_STILL_FROZEN, guest.uuid, error)
+            raise
+
+
+def thaw_left(guest: handle.Guest) -> None:
+    """Thaw what an operation may have left frozen, if there is an agent.
+
+    An agent that cannot do it is no error.
+
+    :raises HypervisorUnavailable: there is no connection to ask it
+    """
+    try:
+        if guest.agent.is_connected():
+            thaw(guest)
+    except _AGENT_FAILURES as error:
+        LOG.info('Guest %s: nothing was thawed: %s', guest.uuid, error)
 
 
 def _freeze(guest: handle.Guest) -> bool:
@@ -92,5 +110,5 @@ def _freeze(guest: handle.Guest) -> bool:
 def _thaw_quietly(guest: handle.Guest) -> None:
     try:
         guest.agent.thaw()
-    except _AGENT_FAILURES as error:
+    except (*_AGENT_FAILURES, exception.HypervisorUnavailable) as error:
         LOG.info('Guest %s: nothing was thawed: %s', guest.uuid, error)

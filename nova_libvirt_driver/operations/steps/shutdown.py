@@ -36,20 +36,27 @@ class Shutdown:
         """Ask a guest to shut down, and again, until it is down.
 
         Through its agent first if it has one, and by its power button
-        afterwards.
+        afterwards. Once it has been asked, a connection that is lost and
+        got back in the time is no matter.
 
         :param retry_interval_s: 0 asks it once
         :param progress: may end the wait by raising
         :returns: whether it is down; False also for one that cannot be
             asked, and at once
+        :raises HypervisorUnavailable: it could not be asked, or there is
+            no connection when the time is over
         """
         deadline = self._clock() + timeout_s
         interval_s = retry_interval_s if retry_interval_s > 0 else timeout_s
-        button = False
+        asked = False
         while (remaining_s := deadline - self._clock()) > 0:
-            if not self._ask(guest, button=button):
-                break
-            button = True
+            try:
+                if not self._ask(guest, again=asked):
+                    break
+            except exception.HypervisorUnavailable:
+                if not asked:
+                    raise
+            asked = True
             if self.wait(guest, min(interval_s, remaining_s), progress):
                 return True
         return not _is_active(guest)
@@ -57,10 +64,10 @@ class Shutdown:
     def wait(
             self, guest: handle.Guest, timeout_s: float,
             progress: ports.Progress) -> bool:
-        """Wait until a guest is down; say whether it is."""
+        """Wait until a guest is known to be down; say whether it is."""
         deadline = self._clock() + timeout_s
         pause_s = _POLL_MIN_S
-        while _is_active(guest):
+        while _may_be_active(guest):
             remaining_s = deadline - self._clock()
             if remaining_s <= 0:
                 return False
@@ -69,11 +76,14 @@ class Shutdown:
             pause_s = min(pause_s * 2, _POLL_MAX_S)
         return True
 
-    def _ask(self, guest: handle.Guest, *, button: bool) -> bool:
+    def _ask(self, guest: handle.Guest, *, again: bool) -> bool:
         try:
             if guest.state().power is not instance_spec.PowerState.RUNNING:
                 return False
-            guest.shutdown(button=button)
+        except exception.InstanceNotFound:
+            return False
+        try:
+            guest.shutdown(button=again)
         except exception.InstanceNotFound:
             # A transient one that has stopped meanwhile.
             return False
@@ -84,6 +94,16 @@ class Shutdown:
             LOG.info('Guest %s cannot be asked to shut down: %s',
                      guest.uuid, error)
             return False
+        return True
+
+
+def _may_be_active(guest: handle.Guest) -> bool:
+    try:
+        return _is_active(guest)
+    except exception.HypervisorUnavailable as error:
+        # It shuts down all the same, and the connection may be back soon.
+        LOG.debug('Guest %s: whether it is down cannot be seen now: %s',
+                  guest.uuid, error)
         return True
 
 

@@ -11,6 +11,7 @@ import libvirt
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.operations.steps import exclusive
 from nova_libvirt_driver import ports
+from nova_libvirt_driver.spec import device as device_spec
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.testing import fake_guest
 from nova_libvirt_driver.testing import fake_libvirt
@@ -148,12 +149,14 @@ class RecoveryTest(whole.WholeTestCase):
         self.assertEqual(['foreign'], self.names())
 
     def test_a_copy_and_its_job_are_removed(self) -> None:
-        spec = self.guest()
+        spec = self.guest(devices=device_spec.DeviceSpec(
+            video=None, usb_controller=False, agent=True))
         self.driver.spawn(spec)
         folder = os.path.join(self.instances_path, 'snapshots', 'a' * 32)
         os.makedirs(folder)
         guest, = self.hypervisor.guests
         guest.jobs['vda'] = fake_guest.BlockJob(f'{folder}/copy')
+        guest.agent = guest.frozen = True
         self.leave('snapshot', uuid=spec.uuid, name=spec.name,
                    folder=folder, target_dev='vda')
 
@@ -161,6 +164,7 @@ class RecoveryTest(whole.WholeTestCase):
 
         self.assertFalse(os.path.exists(folder))
         self.assertEqual({}, guest.jobs)
+        self.assertFalse(guest.frozen)
         self.assertEqual(['one'], self.names())
 
     def test_a_rescue_half_made_is_taken_back(self) -> None:

@@ -2,6 +2,8 @@
 
 import uuid as uuid_module
 
+import libvirt
+
 from nova_libvirt_driver import exception
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import image as image_spec
@@ -44,6 +46,24 @@ class Vanishing(fake_progress.RecordingProgress):
         for guest in self._hypervisor.guests:
             self.paths += [job.path for job in guest.jobs.values()]
             guest.jobs.clear()
+
+
+class Interrupted(fake_progress.RecordingProgress):
+    """Loses the connection once the copy has begun."""
+
+    def __init__(
+            self, hypervisor: fake_libvirt.FakeHypervisor) -> None:
+        super().__init__()
+        self._hypervisor = hypervisor
+        self._is_lost = False
+
+    def advance(self, done: int, total: int) -> None:
+        if not self._is_lost:
+            self._is_lost = True
+            self._hypervisor.fail_next(
+                'blockJobInfo', fake_libvirt.libvirt_error(
+                    libvirt.VIR_ERR_INTERNAL_ERROR, libvirt.VIR_FROM_RPC,
+                    'client socket is closed'))
 
 
 class SnapshotTest(whole.WholeTestCase):
@@ -132,6 +152,15 @@ class SnapshotTest(whole.WholeTestCase):
 
         self.assertEqual([error.fields['path']], progress.paths)
         self.assertNotIn(str(self.folder(self.spec)), str(error))
+        self.assertEqual(self.files, self.remains())
+
+    def test_a_connection_lost_while_it_is_copied_is_no_matter(self) -> None:
+        progress = Interrupted(self.hypervisor)
+
+        image = self.snapshot(progress)
+
+        self.assertIn(image.id, self.images.ids)
+        self.assertEqual(1, self.driver.connection_status().reconnects)
         self.assertEqual(self.files, self.remains())
 
     def test_a_disk_without_a_recorded_format_is_refused(self) -> None:

@@ -12,6 +12,11 @@ def mute() -> libvirt.libvirtError:
     return guests.failure(libvirt.VIR_ERR_AGENT_UNRESPONSIVE, 'mute')
 
 
+def lost() -> libvirt.libvirtError:
+    return guests.failure(
+        libvirt.VIR_ERR_INTERNAL_ERROR, domain=libvirt.VIR_FROM_RPC)
+
+
 class FrozenTest(verbs.VerbTestCase):
 
     def test_guest_is_frozen_meanwhile_only(self) -> None:
@@ -51,6 +56,26 @@ class FrozenTest(verbs.VerbTestCase):
 
         self.assertEqual(1, self.hypervisor.calls['fsThaw'])
         self.assertIn('are not frozen', self.log.output)
+
+    def test_a_connection_lost_meanwhile_is_no_reason_to_stay_frozen(
+            self) -> None:
+        added = self.add_guest(agent=True)
+        self.hypervisor.fail_next('fsFreeze', lost())
+
+        self.assertRaises(
+            exception.HypervisorUnavailable, freeze.freeze, self.find())
+
+        self.assertEqual(1, self.hypervisor.calls['fsThaw'])
+        self.assertFalse(added.frozen)
+
+    def test_what_stays_frozen_without_a_connection_is_logged(self) -> None:
+        self.add_guest(agent=True)
+
+        with freeze.frozen(self.find()):
+            self.hypervisor.refuse_connections()
+            self.hypervisor.break_connections()
+
+        self.assertIn('may still be frozen', self.log.output)
 
     def test_thaw_is_tried_again(self) -> None:
         added = self.add_guest(agent=True)

@@ -113,6 +113,51 @@ class ShutdownTest(verbs.VerbTestCase):
         self.assertRaises(exception.HypervisorUnavailable,
                           self.shutdown.run, guest, 60, 10, PROGRESS)
 
+    def lose(self) -> None:
+        """Lose the connection; the next look finds that out."""
+        self.hypervisor.fail_next('isActive', guests.failure(
+            libvirt.VIR_ERR_INTERNAL_ERROR, domain=libvirt.VIR_FROM_RPC))
+
+    def stay_away(self) -> None:
+        self.hypervisor.refuse_connections()
+        self.hypervisor.break_connections()
+
+    def test_a_connection_lost_meanwhile_and_got_back_is_no_matter(
+            self) -> None:
+        added = self.add_guest(obeys=False)
+        self.clock.at(3, self.lose)
+        self.clock.at(25, self.lose)
+        self.clock.at(33, lambda: setattr(
+            added, 'state', libvirt.VIR_DOMAIN_SHUTOFF))
+
+        self.assertTrue(self.shutdown.run(self.find(), 60, 10, PROGRESS))
+
+        self.assertLess(self.clock.now_s, 34)
+        self.assertEqual(4, self.asked())
+
+    def test_one_that_is_lost_when_it_is_asked_again_is_none(self) -> None:
+        added = self.add_guest(obeys=False)
+        self.clock.at(9, lambda: self.hypervisor.fail_next(
+            'state', guests.failure(
+                libvirt.VIR_ERR_INTERNAL_ERROR,
+                domain=libvirt.VIR_FROM_RPC)))
+        self.clock.at(15, lambda: setattr(
+            added, 'state', libvirt.VIR_DOMAIN_SHUTOFF))
+
+        self.assertTrue(self.shutdown.run(self.find(), 60, 10, PROGRESS))
+
+        self.assertEqual(1, self.asked())
+
+    def test_one_that_stays_away_is_told_when_the_time_is_over(
+            self) -> None:
+        self.add_guest(obeys=False)
+        self.clock.at(3, self.stay_away)
+
+        self.assertRaises(exception.HypervisorUnavailable,
+                          self.shutdown.run, self.find(), 60, 10, PROGRESS)
+
+        self.assertAlmostEqual(60, self.clock.now_s)
+
     def test_wait_can_be_ended(self) -> None:
         self.add_guest(obeys=False)
 

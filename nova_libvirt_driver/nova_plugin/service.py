@@ -54,6 +54,8 @@ class NovaServiceState:
 
     def __init__(self, virtapi: Any) -> None:
         self._virtapi = virtapi
+        # Whether placement has still to be told of the record.
+        self._untold = False
 
     def set_host_enabled(
             self, host: str, *, enabled: bool, reason: str) -> None:
@@ -66,9 +68,15 @@ class NovaServiceState:
         try:
             service = objects.Service.get_by_compute_host(context, host)
             if _marked(service, enabled=enabled, reason=reason):
+                # Before it is saved: without an answer, it may be all the
+                # same, and is found right the next time.
+                self._untold = True
                 service.save()
+            if self._untold:
                 self._virtapi.update_compute_provider_status(
-                    context, service.compute_node.uuid, enabled=enabled)
+                    context, service.compute_node.uuid,
+                    enabled=not service.disabled)
+                self._untold = False
         except nova_exception.ComputeHostNotFound:
             LOG.info('Host %s has no service record yet.', host)
 

@@ -115,9 +115,13 @@ class FakeVirtAPI:
 
     def __init__(self) -> None:
         self.told: list[tuple[str, bool]] = []
+        self.failures = 0
 
     def update_compute_provider_status(
             self, context: Any, uuid: str, *, enabled: bool) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise nova_exception.PlacementAPIConnectFailure
         self.told.append((uuid, enabled))
 
 
@@ -126,6 +130,9 @@ class ServiceStateTest(unittest.TestCase):
     def setUp(self) -> None:
         self.virtapi = FakeVirtAPI()
         self.saves = 0
+        self.state = service.NovaServiceState(self.virtapi)
+        # Ends each save, if there is one: no answer comes.
+        self.save_error: Exception | None = None
 
     def change(self, *, enabled: bool, disabled: bool,
                reason: str | None) -> tuple[bool, str | None]:
@@ -134,13 +141,20 @@ class ServiceStateTest(unittest.TestCase):
             host='here', disabled=disabled, disabled_reason=reason,
             compute_node=objects.ComputeNode(uuid=NODE_ID))
 
+        return self.changed(record, enabled=enabled)
+
+    def changed(
+            self, record: Any, *,
+            enabled: bool) -> tuple[bool, str | None]:
         def save(record: Any) -> None:
             self.saves += 1
+            if self.save_error is not None:
+                raise self.save_error
 
         with mock.patch.multiple(
                 objects.Service, save=save, get_by_compute_host=(
                     lambda context, host: record)):
-            service.NovaServiceState(self.virtapi).set_host_enabled(
+            self.state.set_host_enabled(
                 'here', enabled=enabled, reason='libvirt is gone')
         return record.disabled, record.disabled_reason
 
@@ -154,6 +168,47 @@ class ServiceStateTest(unittest.TestCase):
         self.assertEqual((False, None), self.change(
             enabled=True, disabled=True, reason='AUTO: libvirt is gone'))
         self.assertEqual([(NODE_ID, True)], self.virtapi.told)
+
+    def record(self) -> Any:
+        return objects.Service(
+            host='here', disabled=False, disabled_reason=None,
+            compute_node=objects.ComputeNode(uuid=NODE_ID))
+
+    def test_placement_that_did_not_hear_is_told_again(self) -> None:
+        record, self.virtapi.failures = self.record(), 2
+        for _ in range(2):
+            self.assertRaises(
+                nova_exception.PlacementAPIConnectFailure,
+                self.changed, record, enabled=False)
+
+        for _ in range(2):
+            self.changed(record, enabled=False)
+
+        self.assertEqual([(NODE_ID, False)], self.virtapi.told)
+        self.assertEqual(1, self.saves)
+
+    def test_so_it_is_when_nobody_said_that_the_record_is_saved(
+            self) -> None:
+        record = self.record()
+        self.save_error = oslo_messaging.MessagingTimeout()
+        self.assertRaises(
+            oslo_messaging.MessagingTimeout, self.changed, record,
+            enabled=False)
+
+        self.changed(record, enabled=False)
+
+        self.assertEqual([(NODE_ID, False)], self.virtapi.told)
+
+    def test_it_is_told_what_the_record_says_by_then(self) -> None:
+        record, self.virtapi.failures = self.record(), 1
+        self.assertRaises(
+            nova_exception.PlacementAPIConnectFailure,
+            self.changed, record, enabled=False)
+        record.disabled_reason = 'repair'
+
+        self.changed(record, enabled=True)
+
+        self.assertEqual([(NODE_ID, False)], self.virtapi.told)
 
     def test_what_an_operator_disabled_stays(self) -> None:
         for enabled in (True, False):

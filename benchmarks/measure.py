@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
 import json
+import math
 import statistics
 import time
 
@@ -44,11 +45,21 @@ class Row:
     spread: str = ''
     at_most: float | None = None
     """The goal; None where there is none."""
+    at_least: float | None = None
+    """Likewise, where more is better."""
 
     @property
     def met(self) -> bool:
         """Say whether the goal is reached."""
-        return self.at_most is None or self.value <= self.at_most
+        return ((self.at_most is None or self.value <= self.at_most)
+                and (self.at_least is None or self.value >= self.at_least))
+
+    @property
+    def goal(self) -> str:
+        """The goal as a text."""
+        if self.at_least is not None:
+            return f'>= {self.at_least:g}'
+        return '' if self.at_most is None else f'<= {self.at_most:g}'
 
 
 def timed(function: Callable[[], object]) -> float:
@@ -103,8 +114,16 @@ def fastest_row(
 
 def spread(values: Sequence[float]) -> str:
     """Return the quartiles of some values as a text."""
+    if len(values) < 2:
+        return ''
     low, _, high = statistics.quantiles(values, n=4, method='inclusive')
     return f'{low:.3g} to {high:.3g}'
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """Return the smallest value that so many of them do not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -112,8 +131,12 @@ def table(rows: Sequence[Row]) -> str:
     lines = [('measure', 'result', 'quartiles', 'goal', '')]
     lines += [(
         row.what, f'{row.value:.3g} {row.unit}'.strip(), row.spread,
-        '' if row.at_most is None else f'<= {row.at_most:g}',
-        '' if row.met else 'MISSED') for row in rows]
+        row.goal, '' if row.met else 'MISSED') for row in rows]
+    return columns(lines)
+
+
+def columns(lines: Sequence[Sequence[str]]) -> str:
+    """Return lines of cells below each other."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return '\n'.join('  '.join(
         cell.ljust(width) for cell, width in zip(line, widths, strict=True)
@@ -129,7 +152,16 @@ def finish(rows: Sequence[Row], json_path: str | None) -> int:
     print(table(rows))
     if json_path is not None:
         with open(json_path, 'w', encoding='utf-8') as file:
-            json.dump([{**dataclasses.asdict(row), 'met': row.met}
-                       for row in rows], file, indent=1)
+            json.dump(plain(rows), file, indent=1)
             file.write('\n')
+    return exit_code(rows)
+
+
+def exit_code(rows: Sequence[Row]) -> int:
+    """Return 1 when a goal was missed, otherwise 0."""
     return 0 if all(row.met for row in rows) else 1
+
+
+def plain(rows: Sequence[Row]) -> list[dict[str, object]]:
+    """Return the result for JSON."""
+    return [{**dataclasses.asdict(row), 'met': row.met} for row in rows]

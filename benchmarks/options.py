@@ -12,14 +12,23 @@ def parse(description: str, *, rounds: int) -> argparse.Namespace:
 
     :param rounds: how often each way is measured by default
     """
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument(
+    return parser(description, rounds=rounds).parse_args()
+
+
+def parser(
+        description: str | None, *, rounds: int) -> argparse.ArgumentParser:
+    """Return a parser for these options, and for more of them.
+
+    :param rounds: how often each way is measured by default
+    """
+    made = argparse.ArgumentParser(description=description)
+    made.add_argument(
         '--json', metavar='FILE', help='write the result to a file, too')
-    parser.add_argument(
+    made.add_argument(
         '--rounds', metavar='N', type=_rounds, default=rounds,
         help=f'measure so many times (default: {rounds}, at least '
         f'{measure.MIN_ROUNDS})')
-    return parser.parse_args()
+    return made
 
 
 def _rounds(text: str) -> int:

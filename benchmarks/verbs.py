@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""The verbs that are measured, for each subject, on the guests of a herd.
+
+What needs Nova's database is answered from memory. Each verb returns a number
+that shows whether all subjects have done the same.
+"""
+
+from collections.abc import Callable
+from collections.abc import Mapping
+import contextlib
+import datetime
+from typing import Any
+from typing import TypeAlias
+
+import libvirt
+from oslo_config import cfg
+
+from benchmarks import nova_guests
+
+Verb: TypeAlias = Callable[[], float]
+Table: TypeAlias = Mapping[str, Verb]
+
+AUDIT = 'get_available_resource'
+SYNC = 'power-state sync'
+CONTRACT = (
+    AUDIT, 'update_provider_tree', 'list_instances', 'list_instance_uuids',
+    'get_num_instances', SYNC, 'get_all_volume_usage', 'get_host_cpu_stats',
+    'get_diagnostics', 'get_instance_diagnostics')
+"""The verbs of drivers; the last two are called for every guest."""
+
+LIMIT = 'stats: state, vcpu, balloon'
+LIMITS = {
+    LIMIT: (libvirt.VIR_DOMAIN_STATS_STATE | libvirt.VIR_DOMAIN_STATS_VCPU
+            | libvirt.VIR_DOMAIN_STATS_BALLOON),
+    'stats: all groups': 0,
+    'stats: state': libvirt.VIR_DOMAIN_STATS_STATE,
+}
+"""One plain call of libvirt each, with these groups."""
+
+_NODE_UUID = '3f9d2c5e-7a61-4a0a-9b1d-5a4a3d9b6c10'
+_RUNNING = 1
+
+
+class Instance:
+    """An instance as the driver wants it that no Nova hosts."""
+
+    def __init__(self, number: int) -> None:
+        self.uuid = nova_guests.uuid_of(number)
+        self.name = nova_guests.name_of(number)
+
+
+def plain(path: str, guests: int) -> Table:
+    """Return the calls of libvirt alone."""
+    options = _options()
+    options(['--config-file', path], project='benchmarks')
+    connection = libvirt.open(options.libvirt.connection_uri)
+
+    def verb(groups: int) -> Verb:
+        return lambda: len(connection.getAllDomainStats(groups, 0))
+
+    return {name: verb(groups) for name, groups in LIMITS.items()}
+
+
+def _options() -> cfg.ConfigOpts:
+    options = cfg.ConfigOpts()
+    options.register_opt(cfg.StrOpt('connection_uri'), 'libvirt')
+    return options
+
+
+def alone(path: str, guests: int) -> Table:
+    """Return the verbs of the driver without Nova."""
+    from nova_libvirt_driver import conf
+    from nova_libvirt_driver import driver as driver_module
+
+    conf.register_opts(cfg.CONF)
+    cfg.CONF(['--config-file', path], project='benchmarks')
+    driver = driver_module.LibvirtDriver()
+    driver.init_host('bench')
+    node = driver.get_available_nodes()[0]
+    instances = [Instance(number + 1) for number in range(guests)]
+
+    return {
+        AUDIT: lambda: driver.get_available_resource(node).vcpus_used,
+        'list_instances': lambda: len(driver.list_instances()),
+        'list_instance_uuids': lambda: len(driver.list_instance_uuids()),
+        'get_num_instances': driver.get_num_instances,
+        SYNC: lambda: _sync(driver, instances),
+        'get_host_cpu_stats': lambda: bool(driver.get_host_cpu_times()),
+        'get_diagnostics': lambda: _each(driver.get_diagnostics, instances),
+    }
+
+
+def ours(path: str, guests: int) -> Table:
+    """Return the verbs of the driver under Nova."""
+    _start_nova(path)
+    from nova_libvirt_driver.nova_plugin import driver as driver_module
+    return _of_nova(driver_module.LibvirtDriver(None), guests)
+
+
+def in_tree(path: str, guests: int) -> Table:
+    """Return the verbs of Nova's own driver."""
+    _start_nova(path)
+    import nova.privsep
+    from nova.virt.libvirt import driver as driver_module
+
+    # As root, within this process.
+    nova.privsep.sys_admin_pctxt.set_client_mode(False)
+    return _of_nova(driver_module.LibvirtDriver(None), guests)
+
+
+TABLES: Mapping[str, Callable[[str, int], Table]] = {
+    'libvirt': plain, 'alone': alone, 'ours': ours, 'in-tree': in_tree}
+
+
+def _start_nova(path: str) -> None:
+    """Do what nova-compute does before it loads a driver."""
+    from nova import config
+    from nova import exception
+    from nova import objects
+
+    import nova.conf
+
+    objects.register_all()
+    config.parse_args(['nova', '--config-file', path],
+                      default_config_files=[path], configure_db=False,
+                      init_rpc=False)
+    nova.conf.neutron.register_dynamic_opts(nova.conf.CONF)
+
+    def no_service(context: object, host: str) -> None:
+        raise exception.ComputeHostNotFound(host=host)
+
+    for kind, name, answer in (
+            (objects.Service, 'get_by_compute_host', no_service),
+            (objects.ComputeNode, 'get_by_nodename', lambda *given: (
+                objects.ComputeNode(numa_topology=None))),
+            (objects.InstanceList, 'get_by_filters',
+             lambda *given, **more: objects.InstanceList(objects=[])),
+            (objects.BlockDeviceMappingList, 'bdms_by_instance_uuid',
+             lambda *given, **more: {})):
+        setattr(kind, name, staticmethod(answer))
+
+
+def _of_nova(driver: Any, guests: int) -> Table:
+    from nova import context as nova_context
+
+    driver.init_host('bench')
+    context = nova_context.get_admin_context()
+    node = driver.get_available_nodes()[0]
+    instances = [_instance(context, number + 1) for number in range(guests)]
+    bdms = [_bdms(context, number + 1, instance)
+            for number, instance in enumerate(instances)]
+    return {
+        AUDIT: lambda: driver.get_available_resource(node)['vcpus_used'],
+        'update_provider_tree': lambda: _tell_placement(driver, node),
+        'list_instances': lambda: len(driver.list_instances()),
+        'list_instance_uuids': lambda: len(driver.list_instance_uuids()),
+        'get_num_instances': driver.get_num_instances,
+        SYNC: lambda: _sync(driver, instances),
+        'get_all_volume_usage': lambda: len(
+            driver.get_all_volume_usage(context, bdms)),
+        'get_host_cpu_stats': lambda: len(driver.get_host_cpu_stats()),
+        'get_diagnostics': lambda: _each(driver.get_diagnostics, instances),
+        'get_instance_diagnostics': lambda: _each(
+            driver.get_instance_diagnostics, instances),
+    }
+
+
+def _sync(driver: Any, instances: list[Any]) -> float:
+    """Look at all guests as the compute manager does; count who runs."""
+    driver.get_num_instances()
+    states = [int(driver.get_info(instance).state) for instance in instances]
+    return states.count(_RUNNING)
+
+
+def _each(verb: Callable[[Any], object], instances: list[Any]) -> float:
+    for instance in instances:
+        # Nova's own driver has no word for a guest that is off.
+        with contextlib.suppress(KeyError):
+            verb(instance)
+    return len(instances)
+
+
+def _tell_placement(driver: Any, node: str) -> float:
+    from nova.compute import provider_tree
+
+    tree = provider_tree.ProviderTree()
+    tree.new_root(node, _NODE_UUID)
+    driver.update_provider_tree(tree, node)
+    return len(tree.data(node).inventory)
+
+
+def _instance(context: Any, number: int) -> Any:
+    from nova import objects
+
+    return objects.Instance(
+        context, id=number, uuid=nova_guests.uuid_of(number), host='bench',
+        config_drive='', system_metadata={}, image_ref=nova_guests.IMAGE_ID,
+        project_id='c' * 32, user_id='b' * 32, launched_at=_long_ago())
+
+
+def _long_ago() -> datetime.datetime:
+    return datetime.datetime(2026, 11, 1, tzinfo=datetime.UTC)
+
+
+def _bdms(context: Any, number: int, instance: Any) -> dict[str, Any]:
+    from nova import objects
+
+    volume = nova_guests.volume_of(number)
+    return {'instance': instance, 'instance_bdms': [
+        objects.BlockDeviceMapping(
+            context, id=number, instance_uuid=instance.uuid,
+            device_name='/dev/vdb', volume_id=volume, source_type='volume',
+            destination_type='volume', connection_info=None)]}

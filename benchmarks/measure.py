@@ -15,8 +15,12 @@ import json
 import math
 import statistics
 import time
+from typing import TypeAlias
 
 MIN_ROUNDS = 15
+
+Way: TypeAlias = Callable[[], float]
+"""Something that is measured; returns its seconds."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -70,7 +74,7 @@ def timed(function: Callable[[], object]) -> float:
 
 
 def in_turns(
-        ways: Mapping[str, Callable[[], float]], rounds: int,
+        ways: Mapping[str, Way], rounds: int,
 ) -> dict[str, Times]:
     """Measure several ways so many times; each returns its seconds.
 
@@ -118,6 +122,11 @@ def spread(values: Sequence[float]) -> str:
         return ''
     low, _, high = statistics.quantiles(values, n=4, method='inclusive')
     return f'{low:.3g} to {high:.3g}'
+
+
+def median(values: Sequence[float]) -> float:
+    """Return the median, not a number when there are no values."""
+    return statistics.median(values) if values else math.nan
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

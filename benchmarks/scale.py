@@ -70,14 +70,14 @@ def _count(
     cost = scale_report.Cost(guests, subject.name, verb)
     if subject.name != 'in-tree' or guests <= WARM_UP_MAX:
         subject.ask(verb)
-    answer = subject.ask(verb, count=True, pause_s=subjects.COLD_S)
+    answer = subject.ask(verb, how='count', pause_s=subjects.COLD_S)
     if 'unsupported' in answer:
         cost.supported = False
         return cost
     cost.calls, cost.local_calls = answer['calls'], answer['local_calls']
     cost.programs, cost.by_name = answer['programs'], answer['by_name']
     if is_ours(subject):
-        cost.warm_calls = subject.ask(verb, count=True)['calls']
+        cost.warm_calls = subject.ask(verb, how='count')['calls']
     cost.outcome = answer['outcome']
     return cost
 

@@ -1,56 +1,60 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""One driver, or libvirt alone, under test; run by ``benchmarks.scale``.
+"""One driver, or libvirt alone, under test; see ``benchmarks.subjects``.
 
 ``python -m benchmarks.scale_subject SUBJECT NOVA_CONF GUESTS`` reads commands
-from the standard input and answers each, both as lines of JSON.
+from the standard input and answers each, both as lines of JSON. One more word,
+``trace``, makes it note what memory is taken by whom.
 """
 
-import json
-import os
 import sys
 import time
-import traceback
+import tracemalloc
 from typing import Any
-from typing import IO
 
+from benchmarks import command_loop
 from benchmarks import counting
+from benchmarks import crowd
 from benchmarks import verbs
+
+MEMORY = 'memory'
 
 
 class Subject:
     """Does what it is told, and tells what that took."""
 
-    def __init__(self, table: verbs.Table) -> None:
-        self._table = table
+    def __init__(self, bench: verbs.Bench) -> None:
+        self._bench = bench
         self._idle_since_s = time.monotonic()
 
-    def answer(self, command: dict[str, Any]) -> dict[str, Any]:
+    def answer(self, command: dict[str, Any]) -> command_loop.Answer:
         """Do one thing.
 
         :param command: its ``verb``; with ``pause_s``, how long to do
-            nothing before; with ``count``, counted and not timed
+            nothing before; ``how`` is to ``time`` it, to ``count`` what it
+            does, or to look at the ``gap`` that it makes in other greenlets
         """
-        verb = self._table.get(command['verb'])
-        if verb is None:
-            return {'unsupported': True}
         rest_s = command.get('pause_s', 0) - (
             time.monotonic() - self._idle_since_s)
         if rest_s > 0:
             time.sleep(rest_s)
         try:
-            if command.get('count'):
-                return _count(verb)
-            return _time(verb)
-        except NotImplementedError:
-            return {'unsupported': True}
-        except Exception:
-            return {'error': traceback.format_exc()}
+            return self._do(command['verb'], command.get('how', 'time'))
         finally:
             self._idle_since_s = time.monotonic()
 
+    def _do(self, name: str, how: str) -> command_loop.Answer:
+        if name == MEMORY:
+            return {'bytes': verbs.traced_bytes()}
+        if name in crowd.USE_CACHE:
+            return crowd.ask(self._bench, use_cache=crowd.USE_CACHE[name])
+        verb = self._bench.table.get(name)
+        if verb is None:
+            raise NotImplementedError
+        return _HOW[how](verb)
 
-def _time(verb: verbs.Verb) -> dict[str, Any]:
+
+def _time(verb: verbs.Verb) -> command_loop.Answer:
     cpu_s, wall_s = time.process_time(), time.perf_counter()
     outcome = verb()
     wall_s = time.perf_counter() - wall_s
@@ -58,7 +62,7 @@ def _time(verb: verbs.Verb) -> dict[str, Any]:
             'outcome': outcome}
 
 
-def _count(verb: verbs.Verb) -> dict[str, Any]:
+def _count(verb: verbs.Verb) -> command_loop.Answer:
     with counting.counted() as tally:
         outcome = verb()
     return {'calls': tally.calls, 'local_calls': tally.local_calls,
@@ -66,24 +70,27 @@ def _count(verb: verbs.Verb) -> dict[str, Any]:
             'outcome': outcome}
 
 
-def _private_output() -> IO[str]:
-    """Return the standard output; what others print goes elsewhere."""
-    output = os.fdopen(os.dup(1), 'w')
-    os.dup2(2, 1)
-    return output
+def _gap(verb: verbs.Verb) -> command_loop.Answer:
+    from benchmarks import heartbeat
+
+    with heartbeat.beating() as heart:
+        verb()
+    return {'gap_s': heart.longest_gap_s}
 
 
-def main(name: str, path: str, guests: str) -> None:
+_HOW = {'time': _time, 'count': _count, 'gap': _gap}
+
+
+def main(name: str, path: str, guests: str, *more: str) -> None:
     """Answer until the standard input ends."""
-    output = _private_output()
+    output = command_loop.private_output()
     counting.listen()
-    subject = Subject(verbs.TABLES[name](path, int(guests)))
-    print('{}', file=output, flush=True)
-    for line in sys.stdin:
-        print(json.dumps(subject.answer(json.loads(line))), file=output,
-              flush=True)
-    # Nova's threads would keep the process.
-    os._exit(0)
+    if 'trace' in more:
+        tracemalloc.start()
+    bench = verbs.BENCHES[name](path, int(guests))
+    command_loop.serve(
+        Subject(bench).answer, output,
+        {'init_s': bench.init_s, 'bytes': bench.before_bytes})
 
 
 if __name__ == '__main__':

@@ -45,7 +45,7 @@ class SubjectError(Exception):
 class Subject:
     """The process of one subject; it is there until it is closed.
 
-    :param name: one of :data:`benchmarks.verbs.TABLES`
+    :param name: one of :data:`benchmarks.verbs.BENCHES`
     :param words: more for its command line
     """
 
@@ -111,11 +111,14 @@ class Rig:
             folder=folder, uri=host.uri, max_age=STATS_MAX_AGE_S))
 
     @contextlib.contextmanager
-    def subject(self, name: str, **options: Any) -> Iterator[Subject]:
+    def subject(
+            self, name: str, *words: str,
+            eventlet: bool = False) -> Iterator[Subject]:
         """Start a subject for the guests that there are now."""
         started = Subject(
             name, python_for(name), str(self.conf), str(self.herd.size),
-            **options)
+            *words, eventlet=eventlet,
+            module=f'benchmarks.{"green" if eventlet else "scale"}_subject')
         try:
             yield started
         finally:

@@ -9,7 +9,12 @@ that shows whether all subjects have done the same.
 from collections.abc import Callable
 from collections.abc import Mapping
 import contextlib
+import dataclasses
 import datetime
+import gc
+import sys
+import time
+import tracemalloc
 from typing import Any
 from typing import TypeAlias
 
@@ -29,6 +34,9 @@ CONTRACT = (
     'get_diagnostics', 'get_instance_diagnostics')
 """The verbs of drivers; the last two are called for every guest."""
 
+PER_GUEST = (SYNC, 'get_diagnostics', 'get_instance_diagnostics')
+"""Of these the ones that are many calls of the driver."""
+
 LIMIT = 'stats: state, vcpu, balloon'
 LIMITS = {
     LIMIT: (libvirt.VIR_DOMAIN_STATS_STATE | libvirt.VIR_DOMAIN_STATS_VCPU
@@ -42,6 +50,20 @@ _NODE_UUID = '3f9d2c5e-7a61-4a0a-9b1d-5a4a3d9b6c10'
 _RUNNING = 1
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Bench:
+    """A subject that is ready."""
+
+    table: Table
+    init_s: float
+    """How long it took to connect, and to get to know the guests."""
+    look: Callable[[int, bool], object] | None = None
+    """Ask for the state of a guest; given are its number, and whether events
+    may answer."""
+    before_bytes: int = 0
+    """What Python's objects took before it connected, if that is traced."""
+
+
 class Instance:
     """An instance as the driver wants it that no Nova hosts."""
 
@@ -50,16 +72,36 @@ class Instance:
         self.name = nova_guests.name_of(number)
 
 
-def plain(path: str, guests: int) -> Table:
+def plain(path: str, guests: int) -> Bench:
     """Return the calls of libvirt alone."""
     options = _options()
     options(['--config-file', path], project='benchmarks')
+    start_s = time.perf_counter()
     connection = libvirt.open(options.libvirt.connection_uri)
+    connection.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE, 0)
+    init_s = time.perf_counter() - start_s
+    pool = _pool()
+    uuids = [nova_guests.uuid_of(number + 1) for number in range(guests)]
 
     def verb(groups: int) -> Verb:
-        return lambda: len(connection.getAllDomainStats(groups, 0))
+        return lambda: len(pool(connection.getAllDomainStats, groups, 0))
 
-    return {name: verb(groups) for name, groups in LIMITS.items()}
+    def look(number: int, use_cache: bool) -> object:
+        return pool(lambda: connection.lookupByUUIDString(
+            uuids[number % guests]).state(0))
+
+    return Bench({name: verb(groups) for name, groups in LIMITS.items()},
+                 init_s, look)
+
+
+def _pool() -> Callable[..., Any]:
+    """Return what makes a call of libvirt, off the hub if there is one."""
+    patcher = sys.modules.get('eventlet.patcher')
+    if patcher is None or not patcher.is_monkey_patched('thread'):
+        return lambda function, *arguments: function(*arguments)
+    from eventlet import tpool
+    execute: Callable[..., Any] = tpool.execute
+    return execute
 
 
 def _options() -> cfg.ConfigOpts:
@@ -68,7 +110,7 @@ def _options() -> cfg.ConfigOpts:
     return options
 
 
-def alone(path: str, guests: int) -> Table:
+def alone(path: str, guests: int) -> Bench:
     """Return the verbs of the driver without Nova."""
     from nova_libvirt_driver import conf
     from nova_libvirt_driver import driver as driver_module
@@ -76,11 +118,10 @@ def alone(path: str, guests: int) -> Table:
     conf.register_opts(cfg.CONF)
     cfg.CONF(['--config-file', path], project='benchmarks')
     driver = driver_module.LibvirtDriver()
-    driver.init_host('bench')
-    node = driver.get_available_nodes()[0]
     instances = [Instance(number + 1) for number in range(guests)]
-
-    return {
+    init_s, before_bytes = _init(driver)
+    node = driver.get_available_nodes()[0]
+    return Bench({
         AUDIT: lambda: driver.get_available_resource(node).vcpus_used,
         'list_instances': lambda: len(driver.list_instances()),
         'list_instance_uuids': lambda: len(driver.list_instance_uuids()),
@@ -88,17 +129,17 @@ def alone(path: str, guests: int) -> Table:
         SYNC: lambda: _sync(driver, instances),
         'get_host_cpu_stats': lambda: bool(driver.get_host_cpu_times()),
         'get_diagnostics': lambda: _each(driver.get_diagnostics, instances),
-    }
+    }, init_s, _looker(driver, instances), before_bytes)
 
 
-def ours(path: str, guests: int) -> Table:
+def ours(path: str, guests: int) -> Bench:
     """Return the verbs of the driver under Nova."""
     _start_nova(path)
     from nova_libvirt_driver.nova_plugin import driver as driver_module
     return _of_nova(driver_module.LibvirtDriver(None), guests)
 
 
-def in_tree(path: str, guests: int) -> Table:
+def in_tree(path: str, guests: int) -> Bench:
     """Return the verbs of Nova's own driver."""
     _start_nova(path)
     import nova.privsep
@@ -109,7 +150,7 @@ def in_tree(path: str, guests: int) -> Table:
     return _of_nova(driver_module.LibvirtDriver(None), guests)
 
 
-TABLES: Mapping[str, Callable[[str, int], Table]] = {
+BENCHES: Mapping[str, Callable[[str, int], Bench]] = {
     'libvirt': plain, 'alone': alone, 'ours': ours, 'in-tree': in_tree}
 
 
@@ -141,16 +182,16 @@ def _start_nova(path: str) -> None:
         setattr(kind, name, staticmethod(answer))
 
 
-def _of_nova(driver: Any, guests: int) -> Table:
+def _of_nova(driver: Any, guests: int) -> Bench:
     from nova import context as nova_context
 
-    driver.init_host('bench')
     context = nova_context.get_admin_context()
-    node = driver.get_available_nodes()[0]
     instances = [_instance(context, number + 1) for number in range(guests)]
     bdms = [_bdms(context, number + 1, instance)
             for number, instance in enumerate(instances)]
-    return {
+    init_s, before_bytes = _init(driver)
+    node = driver.get_available_nodes()[0]
+    return Bench({
         AUDIT: lambda: driver.get_available_resource(node)['vcpus_used'],
         'update_provider_tree': lambda: _tell_placement(driver, node),
         'list_instances': lambda: len(driver.list_instances()),
@@ -163,13 +204,36 @@ def _of_nova(driver: Any, guests: int) -> Table:
         'get_diagnostics': lambda: _each(driver.get_diagnostics, instances),
         'get_instance_diagnostics': lambda: _each(
             driver.get_instance_diagnostics, instances),
-    }
+    }, init_s, _looker(driver, instances), before_bytes)
+
+
+def _init(driver: Any) -> tuple[float, int]:
+    before_bytes = traced_bytes()
+    start_s = time.perf_counter()
+    driver.init_host('bench')
+    return time.perf_counter() - start_s, before_bytes
+
+
+def traced_bytes() -> int:
+    """Return what Python's objects take; 0 when that is not traced."""
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]
+
+
+def _looker(
+        driver: Any,
+        instances: list[Any]) -> Callable[[int, bool], object]:
+    return lambda number, use_cache: driver.get_info(
+        instances[number % len(instances)], use_cache)
 
 
 def _sync(driver: Any, instances: list[Any]) -> float:
     """Look at all guests as the compute manager does; count who runs."""
     driver.get_num_instances()
-    states = [int(driver.get_info(instance).state) for instance in instances]
+    states = []
+    for instance in instances:
+        states.append(int(driver.get_info(instance).state))
+        _let_others()
     return states.count(_RUNNING)
 
 
@@ -178,7 +242,14 @@ def _each(verb: Callable[[Any], object], instances: list[Any]) -> float:
         # Nova's own driver has no word for a guest that is off.
         with contextlib.suppress(KeyError):
             verb(instance)
+        _let_others()
     return len(instances)
+
+
+def _let_others() -> None:
+    """Let other greenlets run between two calls, as Nova does."""
+    if 'eventlet.hubs' in sys.modules:
+        time.sleep(0)
 
 
 def _tell_placement(driver: Any, node: str) -> float:

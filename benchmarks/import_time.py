@@ -11,13 +11,15 @@ import os
 import sys
 import time
 
-SERVICE = 'nova.cmd.compute'
+SERVICE = ('nova.cmd.compute', 'nova.compute.manager')
+"""What the service has imported when it loads its driver."""
 
 
 def main(module: str) -> float:
     """Return how long the import takes after that of the service."""
     os.environ['OS_NOVA_DISABLE_EVENTLET_PATCHING'] = 'true'
-    importlib.import_module(SERVICE)
+    for name in SERVICE:
+        importlib.import_module(name)
     start_s = time.perf_counter()
     importlib.import_module(module)
     return time.perf_counter() - start_s

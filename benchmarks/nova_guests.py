@@ -61,9 +61,9 @@ class Herd:
         if not self.size:
             self._prepare()
         for number in range(self.size + 1, size + 1):
-            domain = self._connection.defineXML(self._make(number))
+            made = self._connection.defineXML(self._make(number))
             if number <= RUNNING:
-                domain.create()
+                made.create()
         self.size = max(self.size, size)
 
     def _prepare(self) -> None:
@@ -91,12 +91,16 @@ class Herd:
         volume = self._volumes / volume_of(number)
         volume.write_bytes(bytes(_VOLUME_BYTES))
         return etree.tostring(
-            _domain(number, folder, volume), encoding='unicode')
+            domain(number, folder, volume), encoding='unicode')
 
 
-def _domain(
+def domain(
         number: int, folder: pathlib.Path,
         volume: pathlib.Path) -> etree._Element:
+    """Return the XML of a guest.
+
+    :param folder: of its files, except for its volume
+    """
     return _element(
         'domain', _element('name', name_of(number)),
         _element('uuid', uuid_of(number)),

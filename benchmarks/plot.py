@@ -8,7 +8,10 @@ import importlib.util
 from benchmarks import scale_report
 from benchmarks import verbs
 
-SHOWN = (verbs.AUDIT, verbs.SYNC, 'list_instances', 'get_diagnostics')
+SHOWN = {verbs.AUDIT: verbs.LIMIT, verbs.SYNC: verbs.LIMIT_OF_STATES,
+         'list_instances': verbs.LIMIT_OF_STATES,
+         'get_diagnostics': verbs.LIMIT_OF_ALL}
+"""Each verb, and the plain call beside it."""
 _COLOURS = {'ours': 'tab:blue', 'alone': 'tab:blue', 'in-tree': 'tab:orange',
             'libvirt': 'tab:gray'}
 _LACK = ("a plot needs matplotlib: pip install "
@@ -35,15 +38,19 @@ def draw(costs: scale_report.Costs, path: str) -> None:
 
     figure = figure_module.Figure(figsize=(9, 7), layout='constrained')
     axes = figure.subplots(2, 2, sharex=True).flat
-    for verb, axis in zip(SHOWN, axes, strict=True):
+    for (verb, plain), axis in zip(SHOWN.items(), axes, strict=True):
         for subject in costs.subjects:
             sizes, times_ms = line(
-                costs, subject, verbs.LIMIT if subject == 'libvirt' else verb)
+                costs, subject, plain if subject == 'libvirt' else verb)
             if sizes:
-                axis.plot(sizes, times_ms, 'o-', label=_label(subject),
-                          color=_COLOURS[subject])
+                axis.plot(
+                    sizes, times_ms, 'o-', color=_COLOURS[subject],
+                    label=(f'plain {plain}' if subject == 'libvirt'
+                           else subject))
         axis.set(title=verb, xscale='log', yscale='log',
                  xlabel='guests', ylabel='ms')
+        axis.set_xticks(costs.sizes, [str(size) for size in costs.sizes])
+        axis.minorticks_off()
         axis.grid(alpha=0.3)
         axis.legend()
     figure.savefig(path, format=None if '.' in path else 'svg')
@@ -56,8 +63,3 @@ def line(
     found = [(guests, cost.cold.median_s * 1000) for guests in costs.sizes
              if (cost := costs.get(guests, subject, verb)) is not None]
     return [guests for guests, _ in found], [time_ms for _, time_ms in found]
-
-
-def _label(subject: str) -> str:
-    return ('one plain getAllDomainStats' if subject == 'libvirt'
-            else subject)

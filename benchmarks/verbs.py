@@ -38,11 +38,13 @@ PER_GUEST = (SYNC, 'get_diagnostics', 'get_instance_diagnostics')
 """Of these the ones that are many calls of the driver."""
 
 LIMIT = 'stats: state, vcpu, balloon'
+LIMIT_OF_ALL = 'stats: all groups'
+LIMIT_OF_STATES = 'stats: state'
 LIMITS = {
     LIMIT: (libvirt.VIR_DOMAIN_STATS_STATE | libvirt.VIR_DOMAIN_STATS_VCPU
             | libvirt.VIR_DOMAIN_STATS_BALLOON),
-    'stats: all groups': 0,
-    'stats: state': libvirt.VIR_DOMAIN_STATS_STATE,
+    LIMIT_OF_ALL: 0,
+    LIMIT_OF_STATES: libvirt.VIR_DOMAIN_STATS_STATE,
 }
 """One plain call of libvirt each, with these groups."""
 

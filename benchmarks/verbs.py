@@ -264,10 +264,15 @@ def _tell_placement(driver: Any, node: str) -> float:
 
 
 def _instance(context: Any, number: int) -> Any:
+    from nova.network import model as network_model
     from nova import objects
 
+    uuid = nova_guests.uuid_of(number)
     return objects.Instance(
-        context, id=number, uuid=nova_guests.uuid_of(number), host='bench',
+        context, id=number, uuid=uuid, host='bench',
+        info_cache=objects.InstanceInfoCache(
+            context, instance_uuid=uuid,
+            network_info=network_model.NetworkInfo()),
         config_drive='', system_metadata={}, image_ref=nova_guests.IMAGE_ID,
         project_id='c' * 32, user_id='b' * 32, launched_at=_long_ago())
 

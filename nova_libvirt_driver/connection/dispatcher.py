@@ -3,7 +3,7 @@
 """Delivery of events to the listener, in order for each guest.
 
 Every guest has a lane of its own. A few workers empty the lanes; they come
-when there is something to deliver and go when there is not. A listener that
+when there is something to deliver and go a while after. A listener that
 blocks holds up its own guest's lane and one worker; one that raises costs
 the event it was called for. Of a lane that has grown long the latest events
 are kept: what came before them is history.
@@ -18,6 +18,8 @@ from oslo_log import log as logging
 from nova_libvirt_driver.spec import event
 
 LOG = logging.getLogger(__name__)
+
+_IDLE_S = 1.0
 
 Deliver = Callable[[event.LifecycleEvent], None]
 
@@ -41,9 +43,11 @@ class Dispatcher:
         self._lane_limit = lane_limit
         # Held for a few instructions only, never while delivering.
         self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._lanes: dict[str, collections.deque[event.LifecycleEvent]] = {}
         self._ready: collections.deque[str] = collections.deque()
         self._workers = 0
+        self._idle = 0
         self._stopped = False
 
     def put(self, item: event.LifecycleEvent) -> None:
@@ -62,6 +66,9 @@ class Dispatcher:
                 return
             self._lanes[item.uuid] = collections.deque((item,))
             self._ready.append(item.uuid)
+            if self._idle >= len(self._ready):
+                self._changed.notify()
+                return
             if self._workers >= self._max_workers:
                 return
             self._workers += 1
@@ -89,15 +96,27 @@ class Dispatcher:
             self._stopped = True
             self._lanes.clear()
             self._ready.clear()
+            self._changed.notify_all()
 
     def _work(self) -> None:
         while True:
-            with self._lock:
-                if not self._ready:
-                    self._workers -= 1
-                    return
-                uuid = self._ready.popleft()
+            uuid = self._next()
+            if uuid is None:
+                return
             self._empty(uuid)
+
+    def _next(self) -> str | None:
+        """Wait for a lane; None when the worker is to go."""
+        with self._lock:
+            if not self._ready and not self._stopped:
+                # To come anew for each event takes longer than to deliver.
+                self._idle += 1
+                self._changed.wait(_IDLE_S)
+                self._idle -= 1
+            if not self._ready:
+                self._workers -= 1
+                return None
+            return self._ready.popleft()
 
     def _empty(self, uuid: str) -> None:
         """Deliver one lane's events until there are none."""

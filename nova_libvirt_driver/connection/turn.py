@@ -15,6 +15,7 @@ import contextlib
 import threading
 from typing import Any
 
+from nova_libvirt_driver.connection import line as line_module
 from nova_libvirt_driver.connection import observation as observation_module
 from nova_libvirt_driver.connection import runtime as runtime_module
 from nova_libvirt_driver import exception
@@ -44,7 +45,7 @@ class Turn:
         self._host = host
         self._timeout_s = timeout_s
         self._runtime = runtime
-        self._semaphore = runtime.semaphore(1)
+        self._line = line_module.Line(runtime)
         self.needed = True
         """False for a hypervisor inside this process: no link to share."""
         self.closed = False
@@ -107,17 +108,33 @@ class Turn:
         return call
 
     def acquire(self, timeout_s: float) -> bool:
-        """Take the turn; False when it is not free in time."""
+        """Take the turn; False when it does not come in time."""
         if not self.needed:
             return True
+        place = self._line.join()
+        if place is None:
+            return True
         deadline = self._runtime.monotonic() + timeout_s
+        try:
+            return self._await(place, deadline)
+        except BaseException:
+            # A (green) thread that is told to end.
+            if self._line.leave(place):
+                self._line.release()
+            raise
+
+    def _await(self, place: line_module.Place, deadline: float) -> bool:
         while True:
             left_s = max(0.0, deadline - self._runtime.monotonic())
-            if self._inherit() or self._semaphore.acquire(
-                    timeout=min(_LOOK_S, left_s)):
+            if self._line.wait(place, min(_LOOK_S, left_s)):
+                return True
+            if self._inherit():
+                if self._line.leave(place):
+                    # Two at once; nobody else is meant by the other.
+                    self._line.release()
                 return True
             if not left_s:
-                return False
+                return self._line.leave(place)
 
     def _inherit(self) -> bool:
         """Take the turn of whoever is gone, once its call has ended too."""
@@ -130,7 +147,7 @@ class Turn:
     def release(self) -> None:
         """Give the turn back."""
         if self.needed:
-            self._semaphore.release()
+            self._line.release()
 
     def check(self) -> None:
         """Refuse a call on a link that is gone.

@@ -38,6 +38,41 @@ class TurnTest(base.TestCase):
 
         self.assertEqual([True] * 40, inside)
 
+    def test_who_came_first_is_first(self) -> None:
+        order: list[int] = []
+        waiting: list[int] = []
+
+        def work(number: int) -> None:
+            waiting.append(number)
+            with self.turn.taken('asking'):
+                order.append(number)
+
+        with self.turn.taken('asking'):
+            threads = []
+            for number in range(5):
+                thread = threading.Thread(target=work, args=(number,))
+                thread.start()
+                threads.append(thread)
+                fake_ports.wait_until(
+                    lambda: len(waiting) > number, 'the next one')
+                time.sleep(0.05)
+        # At once, as one does who asks again and again.
+        with self.turn.taken('asking'):
+            order.append(-1)
+        for thread in threads:
+            thread.join(10)
+
+        self.assertEqual([0, 1, 2, 3, 4, -1], order)
+
+    def test_who_gives_up_is_passed_over(self) -> None:
+        self.assertTrue(self.turn.acquire(0))
+        threading.Timer(0.2, self.turn.release).start()
+        self.assertFalse(self.turn.acquire(0.05))
+
+        self.assertTrue(self.turn.acquire(10))
+        self.turn.release()
+        self.take()
+
     def test_wait_for_it_has_a_deadline(self) -> None:
         turn = self.make(timeout_s=0.1)
         started = time.monotonic()

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from collections.abc import Iterable
 import dataclasses
 from typing import Protocol
+from typing import TYPE_CHECKING
 
 from oslo_config import cfg
 
@@ -40,11 +41,12 @@ from nova_libvirt_driver.host import capabilities as capabilities_module
 from nova_libvirt_driver.host import facts as facts_module
 from nova_libvirt_driver.host import offers as offers_module
 from nova_libvirt_driver.host import resources
-from nova_libvirt_driver.operations.steps import files as files_module
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import event
 from nova_libvirt_driver.storage import survey as survey_module
-from nova_libvirt_driver import verbs as verbs_module
+
+if TYPE_CHECKING:
+    from nova_libvirt_driver import verbs as verbs_module
 
 CONF = cfg.CONF
 
@@ -98,7 +100,7 @@ class Parts:
     offers: offers_module.Offers
     audit: resources.Audit
     guests: guests_module.Guests
-    verbs: verbs_module.Verbs
+    verbs: 'verbs_module.Verbs'
 
 
 def build(seams: Seams, virtapi: object) -> Parts:
@@ -136,11 +138,9 @@ def build(seams: Seams, virtapi: object) -> Parts:
     facts = facts_module.Facts(link)
     guests = guests_module.Guests(link)
     capabilities = capabilities_module.Capabilities(link, facts)
-    settings_of_verbs = _verb_settings()
-    verbs = verbs_module.build(verbs_module.Link(
-        guests=guests, capabilities=capabilities, restarts=restarts,
-        snapshots=snapshots, touched=router.touch,
-        secrets=secrets_module.Secrets(link)), settings_of_verbs)
+    verbs = _verbs(
+        guests, capabilities, restarts, snapshots, router.touch,
+        secrets_module.Secrets(link))
     return Parts(
         host=settings.host, my_ip=lambda: str(CONF.my_ip), uri=_uri,
         virtapi=virtapi, calls=calls, link=link, dispatcher=dispatcher,
@@ -149,8 +149,7 @@ def build(seams: Seams, virtapi: object) -> Parts:
         supervisor=supervisor, recheck=recheck, inventory=inventory,
         facts=facts,
         offers=offers_module.Offers(
-            link, facts, capabilities,
-            settings_of_verbs.policies.guest),
+            link, facts, capabilities, policy_module.guest(CONF)),
         audit=resources.Audit(
             supervisor, facts, inventory, _survey(settings),
             memory_mib=CONF.libvirt.file_backed_memory),
@@ -228,14 +227,27 @@ def _settings() -> settings_module.Settings:
         call_timeout_s=own.call_timeout)
 
 
-def _verb_settings() -> verbs_module.Settings:
-    return verbs_module.Settings(
+def _verbs(
+        guests: guests_module.Guests,
+        capabilities: capabilities_module.Capabilities,
+        restarts: restarts_module.Restarts,
+        snapshots: snapshots_module.Snapshots,
+        touched: Callable[[str], None],
+        secrets: secrets_module.Secrets) -> 'verbs_module.Verbs':
+    # Half of what there is to load; a service that looks for its driver, and
+    # a command that makes none, do without.
+    from nova_libvirt_driver.operations.steps import files as files_module
+    from nova_libvirt_driver import verbs as verbs_module
+    return verbs_module.build(verbs_module.Link(
+        guests=guests, capabilities=capabilities, restarts=restarts,
+        snapshots=snapshots, touched=touched, secrets=secrets,
+    ), verbs_module.Settings(
         host=CONF.host, my_address=str(CONF.my_ip),
         policies=files_module.Policies(
             policy_module.guest(CONF), policy_module.storage(CONF)),
         serial_ports=policy_module.serial_ports(CONF),
         job_timeout_s=CONF.nova_libvirt_driver.job_timeout,
-        soft_reboot_timeout_s=CONF.libvirt.wait_soft_reboot_seconds)
+        soft_reboot_timeout_s=CONF.libvirt.wait_soft_reboot_seconds))
 
 
 def _uri() -> str:

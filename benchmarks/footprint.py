@@ -9,8 +9,10 @@ driver is measured beside it where ``tools/nova-env`` has installed one.
 """
 
 from collections.abc import Iterator
+import os
 import subprocess
 import sys
+import tempfile
 import time
 
 import psutil
@@ -107,9 +109,10 @@ def imports(rounds: int) -> Iterator[measure.Row]:
     """Measure what the drivers add to the imports of nova-compute."""
     if not subjects.nova_python().exists():
         return
-    times = measure.in_turns(
-        {name: _import_way(module) for name, module in IMPORTS.items()},
-        rounds)
+    with tempfile.TemporaryDirectory() as folder:
+        times = measure.in_turns(
+            {name: _import_way(module, folder)
+             for name, module in IMPORTS.items()}, rounds)
     for name, taken in times.items():
         milliseconds = [seconds * 1000 for seconds in taken.seconds]
         yield measure.Row(
@@ -118,12 +121,15 @@ def imports(rounds: int) -> Iterator[measure.Row]:
             at_most=IMPORT_MS_MAX if name == 'ours' else None)
 
 
-def _import_way(module: str) -> measure.Way:
+def _import_way(module: str, folder: str) -> measure.Way:
+    # Compiled by the first round, as by the installation of a package.
+    environment = {**os.environ, 'PYTHONPYCACHEPREFIX': folder}
+    environment.pop('PYTHONDONTWRITEBYTECODE', None)
     return lambda: float(subprocess.run(
         [str(subjects.nova_python()), '-W', 'ignore', '-m',
          'benchmarks.import_time', module], cwd=subjects.TREE, check=True,
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        text=True).stdout.splitlines()[-1])
+        text=True, env=environment).stdout.splitlines()[-1])
 
 
 def hub(rig: subjects.Rig, rounds: int) -> Iterator[measure.Row]:

@@ -74,15 +74,15 @@ def _rebuild(
     return kind(**fields)
 
 
-def again(error: Exception) -> Exception:
-    """Return an error for another caller to raise.
+def again(error: BaseException | None) -> DriverError | None:
+    """Return a copy of one of our errors, None for anything else.
 
-    A copy if it is one of ours: an error that several threads raise has the
+    For whoever raises it as well: one that several threads raise has the
     tracebacks of all of them.
     """
     if isinstance(error, DriverError):
         return type(error)(**error.fields)
-    return error
+    return None
 
 
 class InvalidConfiguration(DriverError):

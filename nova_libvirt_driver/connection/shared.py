@@ -130,5 +130,5 @@ def _wait(flight: _Flight[T]) -> Aged[T] | None:
     """Return the answer, or None when whoever asked was told to end."""
     try:
         return flight.future.result()
-    except Exception as error:
-        raise exception.again(error) from error
+    except exception.DriverError as error:
+        raise (exception.again(error) or error) from error

@@ -367,7 +367,8 @@ class Supervisor:
             if self._stopped:
                 raise self._unavailable('the driver was stopped')
             if self._is_failing():
-                raise _again(self._last_error) or self._unavailable('')
+                raise exception.again(
+                    self._last_error) or self._unavailable('')
             flight = self._take_off()
             is_blip = self._supervised and self._generation > 0
         return self._wait(flight, _BLIP_S if is_blip else None)
@@ -391,7 +392,7 @@ class Supervisor:
         self._check(epoch)
         if self._failures > failures:
             # The attempt that was under way has just failed.
-            raise _again(self._last_error) or self._unavailable('')
+            raise exception.again(self._last_error) or self._unavailable('')
         return self._hooks.get_new_connection()
 
     def _check(self, epoch: int) -> None:
@@ -413,7 +414,7 @@ class Supervisor:
         if failure is None:
             return flight.result()
         # Not the object itself: others raise it at the same time.
-        raise (_again(failure) or self._unavailable(str(failure))
+        raise (exception.again(failure) or self._unavailable(str(failure))
                ) from failure
 
     def _attempt(self, epoch: int) -> protocol.Connection:
@@ -493,7 +494,7 @@ class Supervisor:
     def _failed(self, error: Exception, epoch: int) -> None:
         if epoch != self._epoch:
             return
-        failure = _again(error) or self._unavailable(str(error))
+        failure = exception.again(error) or self._unavailable(str(error))
         self._plumbing.outage.report(failure)
         with self.lock:
             if epoch != self._epoch:
@@ -569,10 +570,3 @@ class Supervisor:
     def _unavailable(self, reason: str) -> exception.HypervisorUnavailable:
         return exception.HypervisorUnavailable(
             host=self._settings.host, uri=self._hooks.uri(), reason=reason)
-
-
-def _again(error: BaseException | None) -> exception.DriverError | None:
-    """Return a copy of an error that several callers raise at once."""
-    if isinstance(error, exception.DriverError):
-        return type(error)(**error.fields)
-    return None

@@ -40,8 +40,9 @@ class ManyGuestsTest(guest_base.GuestTestCase):
             self.define(connection, f'many-{number:02}', number < RUNNING)
             for number in range(GUESTS)]
         fake_ports.wait_until(
-            lambda: all(self.power(number) is State.RUNNING
-                        for number in range(RUNNING)), 'the events')
+            lambda: not self.counts(
+                lambda: [self.power(number) for number in range(GUESTS)]),
+            'the events of all of them')
         # Facts of the host, and the connection for what may take long.
         self.driver.get_available_resource(HOST)
 

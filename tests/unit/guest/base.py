@@ -2,6 +2,7 @@
 
 """A whole driver on a hypervisor that is a fake."""
 
+from collections.abc import Callable
 from typing import Any
 
 import fixtures as fixtures_library
@@ -9,6 +10,7 @@ import fixtures as fixtures_library
 from nova_libvirt_driver import conf
 from nova_libvirt_driver import driver as driver_module
 from nova_libvirt_driver.spec import connection as connection_spec
+from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.testing import fake_libvirt
 from nova_libvirt_driver.testing import fake_ports
 from nova_libvirt_driver.testing import fixtures
@@ -50,6 +52,21 @@ class FakeHostTestCase(base.TestCase):
         """Make guests; sends no event."""
         return [self.hypervisor.add_guest(f'guest{index:03}', **options)
                 for index in range(number)]
+
+    def calls_of(self, function: Callable[[], object]) -> dict[str, int]:
+        """Return which calls a function makes, and how often."""
+        before = self.hypervisor.calls
+        function()
+        return {name: number - before.get(name, 0)
+                for name, number in self.hypervisor.calls.items()
+                if number > before.get(name, 0)}
+
+    def wait_told(self, driver: driver_module.LibvirtDriver) -> None:
+        """Wait until it has compared the guests, and events count."""
+        guest = self.hypervisor.guests[0]
+        one = instance_spec.InstanceRef(guest.uuid, guest.name)
+        wait_until(lambda: not self.calls_of(lambda: driver.get_info(one)),
+                   'the listing of the guests')
 
     def reconnect(self, driver: driver_module.LibvirtDriver) -> None:
         """Lose the connection and wait for the next one."""

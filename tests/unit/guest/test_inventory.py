@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 
-from typing import Any
-
 import libvirt
 
 from nova_libvirt_driver import driver as driver_module
@@ -34,14 +32,6 @@ def reference(guest: fake_libvirt.Guest) -> instance.InstanceRef:
 
 class InventoryTestCase(base.FakeHostTestCase):
 
-    def calls_of(self, function: Any) -> dict[str, int]:
-        """Return which calls a function makes, and how often."""
-        before = self.hypervisor.calls
-        function()
-        return {name: number - before.get(name, 0)
-                for name, number in self.hypervisor.calls.items()
-                if number > before.get(name, 0)}
-
     def domain(self, guest: fake_libvirt.Guest) -> fake_libvirt.FakeDomain:
         """Return a handle of somebody else's on a guest."""
         other = self.hypervisor.open_auth(
@@ -60,6 +50,7 @@ class CacheTest(InventoryTestCase):
             if wanted in (State.RUNNING, State.PAUSED, State.SUSPENDED):
                 self.hypervisor.add_guest(f'guest{number}', state=number)
         driver = self.make_driver()
+        self.wait_told(driver)
 
         def ask() -> None:
             for guest in self.hypervisor.guests:
@@ -150,6 +141,7 @@ class SnapshotTest(InventoryTestCase):
         self.down = self.add_guests(300, state=libvirt.VIR_DOMAIN_SHUTOFF)
         self.down[5].state = libvirt.VIR_DOMAIN_CRASHED
         self.driver = self.make_driver(stats_max_age=60)
+        self.wait_told(self.driver)
 
     def test_the_states_of_all_are_one_call(self) -> None:
         found: list[State] = []
@@ -168,6 +160,7 @@ class SnapshotTest(InventoryTestCase):
         guest = self.hypervisor.add_guest(
             'ours', state=libvirt.VIR_DOMAIN_SHUTOFF, owned=True)
         self.reconnect(self.driver)
+        self.wait_told(self.driver)
         self.assertEqual(State.SHUTDOWN, self.state(self.driver, guest))
 
         self.driver.destroy(reference(guest))
@@ -198,7 +191,11 @@ class SnapshotTest(InventoryTestCase):
             State.CRASHED, self.state(self.driver, guest, False))
 
     def test_without_a_bound_each_is_asked(self) -> None:
+        up = self.hypervisor.add_guest('up')
+        self.hypervisor.guests.remove(up)
+        self.hypervisor.guests.insert(0, up)
         driver = self.make_driver(stats_max_age=0)
+        self.wait_told(driver)
 
         calls = self.calls_of(
             lambda: [self.state(driver, guest) for guest in self.down[:3]])

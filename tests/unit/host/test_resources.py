@@ -85,6 +85,7 @@ class AuditTest(base.FakeHostTestCase):
         for number in (3, 297):
             self.add_guests(number)
             self.reconnect(driver)
+            self.wait_told(driver)
             driver.get_host_facts()
             # What may enter guests has a connection of its own.
             driver.list_instance_summaries()
@@ -101,6 +102,7 @@ class AuditTest(base.FakeHostTestCase):
         guest, = self.add_guests(1)
         self.config.config(group='libvirt', file_backed_memory=65536)
         driver = self.make_driver()
+        self.wait_told(driver)
         domain = self.hypervisor.open_auth(
             'other:///', [[], lambda asked, opaque: -1, None]
         ).lookupByUUIDString(guest.uuid)

@@ -104,6 +104,7 @@ class ManyTest(test_inventory.InventoryTestCase):
         super().setUp()
         self.added = self.add_guests(50)
         self.driver = self.make_driver(stats_max_age=60)
+        self.wait_told(self.driver)
         # What may enter guests has a connection of its own, made by now.
         self.driver.list_instance_summaries()
 

@@ -39,12 +39,15 @@ class ManyGuestsTest(guest_base.GuestTestCase):
         self.instances = [
             self.define(connection, f'many-{number:02}', number < RUNNING)
             for number in range(GUESTS)]
-        fake_ports.wait_until(
-            lambda: not self.counts(
-                lambda: [self.power(number) for number in range(GUESTS)]),
-            'the events of all of them')
+        fake_ports.wait_until(self.is_settled, 'the events of all of them')
         # Facts of the host, and the connection for what may take long.
         self.driver.get_available_resource(HOST)
+
+    def is_settled(self) -> bool:
+        """Say whether nothing new is told of any guest."""
+        self.driver.get_num_instances()
+        return not self.counts(
+            lambda: [self.power(number) for number in range(GUESTS)])
 
     def define(
             self, connection: libvirt.virConnect, name: str,

@@ -125,13 +125,12 @@ class Turn:
 
     def _await(self, place: line_module.Place, deadline: float) -> bool:
         while True:
+            if self._inherit():
+                # Nobody can hand it over: whoever had it is gone.
+                self._line.leave(place)
+                return True
             left_s = max(0.0, deadline - self._runtime.monotonic())
             if self._line.wait(place, min(_LOOK_S, left_s)):
-                return True
-            if self._inherit():
-                if self._line.leave(place):
-                    # Two at once; nobody else is meant by the other.
-                    self._line.release()
                 return True
             if not left_s:
                 return self._line.leave(place)

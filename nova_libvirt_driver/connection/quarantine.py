@@ -57,12 +57,16 @@ class Quarantine:
                 reason=f'since {time.monotonic() - case.since:.0f} s it has '
                 f'not come back from the attempt to {case.tried}')
 
-    def add(self, uuid: str, tried: str, visit: Visit) -> None:
-        """Put a guest in quarantine until the visit ends."""
+    def add(self, uuid: str, tried: str, visit: Visit) -> bool:
+        """Put a guest in quarantine until the visit ends.
+
+        :returns: whether it was not in it before, and is now
+        """
         with self._lock:
-            if not visit.ended:
-                self._cases.setdefault(
-                    uuid, Case(tried, time.monotonic(), visit))
+            if visit.ended or uuid in self._cases:
+                return False
+            self._cases[uuid] = Case(tried, time.monotonic(), visit)
+            return True
 
     def end(self, visit: Visit) -> None:
         """Let those out who are in it because of a visit."""

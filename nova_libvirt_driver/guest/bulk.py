@@ -86,9 +86,10 @@ class Bulk:
         for uuid in self._link.supervisor.look(
                 'ask which guests do not answer',
                 lambda connection: _occupied(connection, long_ms)):
-            self._link.quarantine.add(uuid, 'read its statistics', visit)
-            LOG.warning('The monitor of guest %s does not answer; calls '
-                        'that need it are refused until it does.', uuid)
+            if self._link.quarantine.add(
+                    uuid, 'read its statistics', visit):
+                LOG.warning('The monitor of guest %s does not answer; calls '
+                            'that need it are refused until it does.', uuid)
 
 
 def records(

@@ -52,6 +52,8 @@ CONF = cfg.CONF
 
 _DISK_THREADS = 8
 """How many may hang in file systems that do not answer."""
+_DISK_SHARE = 0.25
+"""Of eventlet's thread pool; half of it is for calls into libvirt."""
 
 
 class Seams(Protocol):
@@ -181,7 +183,8 @@ def _survey(settings: settings_module.Settings) -> survey_module.Survey:
     # Calls of its own: a disk that hangs keeps no thread from libvirt.
     return survey_module.Survey(
         CONF.instances_path,
-        calls_module.make(host=settings.host, limit=_DISK_THREADS),
+        calls_module.make(
+            host=settings.host, limit=_DISK_THREADS, share=_DISK_SHARE),
         timeout_s=settings.look_timeout_s,
         max_age_s=CONF.nova_libvirt_driver.stats_max_age)
 

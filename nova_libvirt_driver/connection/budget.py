@@ -61,7 +61,7 @@ class Budget:
         if self._is_said:
             return
         self._is_said = True
-        LOG.error('No thread is left for %s: of %d calls into libvirt that '
+        LOG.error('No thread is left for %s: of %d calls of its kind that '
                   'may run, %d hang. Calls are refused until some come '
                   'back; see "nova-libvirt doctor".',
                   name, self.limit, self.abandoned)

@@ -194,13 +194,14 @@ class NativeCalls(_BoundedCalls):
 class EventletCalls(_BoundedCalls):
     """Calls of an eventlet process: they run in eventlet's thread pool.
 
-    The pool is small and shared with everybody, so at most
-    half of it may be taken by calls that have a deadline.
+    The pool is small and shared with everybody, so calls that have a
+    deadline may take a part of it only.
     """
 
-    def __init__(self, *, host: str, limit: int) -> None:
+    def __init__(self, *, host: str, limit: int, share: float) -> None:
         from nova_libvirt_driver.connection import green
-        super().__init__(host, min(limit, max(1, green.pool_size() // 2)))
+        super().__init__(
+            host, min(limit, max(1, int(green.pool_size() * share))))
         self._green = green
         # After eventlet's own, hence before it at the end.
         atexit.register(self._at_exit)
@@ -241,8 +242,11 @@ def _label(name: str) -> str:
     return name.removeprefix('the call to ')
 
 
-def make(*, host: str, limit: int) -> Calls:
-    """Return the calls that fit this process."""
+def make(*, host: str, limit: int, share: float = 0.5) -> Calls:
+    """Return the calls that fit this process.
+
+    :param share: how much of eventlet's thread pool they may take at most
+    """
     if native.in_eventlet_process():
-        return EventletCalls(host=host, limit=limit)
+        return EventletCalls(host=host, limit=limit, share=share)
     return NativeCalls(host=host, limit=limit)

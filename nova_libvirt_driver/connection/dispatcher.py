@@ -99,11 +99,14 @@ class Dispatcher:
             self._changed.notify_all()
 
     def _work(self) -> None:
-        while True:
-            uuid = self._next()
-            if uuid is None:
-                return
-            self._empty(uuid)
+        try:
+            while (uuid := self._next()) is not None:
+                self._empty(uuid)
+        except BaseException:
+            # A green thread that is told to end.
+            with self._lock:
+                self._workers -= 1
+            raise
 
     def _next(self) -> str | None:
         """Wait for a lane; None when the worker is to go."""
@@ -111,12 +114,15 @@ class Dispatcher:
             if not self._ready and not self._stopped:
                 # To come anew for each event takes longer than to deliver.
                 self._idle += 1
-                self._changed.wait(_IDLE_S)
-                self._idle -= 1
-            if not self._ready:
-                self._workers -= 1
-                return None
-            return self._ready.popleft()
+                try:
+                    self._changed.wait(_IDLE_S)
+                finally:
+                    self._idle -= 1
+            if self._ready:
+                return self._ready.popleft()
+            # Within the lock: who puts something now starts another one.
+            self._workers -= 1
+            return None
 
     def _empty(self, uuid: str) -> None:
         """Deliver one lane's events until there are none."""
@@ -126,14 +132,27 @@ class Dispatcher:
                 if lane is None:
                     return
                 item = lane[0]
-            self._deliver_one(item)
-            with self._lock:
-                if lane is not self._lanes.get(uuid):
-                    return
-                lane.popleft()
-                if not lane:
-                    del self._lanes[uuid]
-                    return
+            try:
+                self._deliver_one(item)
+            except BaseException:
+                if not self._leave(uuid, lane):
+                    # For another worker.
+                    self._ready.append(uuid)
+                raise
+            if self._leave(uuid, lane):
+                return
+
+    def _leave(
+            self, uuid: str,
+            lane: collections.deque[event.LifecycleEvent]) -> bool:
+        """Take the first event out of a lane; say whether it was the last."""
+        with self._lock:
+            if lane is not self._lanes.get(uuid):
+                return True
+            lane.popleft()
+            if not lane:
+                del self._lanes[uuid]
+            return not lane
 
     def _deliver_one(self, item: event.LifecycleEvent) -> None:
         try:

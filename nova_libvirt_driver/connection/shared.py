@@ -2,8 +2,9 @@
 
 """One answer for all who ask within some time of each other.
 
-Whoever finds no answer that is fresh enough asks; who comes meanwhile waits
-for that one. Nothing is asked while a lock is held.
+Whoever finds no answer that is fresh enough asks; who comes meanwhile, and
+would be content with that one, waits for it. Nothing is asked while a lock is
+held.
 """
 
 from collections.abc import Callable
@@ -69,8 +70,8 @@ class Shared(Generic[T]):
     def get(self, max_age_s: float | None = None) -> Aged[T]:
         """Return an answer that is fresh enough; asks if there is none.
 
-        :param max_age_s: how old it may be; 0 for one that nobody has asked
-            for yet
+        :param max_age_s: how old it may be; who says 0 asks in any case,
+            also while another one does
         :raises Exception: what asking raised, for all who waited for it
         """
         bound_s = self._max_age_s if max_age_s is None else max_age_s
@@ -97,6 +98,10 @@ class Shared(Generic[T]):
             if found is not None:
                 return found
         return self._fly(flight)
+
+    def now_s(self) -> float:
+        """Return the time that :attr:`Aged.asked_s` counts in."""
+        return self._runtime.monotonic()
 
     def age_s(self, answer: Aged[T]) -> float:
         """Return how old an answer is."""

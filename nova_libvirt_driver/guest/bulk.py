@@ -7,6 +7,7 @@ only states are asked for. One that hangs holds up the answer for all.
 """
 
 from collections.abc import Callable
+import threading
 from typing import Any
 from typing import TypeVar
 
@@ -46,6 +47,8 @@ class Bulk:
 
     def __init__(self, link: link_module.Link) -> None:
         self._link = link
+        # Held for a few instructions only.
+        self._lock = threading.Lock()
         self._hung: list[quarantine.Visit] = []
 
     def ask(
@@ -56,40 +59,56 @@ class Bulk:
         A guest that hangs holds it up for ``look_timeout``: then that guest
         is in quarantine, and the next call does without it. When one after
         the other hangs, *function* gets :data:`STATES` instead, and so it
-        does until one of them goes on.
+        does until one of them goes on. Guests of which none hangs, but which
+        are many, get ``call_timeout``.
 
         :param tried: what it is for, as in "list the guests"
         :param function: runs on a native thread, and must not log
         :raises CallTimeout: the connection does not answer
         :raises DriverError: libvirt's error as one of ours
         """
-        self._hung = [visit for visit in self._hung if not visit.ended]
-        for _ in range(min(_TRIES, _HUNG_MAX - len(self._hung))):
+        timeout_s: float | None = self._link.look_timeout_s
+        for _ in range(_TRIES):
+            if self._is_lost():
+                break
             visit = quarantine.Visit()
             try:
                 return self._link.enter(
                     tried, lambda connection: function(connection, groups),
-                    visit, timeout_s=self._link.look_timeout_s)
+                    visit, timeout_s=timeout_s)
             except exception.GuestUnresponsive:
-                self._blame(visit)
+                if not self._blame(visit):
+                    # There are many guests, and no one of them hangs.
+                    timeout_s = None
         return self._link.call(
             tried, lambda connection: function(connection, STATES),
             timeout_s=self._link.look_timeout_s)
 
-    def _blame(self, visit: quarantine.Visit) -> None:
+    def _is_lost(self) -> bool:
+        """Say whether as many calls hang as may."""
+        with self._lock:
+            self._hung = [visit for visit in self._hung if not visit.ended]
+            return len(self._hung) >= _HUNG_MAX
+
+    def _blame(self, visit: quarantine.Visit) -> bool:
         """Put the guests in quarantine whose monitors do not answer.
 
         While a call hangs in one, libvirt leaves it out of others.
+
+        :returns: whether there are such
         """
-        self._hung.append(visit)
+        with self._lock:
+            self._hung.append(visit)
         long_ms = self._link.look_timeout_s * 1000 / 2
-        for uuid in self._link.supervisor.look(
-                'ask which guests do not answer',
-                lambda connection: _occupied(connection, long_ms)):
+        found = self._link.supervisor.look(
+            'ask which guests do not answer',
+            lambda connection: _occupied(connection, long_ms))
+        for uuid in found:
             if self._link.quarantine.add(
                     uuid, 'read its statistics', visit):
                 LOG.warning('The monitor of guest %s does not answer; calls '
                             'that need it are refused until it does.', uuid)
+        return bool(found)
 
 
 def records(

@@ -53,7 +53,7 @@ class Inventory:
         else:
             up = {report.uuid: report.domain_id for report in self.reports()
                   if report.state in _UP}
-        return self._sizes.of(up)
+        return self._sizes.of(up, self._supervisor.generation)
 
     def summaries(self) -> list[instance_spec.InstanceSummary]:
         """Return one row for each guest, sorted by name.

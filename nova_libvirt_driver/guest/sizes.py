@@ -39,7 +39,8 @@ class Size:
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Learned:
     size: Size
-    domain_id: int
+    start: tuple[int, int]
+    """Which connection told of it, and its domain's id there."""
     at_s: float
 
 
@@ -51,24 +52,27 @@ class Sizes:
         # Replaced, never changed.
         self._learned: Mapping[str, _Learned] = {}
 
-    def of(self, up: Mapping[str, int]) -> list[Size]:
+    def of(self, up: Mapping[str, int], generation: int) -> list[Size]:
         """Return the sizes of some guests.
 
         Two calls when one of them was started since the last time, whatever
-        the number of guests; otherwise none. One that is gone is left out.
+        the number of guests, and one more for each whose monitor is busy;
+        otherwise none. One that is gone is left out.
 
         :param up: libvirt's id of each running domain, by uuid; another id
             is another start
+        :param generation: of the connection; a daemon that was restarted
+            gives ids anew
         """
         now_s = time.monotonic()
         learned = {
             uuid: one for uuid, one in self._learned.items()
-            if up.get(uuid) == one.domain_id
+            if (generation, up.get(uuid)) == one.start
             and now_s - one.at_s < _MAX_AGE_S}
         unknown = up.keys() - learned.keys()
         if unknown:
             learned |= {
-                uuid: _Learned(size, up[uuid], now_s)
+                uuid: _Learned(size, (generation, up[uuid]), now_s)
                 for uuid, size in self._ask(unknown).items()}
         self._learned = learned
         return [one.size for one in learned.values()]

@@ -49,8 +49,8 @@ class Audit:
     def run(self) -> host.HostResources:
         """Audit the host.
 
-        Three calls at the most, however many guests there are; one when
-        none was started since the last time, and events arrive.
+        However many guests there are, one call; two more when one was
+        started since the last time, and one more while no events arrive.
 
         :raises HypervisorUnavailable: there is no connection
         :raises StorageFailure: the folder of the instances does not answer

@@ -55,7 +55,7 @@ def with_macs(
     macs = {vif['devname']: vif['address'] for vif in network_info}
     return dataclasses.replace(found, nics=tuple(
         dataclasses.replace(
-            nic, mac=nic.mac or macs.get(nic.target_dev, ''))
+            nic, mac=macs.get(nic.target_dev) or nic.mac)
         for nic in found.nics))
 
 

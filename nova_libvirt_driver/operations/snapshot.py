@@ -8,6 +8,7 @@ from oslo_log import log as logging
 
 from nova_libvirt_driver.operations.steps import disk_copy
 from nova_libvirt_driver.operations.steps import exclusive as exclusive_module
+from nova_libvirt_driver.operations.steps import freeze
 from nova_libvirt_driver.operations.steps import undo as undo_module
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import image as image_spec
@@ -76,6 +77,7 @@ class Snapshot:
                 target_dev = str(entry.values['target_dev'])
                 if source.live:
                     source.guest.disk(target_dev).abort()
+                    freeze.thaw_left(source.guest)
                 self._scratch.remove(str(entry.values['folder']))
                 entry.end()
 

@@ -60,7 +60,12 @@ class DiskSizes:
             return {}
         known = self._formats.get(folder)
         if known is None or known[0] != mark:
-            known = self._formats[folder] = mark, formats(folder)
+            try:
+                known = mark, _formats(folder)
+            except exception.StorageFailure:
+                # It may be read the next time; nothing tells.
+                return {} if known is None else known[1]
+            self._formats[folder] = known
         return known[1]
 
     def _growth_bytes(self, path: str, format: str) -> int:
@@ -79,11 +84,9 @@ class DiskSizes:
 def formats(folder: str) -> dict[str, str]:
     """Return the format of each disk in a folder, by path."""
     try:
-        found = record.read_all(os.path.join(folder, RECORD))
+        return _formats(folder)
     except exception.StorageFailure:
         return {}
-    return {path: format for path, format in found.items()
-            if os.path.dirname(path) == folder}
 
 
 def size_bytes(path: str, format: str, status: os.stat_result) -> int:
@@ -101,6 +104,12 @@ def size_bytes(path: str, format: str, status: os.stat_result) -> int:
     with open(path, 'rb', buffering=0) as file:
         return qcow2_header.virtual_size_bytes(
             file.read(qcow2_header.SIZE_WITHIN_BYTES))
+
+
+def _formats(folder: str) -> dict[str, str]:
+    found = record.read_all(os.path.join(folder, RECORD))
+    return {path: format for path, format in found.items()
+            if os.path.dirname(path) == folder}
 
 
 def _mark(status: os.stat_result) -> _Mark:

@@ -18,6 +18,7 @@ from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.storage import disk_sizes
 from nova_libvirt_driver.storage import usage
+from nova_libvirt_driver.storage import walk as walk_module
 
 LOG = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class Survey:
         self._shared = shared.Shared(self._look, max_age_s=max_age_s)
         self._sizes = disk_sizes.DiskSizes()
         # By folder.
-        self._hung: dict[str, _Walk] = {}
+        self._hung: dict[str, walk_module.Walk] = {}
         self._growth_bytes: dict[str, int] = {}
 
     def take(self) -> disk_spec.DiskRoom:
@@ -59,16 +60,23 @@ class Survey:
         found = self._outline()
         self._hung = {folder: walk for folder, walk in self._hung.items()
                       if not walk.ended}
-        left = [folder for folder in found.folders
-                if folder not in self._hung]
+        # Those that were never looked at come first.
+        left = sorted((folder for folder in found.folders
+                       if folder not in self._hung),
+                      key=lambda folder: folder in self._growth_bytes)
         for _ in range(_TRIES):
             if not left:
                 break
-            left = self._walk(_Walk(left, self._sizes))
-        # What hangs, or was not reached, counts as it did the last time.
+            left = self._walk(walk_module.Walk(
+                left, self._sizes, self._step_s))
+        if left:
+            LOG.warning('%d of %d folders of instances were not looked at in '
+                        'time; what was known of them counts on.',
+                        len(left), len(found.folders))
         self._growth_bytes = {
-            folder: self._growth_bytes.get(folder, 0)
-            for folder in found.folders}
+            folder: growth_bytes
+            for folder, growth_bytes in self._growth_bytes.items()
+            if folder in found.folders}
         self._sizes.keep_only(self._growth_bytes)
         return disk_spec.DiskRoom(
             total_bytes=found.total_bytes, used_bytes=found.used_bytes,
@@ -87,23 +95,23 @@ class Survey:
                 reason=f'the file system of {self._path} does not answer '
                 f'within {self._step_s:g} s', path=self._path) from error
 
-    def _walk(self, walk: '_Walk') -> list[str]:
+    def _walk(self, walk: walk_module.Walk) -> list[str]:
         """Look at folders, and return those that are left to be looked at."""
         try:
+            # It ends by itself before that, unless a folder hangs.
             self._calls.run(
-                walk.run, timeout_s=self._step_s,
+                walk.run, timeout_s=2 * self._step_s,
                 name='looking at the disks of the instances')
         except exception.CallTimeout:
-            walk.is_given_up = True
-            self._hung[walk.at] = walk
+            folder = walk.give_up()
+            self._hung[folder] = walk
             LOG.warning(
                 'The disks in %s do not answer within %g s; what was known '
-                'of them counts on.', walk.at or self._path, self._step_s)
+                'of them counts on.', folder, self._step_s)
         except exception.CallBudgetExhausted as error:
             LOG.warning('The disks of the instances are not looked at: %s',
                         error)
-            return []
-        self._growth_bytes.update(walk.growth_bytes)
+        self._growth_bytes.update(walk.growth_bytes.copy())
         return walk.left()
 
 
@@ -121,40 +129,6 @@ class _Outline:
         self.free_bytes = room.free
         self.image_cache_bytes = usage.image_cache_bytes(path)
         self.folders = _folders(path)
-
-
-class _Walk:
-    """A walk through folders, on a native thread.
-
-    :ivar at: where it is; empty before it begins
-    :ivar is_given_up: nobody waits for it any more
-    """
-
-    def __init__(
-            self, folders: list[str], sizes: disk_sizes.DiskSizes) -> None:
-        self._folders = folders
-        self._sizes = sizes
-        self.at = ''
-        self.is_given_up = False
-        self.ended = False
-        self.growth_bytes: dict[str, int] = {}
-
-    def run(self) -> None:
-        """Look at one after the other."""
-        try:
-            for folder in self._folders:
-                if self.is_given_up:
-                    return
-                self.at = folder
-                self.growth_bytes[folder] = self._sizes.growth_bytes(folder)
-        finally:
-            self.ended = True
-
-    def left(self) -> list[str]:
-        """Return those behind the present one; none if it has none."""
-        if not self.at:
-            return []
-        return self._folders[self._folders.index(self.at) + 1:]
 
 
 def _folders(instances_path: str) -> list[str]:

@@ -60,8 +60,7 @@ class Exclusive:
             yield _Watched(progress, self._cancel_path(instance), instance,
                            operation)
         finally:
-            self._touched(instance.uuid)
-            _release(lock)
+            self._end(instance, lock)
 
     @contextlib.contextmanager
     def take_over(
@@ -79,8 +78,7 @@ class Exclusive:
         try:
             yield
         finally:
-            self._touched(instance.uuid)
-            _release(lock)
+            self._end(instance, lock)
 
     def sweep(self) -> None:
         """Remove the locks that killed processes have left."""
@@ -93,6 +91,13 @@ class Exclusive:
                         _release(lock)
                 elif name.endswith('.cancel'):
                     _is_asked(path)
+
+    def _end(
+            self, instance: instance_spec.Instance, lock: '_Lock') -> None:
+        try:
+            self._touched(instance.uuid)
+        finally:
+            _release(lock)
 
     def _acquire(
             self, instance: instance_spec.Instance, operation: str,

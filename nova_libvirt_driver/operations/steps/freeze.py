@@ -4,6 +4,7 @@
 
 from collections.abc import Iterator
 import contextlib
+import time
 
 from oslo_log import log as logging
 
@@ -14,6 +15,9 @@ LOG = logging.getLogger(__name__)
 
 _THAW_TRIES = 3
 
+OUTAGE_S = 30.0
+_POLL_S = 0.5
+
 _STILL_FROZEN = 'Guest %s: its file systems may still be frozen: %s'
 
 _AGENT_FAILURES = (
@@ -23,7 +27,9 @@ _AGENT_FAILURES = (
 
 
 @contextlib.contextmanager
-def frozen(guest: handle.Guest) -> Iterator[bool]:
+def frozen(
+        guest: handle.Guest, *,
+        outage_s: float = OUTAGE_S) -> Iterator[bool]:
     """Keep the file systems of a guest frozen, if its agent can do that.
 
     Without an agent nothing happens. An agent that does not answer in time
@@ -39,7 +45,7 @@ def frozen(guest: handle.Guest) -> Iterator[bool]:
         if is_frozen:
             with contextlib.suppress(exception.DriverError):
                 # It was logged, and there is nothing else to do.
-                thaw(guest)
+                thaw(guest, outage_s=outage_s)
 
 
 def freeze(guest: handle.Guest) -> None:
@@ -59,26 +65,33 @@ def freeze(guest: handle.Guest) -> None:
         raise
 
 
-def thaw(guest: handle.Guest) -> None:
+def thaw(guest: handle.Guest, *, outage_s: float = OUTAGE_S) -> None:
     """Thaw the file systems of a guest; they need not be frozen.
 
-    An agent that does not answer is asked three times.
+    An agent that does not answer is asked three times; a connection that is
+    lost is waited for.
 
+    :param outage_s: for how long
     :raises AgentUnavailable: there is no agent that could
+    :raises HypervisorUnavailable: the connection did not come back
     :raises WrongState: the guest does not run
     """
-    for remaining in reversed(range(_THAW_TRIES)):
+    tries, deadline_s = _THAW_TRIES, time.monotonic() + outage_s
+    while True:
         try:
             guest.agent.thaw()
             return
         except (exception.AgentUnavailable, exception.CallTimeout,
                 exception.GuestUnresponsive) as error:
-            if not remaining:
+            tries -= 1
+            if not tries:
                 LOG.error(_STILL_FROZEN, guest.uuid, error)
                 raise
         except exception.HypervisorUnavailable as error:
-            LOG.error(_STILL_FROZEN, guest.uuid, error)
-            raise
+            if time.monotonic() > deadline_s:
+                LOG.error(_STILL_FROZEN, guest.uuid, error)
+                raise
+            time.sleep(_POLL_S)
 
 
 def thaw_left(guest: handle.Guest) -> None:

@@ -93,7 +93,8 @@ class Shutdown:
                 exception.WrongState) as error:
             LOG.info('Guest %s cannot be asked to shut down: %s',
                      guest.uuid, error)
-            return False
+            # It was asked before, and may be about to.
+            return again
         return True
 
 

@@ -34,11 +34,14 @@ class Listener:
         self.entered: list[str] = []
         self.gate = threading.Event()
         self.blocks_on: tuple[str, ...] = ()
+        self.ends_on = -1
 
     def __call__(self, item: event.LifecycleEvent) -> None:
         self.entered.append(item.name)
         if item.name in self.blocks_on:
             self.gate.wait(30)
+        if int(item.detail) == self.ends_on:
+            raise SystemExit
         self.heard.append((item.name, int(item.detail)))
 
     def numbers(self, name: str) -> list[int]:
@@ -201,6 +204,29 @@ class EndTest(DispatcherTestCase):
             self.settle(delivery)
 
         self.assertEqual([0, 1, 2], self.listener.numbers('web1'))
+
+    def test_a_worker_stays_for_the_next_event(self) -> None:
+        delivery = self.make()
+        names = set()
+        for number in range(3):
+            delivery.put(numbered('web1', number))
+            wait_until(lambda: not delivery.size(), 'the delivery')
+            names |= {thread.ident for thread in threading.enumerate()
+                      if thread.name.startswith('libvirt-dispatch')}
+
+        self.assertEqual(1, len(names))
+
+    def test_one_that_is_told_to_end_is_replaced(self) -> None:
+        self.listener.ends_on = 1
+        delivery = self.make(max_workers=1)
+
+        for number in range(2):
+            delivery.put(numbered('web1', number))
+        wait_until(lambda: not workers(), 'the end of the worker')
+        delivery.put(numbered('web2', 2))
+
+        wait_until(lambda: self.listener.numbers('web2'), 'another worker')
+        self.assertEqual([0], self.listener.numbers('web1'))
 
     def test_stopping_drops_what_waits(self) -> None:
         self.listener.blocks_on = ('slow',)

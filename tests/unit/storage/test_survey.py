@@ -87,6 +87,20 @@ class SurveyTest(base.TestCase):
 
         self.assertEqual(0, self.growth_bytes())
 
+    def test_a_record_that_cannot_be_read_now_is_read_later(self) -> None:
+        path = self.sparse('guest1', _MIB)
+        info = path.parent / 'disk.info'
+        content = info.read_bytes()
+        status = info.stat()
+        info.write_bytes(b'[' * len(content))
+        os.utime(info, ns=(status.st_atime_ns, status.st_mtime_ns))
+        self.assertEqual(0, self.growth_bytes())
+
+        info.write_bytes(content)
+        os.utime(info, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+        self.assertEqual(_MIB, self.growth_bytes())
+
     def test_a_record_speaks_of_its_own_folder_only(self) -> None:
         self.sparse('guest1', _MIB)
         (self.path / 'guest2').mkdir()

@@ -80,6 +80,23 @@ class ExclusiveTest(base.TestCase):
         self.assertEqual([], os.listdir(
             os.path.join(self.path, '.operations')))
 
+    def test_who_is_told_of_the_end_cannot_keep_the_lock(self) -> None:
+        touched: list[str] = []
+
+        def touch(uuid: str) -> None:
+            touched.append(uuid)
+            raise KeyboardInterrupt
+
+        locks = exclusive.Exclusive(self.path, touch, busy_s=0.1)
+
+        def hold() -> None:
+            with locks.hold(GUEST, 'pause', self.progress):
+                pass
+
+        self.assertRaises(KeyboardInterrupt, hold)
+        self.assertRaises(KeyboardInterrupt, hold)
+        self.assertEqual([GUEST.uuid] * 2, touched)
+
     def test_no_request_to_give_up_is_lost(self) -> None:
         def delete() -> None:
             with self.locks.take_over(GUEST, 'destroy'):

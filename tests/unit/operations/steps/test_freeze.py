@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
+import threading
+
 import libvirt
 
 from nova_libvirt_driver import exception
@@ -71,11 +73,24 @@ class FrozenTest(verbs.VerbTestCase):
     def test_what_stays_frozen_without_a_connection_is_logged(self) -> None:
         self.add_guest(agent=True)
 
-        with freeze.frozen(self.find()):
+        with freeze.frozen(self.find(), outage_s=0.1):
             self.hypervisor.refuse_connections()
             self.hypervisor.break_connections()
 
         self.assertIn('may still be frozen', self.log.output)
+
+    def test_a_connection_that_comes_back_thaws(self) -> None:
+        added = self.add_guest(agent=True)
+
+        with freeze.frozen(self.find()):
+            self.hypervisor.refuse_connections()
+            self.hypervisor.break_connections()
+            timer = threading.Timer(1, self.hypervisor.accept_connections)
+            timer.start()
+            self.addCleanup(timer.join)
+
+        self.assertFalse(added.frozen)
+        self.assertNotIn('may still be frozen', self.log.output)
 
     def test_thaw_is_tried_again(self) -> None:
         added = self.add_guest(agent=True)

@@ -148,6 +148,18 @@ class ShutdownTest(verbs.VerbTestCase):
 
         self.assertEqual(1, self.asked())
 
+    def test_one_that_cannot_be_asked_again_may_obey_yet(self) -> None:
+        added = self.add_guest(obeys=False)
+        self.clock.at(9, lambda: self.hypervisor.fail_next(
+            'shutdownFlags', guests.failure(
+                libvirt.VIR_ERR_OPERATION_TIMEOUT, 'cannot acquire lock')))
+        self.clock.at(15, lambda: setattr(
+            added, 'state', libvirt.VIR_DOMAIN_SHUTOFF))
+
+        self.assertTrue(self.shutdown.run(self.find(), 60, 10, PROGRESS))
+
+        self.assertAlmostEqual(15, self.clock.now_s, delta=2)
+
     def test_one_that_stays_away_is_told_when_the_time_is_over(
             self) -> None:
         self.add_guest(obeys=False)

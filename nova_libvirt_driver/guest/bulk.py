@@ -41,6 +41,8 @@ FIGURES = (SIZES | libvirt.VIR_DOMAIN_STATS_BLOCK
 _TRIES = 2
 _HUNG_MAX = 3
 
+_PATIENCE = 3
+
 
 class Bulk:
     """Asks, and does without the guests that do not answer."""
@@ -60,14 +62,14 @@ class Bulk:
         is in quarantine, and the next call does without it. When one after
         the other hangs, *function* gets :data:`STATES` instead, and so it
         does until one of them goes on. Guests of which none hangs, but which
-        are many, get ``call_timeout``.
+        are many, get three times as long.
 
         :param tried: what it is for, as in "list the guests"
         :param function: runs on a native thread, and must not log
         :raises CallTimeout: the connection does not answer
         :raises DriverError: libvirt's error as one of ours
         """
-        timeout_s: float | None = self._link.look_timeout_s
+        timeout_s = self._link.look_timeout_s
         for _ in range(_TRIES):
             if self._is_lost():
                 break
@@ -79,7 +81,7 @@ class Bulk:
             except exception.GuestUnresponsive:
                 if not self._blame(visit):
                     # There are many guests, and no one of them hangs.
-                    timeout_s = None
+                    timeout_s *= _PATIENCE
         return self._link.call(
             tried, lambda connection: function(connection, STATES),
             timeout_s=self._link.look_timeout_s)

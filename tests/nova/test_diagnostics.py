@@ -35,14 +35,15 @@ class DiagnosticsTest(unittest.TestCase):
     def test_interfaces_have_the_addresses_that_nova_knows(self) -> None:
         found = dataclasses.replace(FOUND, nics=tuple(
             diagnostics_spec.NicDiagnostics(target_dev=name, mac=mac)
-            for name, mac in (('tap0', ''), ('tap1', ''), ('tap2', 'known'))))
+            for name, mac in (('tap0', 'known'), ('tap1', ''), ('tap2', 'old'))))
 
         told = diagnostics.with_macs(found, [
             {'devname': 'tap1', 'address': 'fa:16:3e:00:00:02'},
             {'devname': 'tap2', 'address': 'fa:16:3e:00:00:03'}])
 
-        self.assertEqual(['', 'fa:16:3e:00:00:02', 'known'],
-                         [nic.mac for nic in told.nics])
+        self.assertEqual(
+            ['known', 'fa:16:3e:00:00:02', 'fa:16:3e:00:00:03'],
+            [nic.mac for nic in told.nics])
 
     def test_every_state_has_a_word(self) -> None:
         for state in instance_spec.PowerState:

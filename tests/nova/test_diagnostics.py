@@ -35,7 +35,8 @@ class DiagnosticsTest(unittest.TestCase):
     def test_interfaces_have_the_addresses_that_nova_knows(self) -> None:
         found = dataclasses.replace(FOUND, nics=tuple(
             diagnostics_spec.NicDiagnostics(target_dev=name, mac=mac)
-            for name, mac in (('tap0', 'known'), ('tap1', ''), ('tap2', 'old'))))
+            for name, mac in (
+                ('tap0', 'known'), ('tap1', ''), ('tap2', 'old'))))
 
         told = diagnostics.with_macs(found, [
             {'devname': 'tap1', 'address': 'fa:16:3e:00:00:02'},

@@ -392,6 +392,16 @@ class ListTest(InventoryTestCase):
 
         self.assertNotIn(None, [row.memory_mib for row in rows])
 
+    def test_a_slow_answer_is_no_guest_that_hangs(self) -> None:
+        self.add_guests(2)
+        driver = self.make_driver(look_timeout=0.5)
+
+        with self.hypervisor.block('getAllDomainStats', times=1):
+            rows = driver.list_instance_summaries()
+            self.assertEqual((), driver.connection_status().unresponsive)
+
+        self.assertNotIn(None, [row.memory_mib for row in rows])
+
     def test_libvirt_that_hangs_is_no_guest_that_does(self) -> None:
         self.add_guests(1)
         driver = self.make_driver(look_timeout=0.3)

@@ -167,6 +167,23 @@ class RecoveryTest(whole.WholeTestCase):
         self.assertFalse(guest.frozen)
         self.assertEqual(['one'], self.names())
 
+    def test_the_next_snapshot_thaws_what_a_killed_one_froze(self) -> None:
+        spec = self.guest(devices=device_spec.DeviceSpec(
+            video=None, usb_controller=False, agent=True))
+        self.driver.spawn(spec)
+        guest, = self.hypervisor.guests
+        guest.agent = guest.frozen = True
+        self.leave('snapshot', uuid=spec.uuid, name=spec.name,
+                   folder=os.path.join(self.instances_path, 'nowhere'),
+                   target_dev='vda')
+        # Before it freezes anything itself.
+        self.hypervisor.fail_next('blockCopy', FAILED)
+
+        self.assertRaises(exception.DriverError, self.driver.snapshot, spec,
+                          '5f0c1f0e-6d1f-4a39-9f0c-0f3d5a9d7b11')
+
+        self.assertFalse(guest.frozen)
+
     def test_a_rescue_half_made_is_taken_back(self) -> None:
         spec = self.guest()
         self.driver.spawn(spec)

@@ -73,10 +73,11 @@ class Survey:
             LOG.warning('%d of %d folders of instances were not looked at in '
                         'time; what was known of them counts on.',
                         len(left), len(found.folders))
+        there = frozenset(found.folders)
         self._growth_bytes = {
             folder: growth_bytes
             for folder, growth_bytes in self._growth_bytes.items()
-            if folder in found.folders}
+            if folder in there}
         self._sizes.keep_only(self._growth_bytes)
         return disk_spec.DiskRoom(
             total_bytes=found.total_bytes, used_bytes=found.used_bytes,

@@ -12,7 +12,6 @@ import contextlib
 import dataclasses
 import datetime
 import gc
-import sys
 import time
 import tracemalloc
 from typing import Any
@@ -22,6 +21,7 @@ import libvirt
 from oslo_config import cfg
 
 from benchmarks import nova_guests
+from nova_libvirt_driver.connection import native
 
 Verb: TypeAlias = Callable[[], float]
 Table: TypeAlias = Mapping[str, Verb]
@@ -98,8 +98,7 @@ def plain(path: str, guests: int) -> Bench:
 
 def _pool() -> Callable[..., Any]:
     """Return what makes a call of libvirt, off the hub if there is one."""
-    patcher = sys.modules.get('eventlet.patcher')
-    if patcher is None or not patcher.is_monkey_patched('thread'):
+    if not native.in_eventlet_process():
         return lambda function, *arguments: function(*arguments)
     from eventlet import tpool
     execute: Callable[..., Any] = tpool.execute
@@ -250,7 +249,7 @@ def _each(verb: Callable[[Any], object], instances: list[Any]) -> float:
 
 def _let_others() -> None:
     """Let other greenlets run between two calls, as Nova does."""
-    if 'eventlet.hubs' in sys.modules:
+    if native.in_eventlet_process():
         time.sleep(0)
 
 

@@ -14,13 +14,10 @@ from nova_libvirt_driver.connection import protocol
 from nova_libvirt_driver.connection import router
 from nova_libvirt_driver.guest import bulk as bulk_module
 from nova_libvirt_driver.guest import owner
+from nova_libvirt_driver.guest import reach
 from nova_libvirt_driver.guest import sizes as sizes_module
 from nova_libvirt_driver.guest import snapshots as snapshots_module
 from nova_libvirt_driver.spec import instance as instance_spec
-
-_State = instance_spec.PowerState
-
-_UP = (_State.RUNNING, _State.PAUSED, _State.SUSPENDED)
 
 
 class Inventory:
@@ -44,15 +41,13 @@ class Inventory:
         """Return the sizes of the guests that are up.
 
         No call while events arrive, unless guests were started since the
-        last time: see :meth:`sizes.Sizes.of`. One more call otherwise.
+        last time: see :meth:`sizes.Sizes.of`. One call otherwise.
         """
-        if self._is_told():
-            up = {uuid: known.domain_id
-                  for uuid, known in self._events.guests().items()
-                  if known.state in _UP}
-        else:
-            up = {report.uuid: report.domain_id for report in self.reports()
-                  if report.state in _UP}
+        if not self._is_told():
+            return self._sizes.of_all()
+        up = {uuid: known.domain_id
+              for uuid, known in self._events.guests().items()
+              if known.state in reach.UP}
         return self._sizes.of(up, self._supervisor.generation)
 
     def summaries(self) -> list[instance_spec.InstanceSummary]:
@@ -78,7 +73,7 @@ class Inventory:
         """
         if use_cache and self._is_told():
             known = self._events.known(instance.uuid)
-            if known is not None and known.state in _UP:
+            if known is not None and known.state in reach.UP:
                 return instance_spec.InstanceInfo(known.state)
             if known is not None:
                 report = self._snapshots.states().value.of(

@@ -15,15 +15,19 @@ from typing import Any
 
 import libvirt
 
+from nova_libvirt_driver.connection import decode
 from nova_libvirt_driver.connection import errors
 from nova_libvirt_driver.connection import protocol
 from nova_libvirt_driver.guest import bulk as bulk_module
+from nova_libvirt_driver.guest import reach
 
 _INFO_MEMORY_KIB, _INFO_VCPUS = 2, 3
 
 _KIB_PER_MIB = 1024
 
 _MAX_AGE_S = 600.0
+
+_TRIED = 'read the sizes of the guests'
 
 _ACTIVE = libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE
 
@@ -77,6 +81,13 @@ class Sizes:
         self._learned = learned
         return [one.size for one in learned.values()]
 
+    def of_all(self) -> list[Size]:
+        """Return the sizes of all guests that are up; one call.
+
+        For when no events tell which those are.
+        """
+        return self._bulk.ask(_TRIED, bulk_module.SIZES, _of_all)
+
     def _ask(self, uuids: Iterable[str]) -> dict[str, Size]:
         wanted = frozenset(uuids)
 
@@ -89,8 +100,13 @@ class Sizes:
                     for domain, record in bulk_module.records(
                         connection, groups, domains)}
 
-        return self._bulk.ask(
-            'read the sizes of the guests', bulk_module.SIZES, ask)
+        return self._bulk.ask(_TRIED, bulk_module.SIZES, ask)
+
+
+def _of_all(connection: protocol.Connection, groups: int) -> list[Size]:
+    return [of_record(domain, record) for domain, record
+            in bulk_module.records(connection, groups)
+            if decode.power_state(record.get('state.state', 0)) in reach.UP]
 
 
 def of_record(domain: protocol.Domain, record: Mapping[str, Any]) -> Size:

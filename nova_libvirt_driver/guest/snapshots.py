@@ -2,8 +2,8 @@
 
 """How all guests are, asked once for all who want to know.
 
-Each answer says when it was asked for. What only this process keeps is here,
-so there are no figures of a guest that are older than ``stats_max_age``.
+Each answer says when it was asked for. What is older than
+``stats_max_age``, or than what was done to a guest since, is asked anew.
 """
 
 from collections.abc import Mapping
@@ -96,12 +96,12 @@ class Snapshots:
         """
         now_s = self._figures.now_s()
         answer = self.figures()
-        if answer.asked_s >= now_s:
-            return answer.value.by_uuid.get(uuid)
-        found = answer.value.of(uuid, self._events.known(uuid))
-        if found is not None:
-            return found
-        return self.figures(0).value.by_uuid.get(uuid)
+        if answer.asked_s < now_s and answer.value.of(
+                uuid, self._events.known(uuid)) is None:
+            answer = self.figures(0)
+        found = answer.value.by_uuid.get(uuid)
+        return None if found is None else dataclasses.replace(
+            found, age_s=self._figures.age_s(answer))
 
     def _ask_states(self) -> States:
         known = self._events.guests()

@@ -50,7 +50,7 @@ class Audit:
         """Audit the host.
 
         However many guests there are, one call; two more when one was
-        started since the last time, and one more while no events arrive.
+        started since the last time, or one more while no events arrive.
 
         :raises HypervisorUnavailable: there is no connection
         :raises StorageFailure: the folder of the instances does not answer

@@ -47,6 +47,8 @@ class Diagnostics:
     disks: tuple[DiskDiagnostics, ...] = ()
     nics: tuple[NicDiagnostics, ...] = ()
     config_drive: bool = False
+    age_s: float = dataclasses.field(default=0.0, compare=False)
+    """How long ago libvirt was asked."""
 
 
 DiskCounters = Mapping[str, tuple[DiskDiagnostics, ...]]

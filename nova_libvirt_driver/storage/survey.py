@@ -39,7 +39,8 @@ class Survey:
             timeout_s: float, max_age_s: float) -> None:
         self._path = instances_path
         self._calls = calls
-        self._step_s = timeout_s / (1 + _TRIES)
+        # The outline, and each try with as long again for one that hangs.
+        self._step_s = timeout_s / (1 + 2 * _TRIES)
         self._shared = shared.Shared(self._look, max_age_s=max_age_s)
         self._sizes = disk_sizes.DiskSizes()
         # By folder.

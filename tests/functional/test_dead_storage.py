@@ -79,7 +79,7 @@ class DeadFolderTest(base.TestCase):
         self.log = self.useFixture(fixtures.FakeLogger())
         self.calls = calls.make(host='here', limit=4)
         self.survey = survey.Survey(
-            str(self.path), self.calls, timeout_s=4, max_age_s=0)
+            str(self.path), self.calls, timeout_s=7, max_age_s=0)
         for number in range(3):
             folder = self.path / f'guest{number}'
             folder.mkdir()

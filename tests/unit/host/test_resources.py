@@ -122,9 +122,15 @@ class AuditTest(base.FakeHostTestCase):
         self.hypervisor.events = False
         self.add_guests(2)
 
-        found = self.make_driver().get_available_resource('fake-host')
+        self.hypervisor.add_guest('off', state=libvirt.VIR_DOMAIN_SHUTOFF)
+        driver = self.make_driver()
+        found = driver.get_available_resource('fake-host')
 
         self.assertEqual((2, 2), (found.vcpus_used, found.running_instances))
+        self.assertEqual(
+            {'getAllDomainStats': 1, 'getCPUMap': 1},
+            self.calls_of(lambda: driver.get_available_resource(
+                'fake-host')))
 
     def test_error_of_libvirt_is_translated(self) -> None:
         driver = self.make_driver()

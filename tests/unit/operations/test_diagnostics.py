@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import pathlib
+import time
 
 import libvirt
 
@@ -115,6 +116,14 @@ class ManyTest(test_inventory.InventoryTestCase):
             self.driver.get_disk_counters()
 
         self.assertEqual({'getAllDomainStats': 1}, self.calls_of(ask))
+
+    def test_figures_tell_their_age(self) -> None:
+        reference = test_inventory.reference(self.added[0])
+        self.driver.get_diagnostics(reference)
+        time.sleep(0.2)
+
+        self.assertGreaterEqual(
+            self.driver.get_diagnostics(reference).age_s, 0.2)
 
     def test_counters_are_those_of_each_guest(self) -> None:
         self.added[3].stats = STATS

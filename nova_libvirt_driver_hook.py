@@ -40,7 +40,7 @@ class Finder:
 
 
 class Loader:
-    """Makes that module: it has the class that Nova wants."""
+    """Makes that module: it has our driver under the name that Nova wants."""
 
     @staticmethod
     def create_module(spec: object) -> None:
@@ -51,7 +51,7 @@ class Loader:
         """Give the module its class."""
         import importlib
         driver = importlib.import_module(DRIVER_MODULE)
-        setattr(module, 'LibvirtDriver', driver.LibvirtDriver)
+        setattr(module, 'LibvirtDriver', driver.NovaLibvirtDriver)
 
 
 def install() -> None:

@@ -86,7 +86,7 @@ def _images(folder: pathlib.Path, rounds: int) -> list[measure.Row]:
         'qemu-img': _way(lambda: subprocess.run(
             ['qemu-img', 'info', '-f', 'qcow2', '--output=json',
              str(qcow2)], check=True, stdout=subprocess.DEVNULL)),
-        'info': _way(lambda: tool.info(str(qcow2), 'qcow2')),
+        'info': _way(lambda: tool.virtual_size_bytes(str(qcow2), 'qcow2')),
     }, rounds)
     what = f'inspection of a {IMAGE_MIB} MiB image'
     return [

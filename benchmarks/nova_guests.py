@@ -17,8 +17,8 @@ import uuid
 
 from lxml import etree
 
-from nova_libvirt_driver.guest import owner
 from nova_libvirt_driver.testing import guests
+from nova_libvirt_driver.xmlmodel import metadata
 
 RUNNING = 5
 IMAGE_ID = '8a1c5f5e-3c0e-4b7e-9d62-1f4b7c2d9e10'
@@ -153,8 +153,8 @@ def _nova(
         tag: str, /, *parts: etree._Element | str,
         **attributes: str) -> etree._Element:
     return _filled(etree.Element(
-        f'{{{owner.NAMESPACE}}}{tag}', attributes,
-        nsmap={'nova': owner.NAMESPACE}), parts)
+        f'{{{metadata.NAMESPACE}}}{tag}', attributes,
+        nsmap={'nova': metadata.NAMESPACE}), parts)
 
 
 def _element(

@@ -21,7 +21,7 @@ import libvirt
 from oslo_config import cfg
 
 from benchmarks import nova_guests
-from nova_libvirt_driver.connection import native
+from nova_libvirt_driver.calls import runtime
 
 Verb: TypeAlias = Callable[[], float]
 Table: TypeAlias = Mapping[str, Verb]
@@ -98,7 +98,7 @@ def plain(path: str, guests: int) -> Bench:
 
 def _pool() -> Callable[..., Any]:
     """Return what makes a call of libvirt, off the hub if there is one."""
-    if not native.in_eventlet_process():
+    if not runtime.in_eventlet_process():
         return lambda function, *arguments: function(*arguments)
     from eventlet import tpool
     execute: Callable[..., Any] = tpool.execute
@@ -137,7 +137,7 @@ def ours(path: str, guests: int) -> Bench:
     """Return the verbs of the driver under Nova."""
     _start_nova(path)
     from nova_libvirt_driver.nova_plugin import driver as driver_module
-    return _of_nova(driver_module.LibvirtDriver(None), guests)
+    return _of_nova(driver_module.NovaLibvirtDriver(None), guests)
 
 
 def in_tree(path: str, guests: int) -> Bench:
@@ -249,7 +249,7 @@ def _each(verb: Callable[[Any], object], instances: list[Any]) -> float:
 
 def _let_others() -> None:
     """Let other greenlets run between two calls, as Nova does."""
-    if native.in_eventlet_process():
+    if runtime.in_eventlet_process():
         time.sleep(0)
 
 

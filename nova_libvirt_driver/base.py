@@ -7,7 +7,9 @@ has the verb; the values are this package's own frozen types. A verb that a
 driver does not support raises :class:`NotImplementedError`.
 """
 
+from collections.abc import Collection
 from collections.abc import Mapping
+from collections.abc import Sequence
 import contextlib
 from typing import Any
 from typing import ClassVar
@@ -21,6 +23,8 @@ from nova_libvirt_driver.spec import event as event_spec
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import host as host_spec
 from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.spec import nic as nic_spec
+from nova_libvirt_driver.spec import volume as volume_spec
 
 NO_PROGRESS = ports.NullProgress()
 
@@ -56,7 +60,7 @@ class ComputeDriver:
 
         :param use_cache: False asks the hypervisor in any case
         :raises InstanceNotFound: there is no such guest here
-        :raises HypervisorUnavailable: nobody can say
+        :raises HypervisorUnavailable: it cannot be asked
         """
         raise NotImplementedError()
 
@@ -81,7 +85,7 @@ class ComputeDriver:
 
         Never answers False because the hypervisor cannot be asked.
 
-        :raises HypervisorUnavailable: nobody can say
+        :raises HypervisorUnavailable: it cannot be asked
         """
         return instance.uuid in self.list_instance_uuids()
 
@@ -121,7 +125,7 @@ class ComputeDriver:
             images: ports.ImageSource | None = None,
             power_on: bool = True,
             progress: ports.Progress = NO_PROGRESS,
-            network: ports.Network | None = None) -> None:
+            attachments: ports.Attachments = ()) -> None:
         """Make a guest and start it.
 
         Blocks until the domain runs; an image that is not in the cache is
@@ -129,8 +133,10 @@ class ComputeDriver:
 
         :param images: where images come from; None is the service's own
         :param power_on: False leaves the guest defined but stopped
-        :param progress: is told of each step; may cancel by raising
-        :param network: connects its interfaces; None leaves that to libvirt
+        :param progress: gets each step; may cancel by raising
+        :param attachments: what the guest is connected to but for what
+            libvirt connects by itself; here and in every verb that starts
+            or removes a guest
         :raises InstanceExists: its name or uuid is taken
         :raises ImageNotFound: there is no such image
         :raises ImageRefused: the image is not what it is declared to be
@@ -141,20 +147,25 @@ class ComputeDriver:
 
     def destroy(
             self, instance: instance_spec.Instance, *,
-            destroy_disks: bool = True) -> None:
+            destroy_disks: bool = True,
+            attachments: ports.Attachments = (),
+            progress: ports.Progress = NO_PROGRESS) -> None:
         """Stop a guest at once and remove it with all that belongs to it.
 
-        Idempotent; a guest that does not exist is no error.
+        Idempotent; the guest need not exist.
 
         :param destroy_disks: False keeps its files, and what the firmware
             and the TPM remember
+        :param attachments: what it is disconnected from
         :raises ForeignDomain: the domain was not made by this driver
         """
         raise NotImplementedError()
 
     def cleanup(
             self, instance: instance_spec.Instance, *,
-            destroy_disks: bool = True) -> None:
+            destroy_disks: bool = True,
+            attachments: ports.Attachments = (),
+            progress: ports.Progress = NO_PROGRESS) -> None:
         """Remove what is left of a guest that does not run; idempotent."""
         raise NotImplementedError()
 
@@ -192,14 +203,23 @@ class ComputeDriver:
 
     def power_on(
             self, spec: guest_spec.GuestSpec, *,
-            progress: ports.Progress = NO_PROGRESS) -> None:
-        """Start a stopped guest, from a domain made anew."""
+            images: ports.ImageSource | None = None,
+            progress: ports.Progress = NO_PROGRESS,
+            attachments: ports.Attachments = ()) -> None:
+        """Start a stopped guest, from a domain that is defined again.
+
+        An image that its disk is based on and that is gone from the cache
+        is fetched again, here and by every verb that starts a guest.
+
+        :param images: where images come from; None is the service's own
+        :raises StorageFailure: a disk is gone, or what it is based on
+        """
         raise NotImplementedError()
 
     def power_off(
             self, instance: instance_spec.Instance, timeout_s: float = 0,
             retry_interval_s: float = 0) -> None:
-        """Stop a guest; one that is stopped already is no error.
+        """Stop a guest; one that is stopped already is fine.
 
         :param timeout_s: how long the guest may take to shut down by
             itself before its power is cut; 0 cuts it at once
@@ -210,12 +230,15 @@ class ComputeDriver:
     def reboot(
             self, spec: guest_spec.GuestSpec,
             reboot_type: guest_spec.RebootType, *,
-            progress: ports.Progress = NO_PROGRESS) -> None:
+            images: ports.ImageSource | None = None,
+            progress: ports.Progress = NO_PROGRESS,
+            attachments: ports.Attachments = ()) -> None:
         """Reboot a guest.
 
         A soft reboot that the guest does not obey becomes a hard one,
-        which cuts its power and defines the domain anew from the spec. The
-        saved memory of a suspended guest is lost by a hard one.
+        which cuts its power and defines the domain from the spec again. The
+        saved memory of a suspended guest is lost by a hard one. One whose
+        disks are not complete is left as it is.
 
         :raises WrongState: a soft one of a suspended guest
         """
@@ -233,11 +256,17 @@ class ComputeDriver:
         """Save a guest's memory to disk and stop it."""
         raise NotImplementedError()
 
-    def resume(self, spec: guest_spec.GuestSpec) -> None:
+    def resume(
+            self, spec: guest_spec.GuestSpec, *,
+            images: ports.ImageSource | None = None,
+            attachments: ports.Attachments = ()) -> None:
         """Let a suspended guest go on from its saved memory."""
         raise NotImplementedError()
 
-    def resume_state_on_host_boot(self, spec: guest_spec.GuestSpec) -> None:
+    def resume_state_on_host_boot(
+            self, spec: guest_spec.GuestSpec, *,
+            images: ports.ImageSource | None = None,
+            attachments: ports.Attachments = ()) -> None:
         """Start a guest that ran before the host went down.
 
         One that is up already is left alone.
@@ -250,7 +279,8 @@ class ComputeDriver:
             self, spec: guest_spec.GuestSpec, image_id: str, *,
             images: ports.ImageSource | None = None,
             stable_device: bool = False,
-            progress: ports.Progress = NO_PROGRESS) -> None:
+            progress: ports.Progress = NO_PROGRESS,
+            attachments: ports.Attachments = ()) -> None:
         """Start a guest from another image, with its own disk beside it.
 
         On failure the guest is as it was before.
@@ -261,13 +291,17 @@ class ComputeDriver:
         """
         raise NotImplementedError()
 
-    def unrescue(self, instance: instance_spec.Instance) -> None:
+    def unrescue(
+            self, spec: guest_spec.GuestSpec, *,
+            images: ports.ImageSource | None = None,
+            attachments: ports.Attachments = ()) -> None:
         """Start a rescued guest from its own disk again."""
         raise NotImplementedError()
 
     def snapshot(
             self, instance: instance_spec.Instance, image_id: str, *,
             images: ports.ImageSource | None = None, name: str = '',
+            require_quiesce: bool | None = None,
             progress: ports.Progress = NO_PROGRESS) -> None:
         """Keep the root disk of a guest as a new image.
 
@@ -277,6 +311,9 @@ class ComputeDriver:
 
         :param image_id: identifier of the image to make
         :param name: name of the image
+        :param require_quiesce: a running guest whose file systems cannot be
+            frozen gets no snapshot; None is what the record of the guest says
+        :raises AgentUnavailable: they have to be frozen and cannot be
         """
         raise NotImplementedError()
 
@@ -300,6 +337,78 @@ class ComputeDriver:
 
         :raises InvalidRequest: it would become smaller
         """
+        raise NotImplementedError()
+
+    # Devices of a guest that is there, running or stopped.
+
+    def attach_disk(
+            self, spec: guest_spec.GuestSpec, disk: disk_spec.DiskSpec, *,
+            attachments: ports.Attachments = (),
+            progress: ports.Progress = NO_PROGRESS) -> disk_spec.DiskSpec:
+        """Give a guest one more disk, at once and for its next starts.
+
+        On failure the guest has none of it, and nothing is connected; if
+        the guest does not give it back, that follows when it does.
+
+        :param spec: the guest, with or without the disk
+        :param disk: without a name it gets the next free one; its source
+            may be left to the attachments
+        :param attachments: what the disk needs of the host, and nothing
+            else
+        :returns: the disk as it was attached
+        :raises DeviceAttachFailed: the guest has no place for it
+        :raises InvalidRequest: it contradicts itself, or its name is taken
+        :raises WrongState: the guest has it already, or is suspended or
+            rescued
+        """
+        raise NotImplementedError()
+
+    def detach_disk(
+            self, instance: instance_spec.Instance,
+            disk: disk_spec.DiskKey, *,
+            attachments: ports.Attachments = (),
+            progress: ports.Progress = NO_PROGRESS) -> None:
+        """Take a disk from a guest, and disconnect it from the host then.
+
+        Blocks until the guest has let go of it, as long as the options
+        ``device_detach_attempts`` and ``device_detach_timeout`` say. A disk
+        that the guest does not have is only disconnected. When it fails,
+        and the guest lets go later, the disk is disconnected then.
+
+        :param attachments: what the disk needs of the host
+        :raises DeviceDetachFailed: the guest has it still, and everything
+            stays connected
+        :raises WrongState: the guest is suspended
+        """
+        raise NotImplementedError()
+
+    def extend_disk(
+            self, instance: instance_spec.Instance,
+            disk: disk_spec.DiskKey, size_bytes: int, *,
+            progress: ports.Progress = NO_PROGRESS) -> None:
+        """Let a guest see that its disk has become larger.
+
+        What it is kept in has become so before. A guest that does not run
+        sees it at its start.
+
+        :raises InvalidRequest: there is no such disk, or it would become
+            smaller
+        """
+        raise NotImplementedError()
+
+    def attach_nic(
+            self, spec: guest_spec.GuestSpec, nic: nic_spec.NicSpec, *,
+            attachments: ports.Attachments = (),
+            progress: ports.Progress = NO_PROGRESS) -> None:
+        """Give a guest one more interface; otherwise like attach_disk."""
+        raise NotImplementedError()
+
+    def detach_nic(
+            self, instance: instance_spec.Instance,
+            nic: nic_spec.NicKey, *,
+            attachments: ports.Attachments = (),
+            progress: ports.Progress = NO_PROGRESS) -> None:
+        """Take an interface from a guest; otherwise like detach_disk."""
         raise NotImplementedError()
 
     # Consoles and figures.
@@ -353,9 +462,12 @@ class ComputeDriver:
         raise NotImplementedError()
 
     def set_admin_password(
-            self, instance: instance_spec.Instance, new_pass: str) -> None:
+            self, instance: instance_spec.Instance, new_pass: str, *,
+            user: str = '') -> None:
         """Set the administrator's password through the guest agent.
 
+        :param user: the administrator; empty for the one that the record of
+            the guest names, or that its operating system has
         :raises AgentUnavailable: there is no agent that could
         """
         raise NotImplementedError()
@@ -386,6 +498,24 @@ class ComputeDriver:
         """Remove the secret that the hypervisor has; idempotent."""
         raise NotImplementedError()
 
+    # Volumes.
+
+    def volume_attachment(
+            self, instance: instance_spec.Instance,
+            volumes: Sequence[volume_spec.Volume],
+            connector: ports.VolumeConnector, *,
+            keep_secrets: bool = False) -> ports.VolumeAttachment:
+        """Return what connects a guest to volumes; touches nothing.
+
+        For a verb that makes, starts or removes the guest. Volumes that are
+        not required and cannot be connected are left out by verbs that start
+        it.
+
+        :param keep_secrets: passphrases of volumes stay with the hypervisor
+            when the guest is removed
+        """
+        raise NotImplementedError()
+
     # Images.
 
     def cache_image(
@@ -397,10 +527,14 @@ class ComputeDriver:
         """
         raise NotImplementedError()
 
-    def manage_image_cache(self) -> list[str]:
-        """Remove cached images that nobody has used for long.
+    def manage_image_cache(
+            self, image_ids: Collection[str] = ()) -> list[str]:
+        """Remove cached images that no disk has used for long.
 
+        :param image_ids: images that stay in any case, for example those of
+            instances on other hosts that share the cache
         :returns: the paths that were removed
+        :raises StorageFailure: what is used cannot be seen; all images stay
         """
         raise NotImplementedError()
 
@@ -408,11 +542,11 @@ class ComputeDriver:
 
     def register_event_listener(
             self, callback: ports.LifecycleListener | None) -> None:
-        """Set who is told of lifecycle events; None for nobody."""
+        """Set who gets lifecycle events; None ends that."""
         self._event_listener = callback
 
     def emit_event(self, event: event_spec.LifecycleEvent) -> None:
-        """Tell the listener; its errors are its own.
+        """Pass an event to the listener; its errors are its own.
 
         Called in order per guest, on a thread where it may block.
         """

@@ -7,14 +7,18 @@ underscore are the vocabulary of the connection; its parts call them through
 the driver, so that replacing one of them here changes what happens.
 """
 
+from collections.abc import Collection
+from collections.abc import Sequence
 import contextlib
 import threading
 from typing import Any
 
 from nova_libvirt_driver import assembly
 from nova_libvirt_driver import base
-from nova_libvirt_driver.connection import probe
-from nova_libvirt_driver.connection import protocol
+from nova_libvirt_driver.calls import protocol
+from nova_libvirt_driver.connection import session as session_module
+from nova_libvirt_driver.guest import freeze
+from nova_libvirt_driver.guest import unmanaged
 from nova_libvirt_driver.host import uptime
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import connection as connection_spec
@@ -26,6 +30,10 @@ from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import host as host_spec
 from nova_libvirt_driver.spec import image as image_spec
 from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.spec import nic as nic_spec
+from nova_libvirt_driver.spec import volume as volume_spec
+from nova_libvirt_driver.storage import usage
+from nova_libvirt_driver.volumes import attachment as volumes_module
 
 
 class LibvirtDriver(base.ComputeDriver):
@@ -49,7 +57,7 @@ class LibvirtDriver(base.ComputeDriver):
 
     def uri(self) -> str:
         """Return the URI to connect to."""
-        return self._parts.uri()
+        return assembly.uri()
 
     def _connect(self, uri: str, read_only: bool) -> protocol.Connection:
         """Open a connection on a native thread, within a deadline.
@@ -57,15 +65,15 @@ class LibvirtDriver(base.ComputeDriver):
         :raises HypervisorUnavailable: it failed, which was logged; the
             first failure of an outage was notified
         """
-        return self._parts.opener.open(uri, read_only=read_only)
+        return self._parts.link.opener.open(uri, read_only=read_only)
 
     def _get_new_connection(self) -> protocol.Connection:
         """Replace the connection, and set the host enabled or disabled."""
-        return self._parts.supervisor.renew()
+        return self._parts.link.attempts.renew()
 
     def _get_connection(self) -> protocol.Connection:
         """Return a usable connection, or raise HypervisorUnavailable."""
-        return self._parts.supervisor.connection()
+        return self._parts.link.supervisor.connection()
 
     @property
     def _conn(self) -> protocol.Connection:
@@ -73,77 +81,57 @@ class LibvirtDriver(base.ComputeDriver):
 
     def _test_connection(self, conn: protocol.Connection) -> bool:
         """Say whether a connection works; raises for any other error."""
-        return probe.works(conn, host=self._parts.host)
+        return session_module.works(conn, host=self._parts.link.host)
 
     @property
     def _wrapped_conn(self) -> protocol.Connection | None:
-        session = self._parts.supervisor.session
+        session = self._parts.link.supervisor.session
         return None if session is None else session.connection
 
     @_wrapped_conn.setter
     def _wrapped_conn(self, conn: protocol.Connection | None) -> None:
-        self._parts.supervisor.install(conn)
+        self._parts.link.attempts.install(conn)
 
     @property
     def _wrapped_conn_lock(self) -> threading.Lock:
-        return self._parts.supervisor.lock
+        return self._parts.link.attempts.current.lock
 
     def _event_lifecycle_callback(
             self, conn: object, dom: protocol.Domain, event: int,
             detail: int, opaque: object) -> None:
         """Take a lifecycle event; on libvirt's thread, never blocks."""
-        self._parts.lifecycle.receive(dom, event, detail, opaque)
+        self._parts.link.attempts.receive(dom, event, detail, opaque)
 
     def connection_status(self) -> connection_spec.ConnectionStatus:
         """Say how the connection is, without asking libvirt."""
-        parts = self._parts
-        session = parts.supervisor.session
-        return connection_spec.ConnectionStatus(
-            state=parts.supervisor.state, uri=self.uri(),
-            read_only=self.read_only,
-            generation=parts.supervisor.generation,
-            events=session is not None and session.events,
-            keepalive=session is not None and session.keepalive,
-            last_error=parts.supervisor.last_error,
-            queued_events=parts.inbox.size() + parts.dispatcher.size(),
-            running_calls=parts.calls.running(),
-            abandoned_calls=parts.calls.abandoned(),
-            coalesced_events=parts.dispatcher.coalesced,
-            unresponsive=parts.link.quarantine.uuids(),
-            in_process=session is not None and not session.turn.needed,
-            call_limit=parts.calls.limit(), breaker=parts.supervisor.breaker,
-            reconnects=parts.supervisor.reconnects,
-            state_age_s=round(parts.supervisor.state_age_s, 3),
-            lost_for_s=parts.supervisor.lost_for_s)
+        return self._parts.link.status()
 
     def observe_calls(self, observer: ports.Observer | None) -> None:
-        """Tell *observer* of each call into libvirt; None ends that."""
+        """Report each call into libvirt to *observer*; None ends that."""
         self._parts.calls.observation.observer = observer
 
     # The host.
 
     def init_host(self, host: str) -> None:
         """Connect and stay connected; see Supervisor.start."""
-        self._parts.dispatcher.start()
-        self._parts.recheck.start()
-        self._parts.supervisor.start()
-        self._parts.verbs.recovery.start()
+        self._parts.link.start()
+        self._parts.operations.recovery.start()
+        self._parts.storage.console_logs.start()
 
     def cleanup_host(self, host: str) -> None:
         """Close the connection and stop every thread, in two seconds."""
-        self._parts.verbs.recovery.stop()
-        self._parts.recheck.stop()
-        self._parts.supervisor.stop()
-        self._parts.link.channels.close()
-        self._parts.dispatcher.stop()
+        self._parts.storage.console_logs.stop()
+        self._parts.operations.recovery.stop()
+        self._parts.link.stop()
 
     def set_host_enabled(self, host: str, enabled: bool) -> None:
         """Make the compute service's record agree with the connection."""
         self._parts.virtapi.service_state.set_host_enabled(
-            host, enabled=enabled, reason=self._parts.supervisor.last_error)
+            host, enabled=enabled,
+            reason=self._parts.link.attempts.current.last_error)
 
     def get_host_ip_addr(self) -> str:
-        return self._parts.my_ip()
+        return assembly.my_ip()
 
     def get_host_uptime(self) -> str:
         return uptime.text()
@@ -186,41 +174,49 @@ class LibvirtDriver(base.ComputeDriver):
             self, spec: guest_spec.GuestSpec, *,
             images: ports.ImageSource | None = None, power_on: bool = True,
             progress: ports.Progress = base.NO_PROGRESS,
-            network: ports.Network | None = None) -> None:
-        self._parts.verbs.spawn.spawn(
-            spec, self._images(images), power_on=power_on, progress=progress,
-            network=network)
+            attachments: ports.Attachments = ()) -> None:
+        self._parts.operations.spawn.spawn(
+            spec, self._images(images), attachments, power_on=power_on,
+            progress=progress)
 
     def destroy(
             self, instance: instance_spec.Instance, *,
-            destroy_disks: bool = True) -> None:
-        self._parts.verbs.destroy.destroy(
-            instance, destroy_disks=destroy_disks)
+            destroy_disks: bool = True,
+            attachments: ports.Attachments = (),
+            progress: ports.Progress = base.NO_PROGRESS) -> None:
+        self._parts.operations.destroy.destroy(
+            instance, attachments, destroy_disks=destroy_disks,
+            progress=progress)
 
-    def cleanup(
-            self, instance: instance_spec.Instance, *,
-            destroy_disks: bool = True) -> None:
-        self._parts.verbs.destroy.destroy(
-            instance, destroy_disks=destroy_disks)
+    cleanup = destroy
 
     def instance_on_disk(self, instance: instance_spec.Instance) -> bool:
-        return self._parts.verbs.files.has_disk(instance)
+        return self._parts.storage.folders.of(instance).has_disk()
 
     def get_instance_disk_info(
             self, instance: instance_spec.Instance
     ) -> list[disk_spec.DiskUse]:
-        return self._parts.verbs.usage.disks(instance.uuid)
+        return usage.disks(self._parts.storage.folders.of(instance).path)
 
     def delete_instance_files(
             self, instance: instance_spec.Instance) -> bool:
-        return self._parts.verbs.destroy.delete_files(instance)
+        return self._parts.operations.destroy.delete_files(instance)
+
+    def clean_up_operation(
+            self, uuid: str, operation_id: str, *, force: bool) -> None:
+        """Finish or undo an interrupted operation on an instance.
+
+        :param force: also one of another host
+        """
+        self._parts.operations.recovery.clean_up(
+            uuid, operation_id, force=force)
 
     def get_spec(
             self, instance: instance_spec.Instance) -> guest_spec.GuestSpec:
-        return self._parts.verbs.files.read_spec(instance)
+        return self._parts.storage.specs.read(instance)
 
     def get_guest_xml(self, spec: guest_spec.GuestSpec) -> str:
-        return self._parts.verbs.spawn.xml(spec)
+        return self._parts.operations.spawn.xml(spec)
 
     def get_domain_xml(
             self, instance: instance_spec.Instance, *,
@@ -231,45 +227,70 @@ class LibvirtDriver(base.ComputeDriver):
         """
         return self._parts.guests.find(instance).xml(inactive=inactive)
 
+    def get_unmanaged_devices(
+            self, instance: instance_spec.Instance
+    ) -> list[device_spec.Unmanaged]:
+        """Return the devices of a guest that it has from elsewhere."""
+        return unmanaged.findings(
+            self.get_domain_xml(instance, inactive=True),
+            folder=self._parts.storage.folders.of(instance).path)
+
     def rename(
             self, instance: instance_spec.Instance,
             display_name: str) -> None:
         """Give an instance another display name, also while it runs."""
-        self._parts.verbs.rename.rename(instance, display_name)
+        self._parts.operations.rename.rename(instance, display_name)
 
     # Power.
 
     def power_on(
             self, spec: guest_spec.GuestSpec, *,
-            progress: ports.Progress = base.NO_PROGRESS) -> None:
-        self._parts.verbs.power_on.power_on(spec, progress)
+            images: ports.ImageSource | None = None,
+            progress: ports.Progress = base.NO_PROGRESS,
+            attachments: ports.Attachments = ()) -> None:
+        self._parts.operations.power_on.power_on(
+            spec, self._images(images), progress, attachments)
 
     def power_off(
             self, instance: instance_spec.Instance, timeout_s: float = 0,
             retry_interval_s: float = 0) -> None:
-        self._parts.verbs.power_off.power_off(
+        self._parts.operations.power_off.power_off(
             instance, timeout_s, retry_interval_s)
 
     def reboot(
             self, spec: guest_spec.GuestSpec,
             reboot_type: guest_spec.RebootType, *,
-            progress: ports.Progress = base.NO_PROGRESS) -> None:
-        self._parts.verbs.reboot.reboot(spec, reboot_type, progress)
+            images: ports.ImageSource | None = None,
+            progress: ports.Progress = base.NO_PROGRESS,
+            attachments: ports.Attachments = ()) -> None:
+        self._parts.operations.reboot.reboot(
+            spec, reboot_type, self._images(images), progress, attachments)
 
     def pause(self, instance: instance_spec.Instance) -> None:
-        self._parts.verbs.pause.pause(instance)
+        with self._parts.operations.exclusive.hold(instance, 'pause'):
+            self._parts.guests.find(instance).pause()
 
     def unpause(self, instance: instance_spec.Instance) -> None:
-        self._parts.verbs.pause.unpause(instance)
+        with self._parts.operations.exclusive.hold(instance, 'unpause'):
+            self._parts.guests.find(instance).unpause()
 
     def suspend(self, instance: instance_spec.Instance) -> None:
-        self._parts.verbs.suspend.suspend(instance)
+        with self._parts.operations.exclusive.hold(instance, 'suspend'):
+            self._parts.guests.find(instance).save()
 
-    def resume(self, spec: guest_spec.GuestSpec) -> None:
-        self._parts.verbs.power_on.resume(spec)
+    def resume(
+            self, spec: guest_spec.GuestSpec, *,
+            images: ports.ImageSource | None = None,
+            attachments: ports.Attachments = ()) -> None:
+        self._parts.operations.power_on.resume(
+            spec, self._images(images), attachments)
 
-    def resume_state_on_host_boot(self, spec: guest_spec.GuestSpec) -> None:
-        self._parts.verbs.power_on.resume_state_on_host_boot(spec)
+    def resume_state_on_host_boot(
+            self, spec: guest_spec.GuestSpec, *,
+            images: ports.ImageSource | None = None,
+            attachments: ports.Attachments = ()) -> None:
+        self._parts.operations.power_on.resume_state_on_host_boot(
+            spec, self._images(images), attachments)
 
     # Rescue and snapshots.
 
@@ -277,69 +298,120 @@ class LibvirtDriver(base.ComputeDriver):
             self, spec: guest_spec.GuestSpec, image_id: str, *,
             images: ports.ImageSource | None = None,
             stable_device: bool = False,
-            progress: ports.Progress = base.NO_PROGRESS) -> None:
-        self._parts.verbs.rescue.rescue(
-            spec, image_id, self._images(images),
+            progress: ports.Progress = base.NO_PROGRESS,
+            attachments: ports.Attachments = ()) -> None:
+        self._parts.operations.rescue.rescue(
+            spec, image_id, self._images(images), attachments,
             stable_device=stable_device, progress=progress)
 
-    def unrescue(self, instance: instance_spec.Instance) -> None:
-        self._parts.verbs.rescue.unrescue(instance)
+    def unrescue(
+            self, spec: guest_spec.GuestSpec, *,
+            images: ports.ImageSource | None = None,
+            attachments: ports.Attachments = ()) -> None:
+        self._parts.operations.rescue.unrescue(
+            spec, self._images(images), attachments)
 
     def snapshot(
             self, instance: instance_spec.Instance, image_id: str, *,
             images: ports.ImageSource | None = None, name: str = '',
+            require_quiesce: bool | None = None,
             progress: ports.Progress = base.NO_PROGRESS) -> None:
-        self._parts.verbs.snapshot.snapshot(
+        self._parts.operations.snapshot.snapshot(
             instance, image_spec.Wanted(image_id, name),
-            self._images(images), progress)
+            self._images(images), progress, require_quiesce=require_quiesce)
 
     def quiesce(self, instance: instance_spec.Instance) -> None:
-        self._parts.verbs.quiesce.quiesce(instance)
+        freeze.freeze(self._parts.guests.find(instance))
 
     def unquiesce(self, instance: instance_spec.Instance) -> None:
-        self._parts.verbs.quiesce.unquiesce(instance)
+        freeze.thaw(self._parts.guests.find(instance))
 
     def resize_root_disk(
             self, instance: instance_spec.Instance, size_gib: int, *,
             progress: ports.Progress = base.NO_PROGRESS) -> None:
-        self._parts.verbs.resize_disk.resize(instance, size_gib, progress)
+        self._parts.operations.resize_disk.resize(instance, size_gib, progress)
+
+    # Devices.
+
+    def attach_disk(
+            self, spec: guest_spec.GuestSpec, disk: disk_spec.DiskSpec, *,
+            attachments: ports.Attachments = (),
+            progress: ports.Progress = base.NO_PROGRESS
+    ) -> disk_spec.DiskSpec:
+        return self._parts.operations.attach.disk(
+            spec, disk, attachments, progress)
+
+    def detach_disk(
+            self, instance: instance_spec.Instance,
+            disk: disk_spec.DiskKey, *,
+            attachments: ports.Attachments = (),
+            progress: ports.Progress = base.NO_PROGRESS) -> None:
+        self._parts.operations.detach.detach(
+            instance, disk, attachments, progress)
+
+    def extend_disk(
+            self, instance: instance_spec.Instance,
+            disk: disk_spec.DiskKey, size_bytes: int, *,
+            progress: ports.Progress = base.NO_PROGRESS) -> None:
+        self._parts.operations.resize_disk.extend(
+            instance, disk, size_bytes, progress)
+
+    def attach_nic(
+            self, spec: guest_spec.GuestSpec, nic: nic_spec.NicSpec, *,
+            attachments: ports.Attachments = (),
+            progress: ports.Progress = base.NO_PROGRESS) -> None:
+        self._parts.operations.attach.nic(spec, nic, attachments, progress)
+
+    def detach_nic(
+            self, instance: instance_spec.Instance,
+            nic: nic_spec.NicKey, *,
+            attachments: ports.Attachments = (),
+            progress: ports.Progress = base.NO_PROGRESS) -> None:
+        self._parts.operations.detach.detach(
+            instance, nic, attachments, progress)
 
     # Consoles and figures.
 
     def get_console_output(
             self, instance: instance_spec.Instance) -> bytes:
-        return self._parts.verbs.console_output.get_console_output(instance)
+        self._parts.guests.find(instance)
+        return self._parts.storage.console_logs.read(instance)
 
     def get_vnc_console(
             self, instance: instance_spec.Instance
     ) -> console_spec.ConsoleAddress:
-        return self._parts.verbs.consoles.get_vnc_console(instance)
+        return self._parts.guests.find(instance).console(
+            console_spec.GraphicsKind.VNC, self.get_host_ip_addr())
 
     def get_spice_console(
             self, instance: instance_spec.Instance
     ) -> console_spec.ConsoleAddress:
-        return self._parts.verbs.consoles.get_spice_console(instance)
+        return self._parts.guests.find(instance).console(
+            console_spec.GraphicsKind.SPICE, self.get_host_ip_addr())
 
     def get_serial_console(
             self, instance: instance_spec.Instance
     ) -> console_spec.ConsoleAddress:
-        return self._parts.verbs.consoles.get_serial_console(instance)
+        return self._parts.guests.find(instance).console(
+            'serial', self.get_host_ip_addr())
 
     def get_diagnostics(
             self, instance: instance_spec.Instance
     ) -> diagnostics_spec.Diagnostics:
-        return self._parts.verbs.diagnostics.get_diagnostics(instance)
+        return self._parts.operations.diagnostics.get_diagnostics(instance)
 
     def get_disk_counters(self) -> diagnostics_spec.DiskCounters:
-        return self._parts.verbs.diagnostics.get_disk_counters()
+        return self._parts.operations.diagnostics.get_disk_counters()
 
     def set_admin_password(
-            self, instance: instance_spec.Instance, new_pass: str) -> None:
-        self._parts.verbs.admin_password.set_admin_password(
-            instance, new_pass)
+            self, instance: instance_spec.Instance, new_pass: str, *,
+            user: str = '') -> None:
+        self._parts.guests.find(instance).agent.set_user_password(
+            user or self._parts.storage.specs.features(instance).administrator,
+            new_pass)
 
     def trigger_crash_dump(self, instance: instance_spec.Instance) -> None:
-        self._parts.verbs.crash_dump.trigger_crash_dump(instance)
+        self._parts.guests.find(instance).inject_nmi()
 
     # Secrets.
 
@@ -347,25 +419,38 @@ class LibvirtDriver(base.ComputeDriver):
             self, instance: instance_spec.Instance,
             secret: device_spec.TpmSecret
     ) -> contextlib.AbstractContextManager[None]:
-        return self._parts.verbs.secrets.holding(instance, secret)
+        return self._parts.secrets.holding(instance, secret)
 
     def find_tpm_secret(
             self, instance: instance_spec.Instance) -> str | None:
-        return self._parts.verbs.secrets.find(instance)
+        return self._parts.secrets.find(instance)
 
     def delete_tpm_secret(self, instance: instance_spec.Instance) -> None:
-        self._parts.verbs.secrets.delete(instance)
+        self._parts.secrets.delete(instance)
+
+    # Volumes.
+
+    def volume_attachment(
+            self, instance: instance_spec.Instance,
+            volumes: Sequence[volume_spec.Volume],
+            connector: ports.VolumeConnector, *,
+            keep_secrets: bool = False) -> ports.VolumeAttachment:
+        return volumes_module.Volumes(
+            self._parts.volumes, instance, volumes, connector,
+            self._parts.operations.left_volumes.note,
+            keep_secrets=keep_secrets)
 
     # Images.
 
     def cache_image(
             self, image_id: str, *, images: ports.ImageSource | None = None,
             progress: ports.Progress = base.NO_PROGRESS) -> bool:
-        return self._parts.verbs.files.cache_image(
+        return self._parts.storage.cache.bring(
             image_id, self._images(images), progress)
 
-    def manage_image_cache(self) -> list[str]:
-        return self._parts.verbs.image_care.sweep()
+    def manage_image_cache(
+            self, image_ids: Collection[str] = ()) -> list[str]:
+        return self._parts.operations.image_care.sweep(image_ids)
 
     def _images(
             self, images: ports.ImageSource | None) -> ports.ImageSource:
@@ -376,4 +461,4 @@ class LibvirtDriver(base.ComputeDriver):
     def register_event_listener(
             self, callback: ports.LifecycleListener | None) -> None:
         super().register_event_listener(callback)
-        self._parts.supervisor.listen()
+        self._parts.link.attempts.listen()

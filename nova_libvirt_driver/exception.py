@@ -25,16 +25,21 @@
      +- WrongState                  the guest is not in the state it takes
      +- GuestUnresponsive           its monitor does not answer
      |   +- GuestBusy               another job of the guest goes on
+     +- DeviceAttachFailed          a guest did not get a device
+     +- DeviceDetachFailed          a guest keeps a device
      +- ForeignDomain               the domain is not one of ours
      +- ConsoleUnavailable          the guest has no such console now
      +- AgentUnavailable            the guest agent is not there or mute
      +- ImageNotFound               no image with that identifier
      +- ImageRefused                the image is not what it is declared to be
+     +- VolumeFailure               a volume cannot be connected or used
      +- StorageFailure              a disk could not be made, read or removed
+         +- PrivilegesMissing       the service's user may not get at a file
+         +- ToolFailure             a program that works on disks failed
 
 Each class carries a message template with named fields and, where there is
 one, the next step an operator can take. Errors of libvirt become these in
-``connection.errors`` and nowhere else.
+``calls.errors`` and nowhere else.
 """
 
 from collections.abc import Mapping
@@ -133,8 +138,8 @@ class HypervisorUnavailable(DriverError):
     defaults = {
         'reason': 'the connection is lost',
         'uri': '',
-        'hint': 'see whether the libvirt daemon runs and [libvirt] '
-                'connection_uri is right: nova-libvirt doctor',
+        'hint': 'see whether libvirt runs and [libvirt] connection_uri is '
+                'right: nova-libvirt doctor',
     }
     advice = '%(hint)s'
 
@@ -144,8 +149,8 @@ class CallTimeout(HypervisorUnavailable):
 
     template = ('libvirt on host %(host)s cannot be used: %(call)s gave no '
                 'answer within %(timeout_s)g s')
-    advice = ('libvirt hangs; look at its log, restart the daemon if it does '
-              'not recover (guests go on running)')
+    advice = ('libvirt hangs; look at its log, and restart it if it does not '
+              'recover (guests go on running)')
 
 
 class CallBudgetExhausted(DriverError):
@@ -153,8 +158,8 @@ class CallBudgetExhausted(DriverError):
 
     template = ('%(call)s was not started: %(limit)d calls into libvirt are '
                 'already running or abandoned')
-    advice = ('libvirt hangs or is very slow; restart the daemon (guests go '
-              'on running), or raise [nova_libvirt_driver] native_threads')
+    advice = ('libvirt hangs or is very slow; restart it (guests go on '
+              'running), or raise [nova_libvirt_driver] native_threads')
 
 
 class OperationRefused(DriverError):
@@ -184,7 +189,7 @@ class LibvirtFailure(DriverError):
 
     template = ('libvirt failed to %(tried)s: %(reason)s '
                 '(libvirt error %(code)d, domain %(domain)d)')
-    defaults = {'hint': "look at the libvirt daemon's log"}
+    defaults = {'hint': "look at libvirt's log"}
     advice = '%(hint)s'
 
 
@@ -200,7 +205,7 @@ class WaitTimeout(DriverError):
     """Something that was waited for did not come in time."""
 
     template = '%(awaited)s did not come within %(timeout_s)g s'
-    advice = "look at the guest's console log and at the libvirt daemon's log"
+    advice = "look at the guest's console log and at libvirt's log"
 
 
 class InvalidRequest(DriverError):
@@ -213,8 +218,12 @@ class InvalidRequest(DriverError):
 class InstanceExists(InvalidRequest):
     """Another domain or folder on this host has that name or uuid."""
 
-    template = 'instance %(instance)s exists already on host %(host)s'
-    advice = 'choose another name, or delete the other instance first'
+    template = ('instance %(instance)s exists already on host %(host)s'
+                '%(which)s')
+    defaults = {
+        'which': '',
+        'hint': 'choose another name, or delete the other instance first'}
+    advice = '%(hint)s'
 
 
 class FlavorTooSmall(InvalidRequest):
@@ -229,7 +238,9 @@ class WrongState(DriverError):
     """The guest is not in a state in which this can be done."""
 
     template = 'cannot %(tried)s: instance %(instance)s is %(state)s'
-    advice = 'bring the instance into the state it takes, and try again'
+    defaults = {
+        'hint': 'bring the instance into the state it takes, and try again'}
+    advice = '%(hint)s'
 
 
 class GuestUnresponsive(DriverError):
@@ -246,6 +257,31 @@ class GuestBusy(GuestUnresponsive):
     """Libvirt waits for another job of the guest."""
 
     advice = 'wait for the other job, or see what it is: virsh domjobinfo'
+
+
+class DeviceAttachFailed(DriverError):
+    """A guest cannot have another device, or not this one."""
+
+    template = ('cannot attach %(device)s to instance %(instance)s: '
+                '%(reason)s')
+    defaults = {'hint': 'stop the instance, attach it, and start it'}
+    advice = '%(hint)s'
+
+
+class DeviceDetachFailed(DriverError):
+    """A device is still in the guest; what it needs of the host stays.
+
+    The field ``cause`` is ``ignored``, ``paused``, ``refused`` or
+    ``unresponsive``.
+    """
+
+    template = ('%(device)s is still attached to instance %(instance)s: '
+                '%(reason)s')
+    defaults = {
+        'cause': '',
+        'hint': 'unmount it in the guest and try again, or stop the '
+                'instance: it is without the device then'}
+    advice = '%(hint)s'
 
 
 class ForeignDomain(DriverError):
@@ -284,8 +320,19 @@ class ImageRefused(DriverError):
     """The image is not what it is declared to be, or it is dangerous."""
 
     template = 'image %(image)s is refused: %(reason)s'
-    advice = ('have the image made anew, without backing files and in the '
-              'format it is declared to have')
+    defaults = {'hint': 'upload an image that is one file, without a backing '
+                        'file, and declare the format that it has'}
+    advice = '%(hint)s'
+
+
+class VolumeFailure(DriverError):
+    """A volume cannot be connected, or the host has another one for it."""
+
+    template = 'volume %(volume)s: %(reason)s'
+    defaults = {
+        'hint': 'see what the volume service says of it and of its '
+                'attachments'}
+    advice = '%(hint)s'
 
 
 class StorageFailure(DriverError):
@@ -293,4 +340,24 @@ class StorageFailure(DriverError):
 
     template = 'storage: %(reason)s'
     defaults = {'path': ''}
-    advice = 'see whether there is room and the right to write: %(path)s'
+    advice = 'see whether there is room and the right to write%(where)s'
+
+    def __init__(self, **fields: object) -> None:
+        path = fields.get('path')
+        # The name of a file that was opened by descriptor is a number.
+        named = path if isinstance(path, str) else ''
+        super().__init__(**{
+            **fields, 'path': named, 'where': f': {named}' if named else ''})
+
+
+class PrivilegesMissing(StorageFailure):
+    """The service's user may not get at a file, and has no way to."""
+
+    template = 'user %(user)s may not %(tried)s %(path)s: %(reason)s'
+    advice = ('let the user %(user)s run privsep-helper as root, as the page '
+              '"Running as an unprivileged user" of the administrator\'s '
+              'guide shows; nova-libvirt doctor says whether it can')
+
+
+class ToolFailure(StorageFailure):
+    """A program that works on disks was started and failed."""

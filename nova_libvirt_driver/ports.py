@@ -8,23 +8,27 @@ them in ``compute``.
 
 from collections.abc import Callable
 from collections.abc import Mapping
+from collections.abc import Sequence
 import contextlib
 import dataclasses
 import typing
+from typing import Any
 
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import event
 from nova_libvirt_driver.spec import guest
 from nova_libvirt_driver.spec import image
+from nova_libvirt_driver.spec import instance
+from nova_libvirt_driver.spec import volume
 
 
 class Notifier(typing.Protocol):
-    """Sends notifications to whoever operates the cloud."""
+    """Sends notifications to those who operate the cloud."""
 
     def error(self, event_type: str, payload: Mapping[str, object]) -> None:
         """Send one notification with priority *error*.
 
-        Blocks for seconds at the most, whatever the message bus does: the
+        Blocks for seconds at most, whatever the message bus does: the
         caller is one whom others wait for. Never raises.
         """
 
@@ -39,7 +43,7 @@ class ServiceState(typing.Protocol):
             self, host: str, *, enabled: bool, reason: str) -> None:
         """Make the record agree with the connection to libvirt.
 
-        Idempotent; blocks for seconds at the most. Disabling leaves a
+        Idempotent; blocks for seconds at most. Disabling leaves a
         record alone that an operator has disabled; enabling undoes only
         what an earlier call disabled. After an error it is called again, some
         seconds later, until there is none.
@@ -49,7 +53,7 @@ class ServiceState(typing.Protocol):
 
 
 class Progress(typing.Protocol):
-    """Is told how far a verb is.
+    """Gets how far a verb is.
 
     What it raises ends the verb at that step: everything the verb has made
     is undone, and the exception goes on to the caller. That is the way to
@@ -63,32 +67,119 @@ class Progress(typing.Protocol):
         """Say how much of the step is done, in bytes; total 0: unknown."""
 
 
-class Network(typing.Protocol):
-    """Connects the interfaces of one guest to their networks.
+class Attachment(typing.Protocol):
+    """Something outside a guest that the guest is connected to.
 
-    Without it libvirt does all that is to be done.
+    The networks of a guest are one, the secret of its TPM is another. The
+    hosting service makes the object for one call of a verb, and the verb
+    calls it while it holds the lock of the instance. A verb that starts the
+    guest calls :meth:`prepare`, then :meth:`connect`, and :meth:`revert` if
+    it fails; a verb that removes the guest calls :meth:`disconnect`. To
+    stop a guest changes nothing.
     """
 
-    def completed(self, spec: guest.GuestSpec) -> guest.GuestSpec:
-        """Return the guest with its interfaces and its config drive.
+    @property
+    def name(self) -> str:
+        """What it is, as in "cannot disconnect NAME"."""
 
-        Called when its disks are made, for it may have to wait until the
-        network service has the interfaces. An exception undoes the making
-        of the guest.
+    def prepare(self, spec: guest.GuestSpec) -> guest.GuestSpec:
+        """Return the spec with what the service knows only now.
 
-        :param spec: the guest without them
+        May wait for the service. Whatever the definition of the guest has
+        to name, such as the path of a device, is on the host when this
+        returns. Called before a running guest is stopped, and when the disks
+        of a new guest exist.
         """
 
-    def connected(self) -> contextlib.AbstractContextManager[bool]:
-        """Connect the interfaces of a guest that is started within.
+    def connect(self) -> contextlib.AbstractContextManager[bool]:
+        """Connect a guest that is started within the context.
 
-        Gives whether the guest has to wait: its CPUs do not run then before
-        the context is left, which blocks until its networks are ready. An
-        exception from there undoes the making of the guest.
+        Yields whether the guest has to wait: its CPUs do not run then
+        until the context has ended, which blocks until the connection is
+        ready. What an exception ends is reverted later, when the guest has
+        been stopped. May be called again, for a guest that is put back.
+        """
+
+    def revert(self) -> None:
+        """Disconnect what this object has connected; idempotent.
+
+        What was connected before stays connected.
         """
 
     def disconnect(self) -> None:
-        """Undo that, when there is something to undo."""
+        """Disconnect a guest that no longer exists; idempotent.
+
+        Another process, now gone, may have connected it.
+        """
+
+
+class VolumeAttachment(Attachment, typing.Protocol):
+    """The volumes of a guest."""
+
+    missing: list[volume.Volume]
+    """Those that could not be connected, and without which the guest was
+    prepared."""
+
+
+Attachments = Sequence[Attachment]
+"""In the order in which they are connected."""
+
+AttachmentsOf = Callable[[instance.Instance], Attachments]
+
+AttachmentOf = Callable[[instance.Instance, str], Attachment | None]
+"""Returns that of one device of an instance, by its name; None when there is
+no such device any more."""
+
+
+class VolumeConnector(typing.Protocol):
+    """Connects this host to volumes, and knows nothing of guests.
+
+    *info* is always connection information as the volume service gave it,
+    whole. Calls about one volume, or about volumes of one mounted file
+    system, never overlap on a host: the caller sees to that.
+    """
+
+    @property
+    def settings(self) -> volume.VolumeSettings:
+        """How guests of this host get volumes."""
+
+    def properties(self) -> Mapping[str, Any]:
+        """Return what the volume service has to know of this host."""
+
+    def connect(self, info: dict[str, Any]) -> str:
+        """Connect the host; idempotent, may take minutes.
+
+        What is found out, such as the path of the device, is written into
+        *info* itself.
+
+        :returns: the WWN that the device has given when it was asked just
+            now; empty when it was not asked
+        :raises VolumeFailure: it cannot be connected; something of it may be
+            left, which :meth:`disconnect` removes
+        """
+
+    def unlock(self, info: dict[str, Any]) -> bytes | None:
+        """Make an encrypted volume of a connected host readable.
+
+        :returns: the passphrase with which QEMU decrypts it; None when the
+            host does, and the path leads to what is decrypted
+        :raises VolumeFailure: the key cannot be had, or does not fit
+        """
+
+    def disconnect(self, info: dict[str, Any], *, force: bool) -> None:
+        """Disconnect the host, of whose guests none uses the volume.
+
+        Idempotent; relies on nothing that :meth:`connect` has written.
+
+        :param force: also when data that were not written yet are lost
+        :raises VolumeFailure: it is connected still
+        """
+
+    def extend(self, info: dict[str, Any]) -> int:
+        """Take note that a volume has grown; return its size in bytes.
+
+        :raises VolumeFailure: a path to it has not grown
+        """
 
 
 class ImageSource(typing.Protocol):
@@ -122,7 +213,7 @@ class ImageSource(typing.Protocol):
 
 
 class Observer(typing.Protocol):
-    """Is told how long things took, by those who wait for them.
+    """Gets how long things took, from those who wait for them.
 
     Called often and by many threads, but never on a native thread of an
     eventlet process; must neither block nor raise.
@@ -164,7 +255,7 @@ class NullServiceState:
 
 
 class NullProgress:
-    """Tells nobody."""
+    """Drops it."""
 
     def step(self, name: str) -> None:
         """Drop it."""
@@ -201,3 +292,11 @@ class VirtAPI:
     notifier: Notifier
     service_state: ServiceState
     images: ImageSource = NullImages()
+    attachments: AttachmentsOf | None = None
+    """Returns those of an instance whose operation was interrupted; None
+    where only another process knows them."""
+    volumes: Callable[[], VolumeConnector] | None = None
+    """Returns what connects this host to volumes, with the rights of the
+    service itself; None where only another process can."""
+    attachment: AttachmentOf | None = None
+    """Returns that of one device whose attach or detach was interrupted."""

@@ -15,6 +15,8 @@ import fixtures
 from oslo_config import fixture as config_fixture
 from oslotest import base
 
+from nova_libvirt_driver.calls import runtime
+
 #: Threads that serve the whole process, hence outlive the test that first
 #: needed them: libvirt's event loop and the pool for its blocking calls.
 PROCESS_THREADS = ('libvirt-loop', 'libvirt-call')
@@ -58,8 +60,8 @@ class TestCase(base.BaseTestCase):
         for thread in threading.enumerate():
             if thread in before or not _belongs_to_a_test(thread):
                 continue
-            thread.join(max(0.0, deadline - time.monotonic()))
-            if thread.is_alive():
+            if not runtime.join(
+                    thread, max(0.0, deadline - time.monotonic())):
                 leaked.append(thread.name)
         self.assertEqual([], leaked, 'threads left running by the test')
 

@@ -9,24 +9,26 @@ when it happens.
 
 from collections.abc import Callable
 import dataclasses
-from typing import Any
 from typing import TypeVar
 
 import fixtures as fixtures_library
 
+from nova_libvirt_driver.calls import calls as calls_module
+from nova_libvirt_driver.calls import protocol
 from nova_libvirt_driver.compute import record as record_module
-from nova_libvirt_driver.connection import auth
-from nova_libvirt_driver.connection import calls as calls_module
-from nova_libvirt_driver.connection import herald as herald_module
-from nova_libvirt_driver.connection import lifecycle as lifecycle_module
+from nova_libvirt_driver.connection import announcer as announcer_module
+from nova_libvirt_driver.connection import attempts as attempts_module
 from nova_libvirt_driver.connection import opener as opener_module
-from nova_libvirt_driver.connection import probe
-from nova_libvirt_driver.connection import protocol
 from nova_libvirt_driver.connection import recheck as recheck_module
-from nova_libvirt_driver.connection import router as router_module
+from nova_libvirt_driver.connection import session as session_module
 from nova_libvirt_driver.connection import settings as settings_module
-from nova_libvirt_driver.connection import subscription
 from nova_libvirt_driver.connection import supervisor as supervisor_module
+from nova_libvirt_driver.events import dispatcher as dispatcher_module
+from nova_libvirt_driver.events import events as events_module
+from nova_libvirt_driver.events import expecting
+from nova_libvirt_driver.events import inbox as inbox_module
+from nova_libvirt_driver.events import router as router_module
+from nova_libvirt_driver.events import subscription
 from nova_libvirt_driver.spec import connection as connection_spec
 from nova_libvirt_driver.testing import fake_libvirt
 from nova_libvirt_driver.testing import fake_ports
@@ -37,7 +39,8 @@ T = TypeVar('T')
 
 HOST = 'here'
 URI = 'fake:///system'
-SETTINGS = settings_module.Settings(HOST, auth.Credentials('', '', ''))
+SETTINGS = settings_module.Settings(
+    HOST, settings_module.Credentials('', '', ''))
 
 _State = connection_spec.ConnectionState
 
@@ -116,13 +119,15 @@ class Record:
 
 
 class World(fixtures_library.Fixture):
-    """The supervisor and all around it.
+    """The supervisor and all around it, also the driver.
 
     :ivar wrong: what happened that must not
     :ivar period: how often the driver was stopped
     :ivar restarts: how often it was started
     :ivar outages: how often a connection was got
     """
+
+    read_only = False
 
     def __init__(self, seed: int, *, keepalive: bool) -> None:
         super().__init__()
@@ -152,24 +157,26 @@ class World(fixtures_library.Fixture):
         self.calls = Calls(host=HOST, limit=1000, runtime=self.runtime)
         self.calls.world = self
         self.inbox = self.runtime.queue()
-        router = router_module.Router(self.listener)
-        self.lifecycle = lifecycle_module.Lifecycle(self.inbox, router)
-        herald = herald_module.Herald(runtime=self.runtime)
-        outage = Outage(self.notifier, herald, lambda: '192.0.2.9')
+        dispatcher = dispatcher_module.Dispatcher(self.listener)
+        restarts = router_module.Restarts(self.listener)
+        waits = expecting.Waits()
+        router = router_module.Router(restarts.take, waits)
+        events = events_module.Events(
+            subscription.Subscriptions(
+                lambda: self._event_lifecycle_callback, self.inbox),
+            self.inbox,
+            inbox_module.Reader(self.inbox, router, self.runtime), router,
+            waits, restarts, dispatcher)
+        messenger = announcer_module.Messenger(runtime=self.runtime)
+        outage = Outage(self.notifier, messenger, self.get_host_ip_addr)
         outage.world = self
         self._opener = opener_module.Opener(SETTINGS, self.calls, outage)
+        attempts = attempts_module.Attempts(
+            self, SETTINGS, self.calls, events, outage, messenger,
+            self.runtime)
+        attempts.when_connected(self._connected)
         self.supervisor = supervisor_module.Supervisor(
-            supervisor_module.Hooks(
-                connect=lambda: self._opener.open(URI, read_only=False),
-                get_new_connection=self._get_new_connection,
-                test_connection=lambda conn: probe.works(conn, host=HOST),
-                set_host_enabled=self._set_host_enabled,
-                uri=lambda: URI, connected=self._connected),
-            SETTINGS, supervisor_module.Plumbing(
-                calls=self.calls, outage=outage, router=router,
-                herald=herald, runtime=self.runtime,
-                subscriptions=subscription.Subscriptions(
-                    lambda: self._receive, self.inbox)))
+            self, SETTINGS, self.calls, attempts)
         self.recheck = recheck_module.Recheck(
             self.supervisor, router, runtime=self.runtime)
 
@@ -187,12 +194,12 @@ class World(fixtures_library.Fixture):
         self.period += 1
         self.seen_at_s = None
         self.recheck.stop()
-        self.supervisor.stop()
+        self.supervisor.attempts.stop()
 
     def renew(self) -> protocol.Connection:
         self.renewed = True
         self.seen_at_s = None
-        return self.supervisor.renew()
+        return self.supervisor.attempts.renew()
 
     def observe(self) -> None:
         """See whether there is a session now."""
@@ -237,21 +244,37 @@ class World(fixtures_library.Fixture):
                 self.wrong.append(
                     f'attempt {passed_s:g} s after the failure number '
                     f'{len(failed)}')
-        return self.supervisor.renew()
+        return self.supervisor.attempts.renew()
 
-    def _set_host_enabled(self, enabled: bool) -> None:
+    def set_host_enabled(self, host: str, enabled: bool) -> None:
         seen_at_s = self.seen_at_s
         if not enabled and self.supervised and seen_at_s is not None:
             passed_s = self.runtime.monotonic() - seen_at_s
             if passed_s < SETTINGS.service_down_grace_s - 1e-6:
                 self.wrong.append(f'disabled {passed_s:g} s after a loss')
-        self.record.write(enabled, self.supervisor.last_error)
+        self.record.write(enabled, self.supervisor.current.last_error)
 
     def _connected(self) -> None:
-        if self.supervisor.lock.locked():
+        if self.supervisor.current.lock.locked():
             self.wrong.append('told of a connection within a lock')
         self.connected_at_s.append(self.runtime.monotonic())
         self.recheck.wake()
 
-    def _receive(self, connection: object, *args: Any) -> None:
-        self.lifecycle.receive(*args)
+    # What else it has of a driver.
+
+    def uri(self) -> str:
+        return URI
+
+    def get_host_ip_addr(self) -> str:
+        return '192.0.2.9'
+
+    def _connect(self, uri: str, read_only: bool) -> protocol.Connection:
+        return self._opener.open(uri, read_only=read_only)
+
+    def _test_connection(self, conn: protocol.Connection) -> bool:
+        return session_module.works(conn, host=HOST)
+
+    def _event_lifecycle_callback(
+            self, conn: object, dom: protocol.Domain, event: int,
+            detail: int, opaque: object) -> None:
+        self.supervisor.attempts.receive(dom, event, detail, opaque)

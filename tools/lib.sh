@@ -45,10 +45,12 @@ apt_install() (
         -y -qq --no-install-recommends "$@" >&2
 )
 
-# Prints the first Python that is new enough.
+# Prints the first Python that is new enough; NOVA_LIBVIRT_PYTHON names the
+# one to take.
 find_python() {
-    local candidate
-    for candidate in python3 python3.13 python3.12 python3.11; do
+    local candidate candidates=(python3 python3.13 python3.12 python3.11)
+    [ -z "${NOVA_LIBVIRT_PYTHON:-}" ] || candidates=("$NOVA_LIBVIRT_PYTHON")
+    for candidate in "${candidates[@]}"; do
         if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
                 2>/dev/null; then
             command -v "$candidate"

@@ -12,25 +12,30 @@ import contextlib
 import dataclasses
 import difflib
 import inspect
+import logging
 import sys
 import traceback
 from typing import Any
 from typing import NoReturn
+from typing import TextIO
 import warnings
 
 from cliff import app as cliff_app
 from cliff import command as cliff_command
 
-from nova_libvirt_driver.cli import commands
 from nova_libvirt_driver.cli import configuration
-from nova_libvirt_driver.cli import console
 from nova_libvirt_driver.cli import errors
 from nova_libvirt_driver.cli import exit_code
 from nova_libvirt_driver.cli import options
-from nova_libvirt_driver.cli import terminal
+from nova_libvirt_driver.cli.output import terminal
+from nova_libvirt_driver.cli import table
 from nova_libvirt_driver import version
 
 _DESCRIPTION = 'Make guests on one compute host, and look after them.'
+
+_NORMAL_VERBOSITY = 1
+_FORMAT = '%(levelname)s %(name)s: %(message)s'
+_FILE_FORMAT = '%(asctime)s %(levelname)s %(name)s: %(message)s'
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -52,7 +57,7 @@ class Client(cliff_app.App):
     def __init__(self, **streams: Any) -> None:
         super().__init__(
             description=_DESCRIPTION, version=version.version(),
-            command_manager=commands.CommandTable(), **streams)
+            command_manager=table.CommandTable(), **streams)
         self._running = ''
 
     def build_option_parser(
@@ -126,7 +131,7 @@ class Client(cliff_app.App):
 
     def _run(self, argv: list[str]) -> int:
         self.options, words = self.parser.parse_known_args(argv)
-        console.configure(self.options, self.stderr)
+        _send_records(self.options, self.stderr)
         if self.options.help:
             words.insert(0, 'help')
         if not words:
@@ -149,13 +154,13 @@ class Client(cliff_app.App):
             return errors.UsageError(
                 f'there is no option {words[0]}', f'{self.NAME} --help')
         text = ' '.join(words)
-        begun = [name for name in commands.COMMANDS
+        begun = [name for name in table.COMMANDS
                  if name.startswith(f'{text} ')]
         if begun:
             return errors.UsageError(
                 f'{text} is only the beginning of a command',
                 f'go on: {", ".join(begun)}')
-        close = difflib.get_close_matches(text, commands.COMMANDS, n=1)
+        close = difflib.get_close_matches(text, table.COMMANDS, n=1)
         advice = [f'{self.NAME} {name}' for name in ('--help', *close)]
         return errors.UsageError(
             f'there is no command {text!r}', ' or '.join(advice))
@@ -178,6 +183,46 @@ def _raising(
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = inspect.cleandoc(parser.description or '')
     return parser
+
+
+class _Short(logging.Formatter):
+    """Leaves tracebacks out."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        copy = logging.makeLogRecord(record.__dict__)
+        copy.exc_info = copy.exc_text = copy.stack_info = None
+        return super().format(copy)
+
+
+def _send_records(arguments: argparse.Namespace, stderr: TextIO) -> None:
+    """Send log records where the options of the command line say.
+
+    Errors reach a person as a report of their own, so by default no record
+    is shown; ``-v`` shows them in short, ``-vv`` and ``--debug`` in full.
+
+    :raises OSError: the log file cannot be written
+    """
+    root = logging.getLogger()
+    root.setLevel(logging.DEBUG)
+    # Without any handler Python prints warnings by itself.
+    root.addHandler(logging.NullHandler())
+    if arguments.log_file:
+        to_file = logging.FileHandler(arguments.log_file)
+        to_file.setFormatter(logging.Formatter(_FILE_FORMAT))
+        root.addHandler(to_file)
+    if arguments.debug or arguments.verbose_level > _NORMAL_VERBOSITY:
+        root.addHandler(_console_handler(arguments, stderr))
+
+
+def _console_handler(
+        arguments: argparse.Namespace, stderr: TextIO) -> logging.Handler:
+    full = (arguments.debug
+            or arguments.verbose_level > _NORMAL_VERBOSITY + 1)
+    handler = logging.StreamHandler(stderr)
+    handler.setLevel(logging.DEBUG if full else logging.INFO)
+    kind = logging.Formatter if arguments.debug else _Short
+    handler.setFormatter(kind(_FORMAT))
+    return handler
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from oslo_config import cfg
 
 from nova_libvirt_driver.cli import errors
+from nova_libvirt_driver.compute import config_files
 from nova_libvirt_driver.compute import paths
 from nova_libvirt_driver import conf as options
+from nova_libvirt_driver.privileged import client as privileged
 
 PROG = 'nova-libvirt'
 
@@ -57,13 +59,16 @@ def target(arguments: argparse.Namespace) -> str:
 
 def _parse(arguments: argparse.Namespace, conf: cfg.ConfigOpts) -> None:
     options.register_opts(conf)
+    named = list(_file_arguments(arguments))
     try:
-        conf(args=list(_file_arguments(arguments)), project=PROG, prog=PROG)
+        config_files.check_named(named, project=PROG, program=PROG)
+        conf(args=named, project=PROG, prog=PROG)
     except (cfg.Error, OSError, UnicodeDecodeError) as error:
         raise errors.UsageError(
             f'the configuration cannot be read: {_reason(error)}',
             'correct the file or its permissions, or name another with '
             '--config-file') from error
+    privileged.use_sudo()
     _override(conf, arguments)
 
 

@@ -7,7 +7,7 @@ import argparse
 from cliff import app as cliff_app
 
 from nova_libvirt_driver.cli import errors
-from nova_libvirt_driver.cli import terminal
+from nova_libvirt_driver.cli.output import terminal
 
 
 def add_option(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,7 @@ from typing import ClassVar
 from oslo_config import cfg
 
 from nova_libvirt_driver.cli import exit_code
-from nova_libvirt_driver.cli import terminal
+from nova_libvirt_driver.cli.output import terminal
 from nova_libvirt_driver import exception
 
 ExitCode = exit_code.ExitCode
@@ -71,6 +71,12 @@ class Conflict(ClientError):
     """It cannot be done with what is there."""
 
     code = ExitCode.CONFLICT
+
+
+class Unreachable(ClientError):
+    """There is nothing that could answer."""
+
+    code = ExitCode.UNREACHABLE
 
 
 class WaitTimeout(ClientError):
@@ -180,7 +186,9 @@ def _is_libvirt(module: str | None) -> bool:
 
 def _os_error(error: OSError) -> str:
     reason = error.strerror or str(error)
-    return f'{error.filename}: {reason}' if error.filename else reason
+    # That of a file that was opened by descriptor is a number.
+    named = isinstance(error.filename, str) and error.filename
+    return f'{error.filename}: {reason}' if named else reason
 
 
 def _one_line(text: str) -> str:

@@ -9,7 +9,8 @@ that command.
 import argparse
 
 from nova_libvirt_driver.cli import exit_code
-from nova_libvirt_driver.cli import verdict
+
+_MIN_TIMEOUT_S = 0.1
 
 
 def parser(
@@ -73,8 +74,8 @@ def _seconds(text: str) -> float:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not verdict.MIN_TIMEOUT_S <= value < float('inf'):
+    if not _MIN_TIMEOUT_S <= value < float('inf'):
         raise argparse.ArgumentTypeError(
             f'{text!r} is no number of seconds from '
-            f'{verdict.MIN_TIMEOUT_S} upwards')
+            f'{_MIN_TIMEOUT_S} upwards')
     return value

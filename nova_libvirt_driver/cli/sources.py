@@ -10,11 +10,16 @@ import argparse
 from collections.abc import Iterator
 import contextlib
 import os
+from typing import TextIO
 from typing import TYPE_CHECKING
 
 from oslo_config import cfg
 
 from nova_libvirt_driver.cli import configuration
+from nova_libvirt_driver.cli.doctor import check_connection
+from nova_libvirt_driver.compute import demo_folder
+from nova_libvirt_driver.compute import embedded
+from nova_libvirt_driver import exception
 from nova_libvirt_driver import ports
 
 if TYPE_CHECKING:
@@ -58,6 +63,7 @@ def local(
         on a connection that only looks
     """
     conf = configuration.load(arguments)
+    embedded.prepare(conf)
     made = driver(read_only=read_only)
     try:
         yield made
@@ -77,7 +83,30 @@ def working(
         # Raises unless libvirt can be reached now.
         made.get_host_facts()
         made.init_host(cfg.CONF.host)
+        _tidy(made)
         yield made
+
+
+def _tidy(made: 'driver_module.LibvirtDriver') -> None:
+    """Remove what killed processes have left; no reason to do no more."""
+    with contextlib.suppress(exception.DriverError, OSError):
+        images(cfg.CONF).sweep()
+        demo_folder.sweep(made, cfg.CONF.instances_path)
+
+
+def forgets(uri: str) -> bool:
+    """Say whether nothing of a server stays when this process ends."""
+    return check_connection.is_in_process(uri) and uri.startswith('test:')
+
+
+def note_end(stream: TextIO, uri: str, name: str) -> None:
+    """Write a note if a server that runs now will not run on.
+
+    The guests of an embedded QEMU are processes of their own, and do.
+    """
+    if forgets(uri):
+        stream.write(f'note: {uri} lives in this process: {name} is gone '
+                     'when the command ends\n')
 
 
 @contextlib.contextmanager

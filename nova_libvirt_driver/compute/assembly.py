@@ -12,24 +12,25 @@ import contextlib
 import sys
 
 from oslo_config import cfg
-from oslo_service import backend
 
+from nova_libvirt_driver import base
 from nova_libvirt_driver.compute import audit
 from nova_libvirt_driver.compute import configuration
 from nova_libvirt_driver.compute import control
+from nova_libvirt_driver.compute import demo_folder
 from nova_libvirt_driver.compute import instance_lock
 from nova_libvirt_driver.compute import loading
-from nova_libvirt_driver.compute import meditation
-from nova_libvirt_driver.compute import notifier as notifier_module
 from nova_libvirt_driver.compute import paths
 from nova_libvirt_driver.compute import record as record_module
 from nova_libvirt_driver.compute import service as service_module
 from nova_libvirt_driver.compute import show
+from nova_libvirt_driver.compute import signal_report
 from nova_libvirt_driver.compute import signals
-from nova_libvirt_driver.compute import transport
 from nova_libvirt_driver.conf import monitoring
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.images import local
+from nova_libvirt_driver.messaging import notifier as notifier_module
+from nova_libvirt_driver.messaging import transport
 from nova_libvirt_driver.monitoring import monitor
 from nova_libvirt_driver import ports
 
@@ -44,23 +45,25 @@ def assembled(
 
     :raises InvalidConfiguration: something cannot work as configured
     """
-    backend.init_backend(backend.BackendType.THREADING)
     notifier = notifier_module.OsloNotifier(conf.host, conf)
     notifier.check()
     loading.driver_class(conf.compute_driver)
     watched = monitoring.settings(conf)
     monitor.check(watched)
     with _record(conf) as record:
+        images = local.LocalImages(paths.images(conf))
         driver = loading.load(conf.compute_driver, ports.VirtAPI(
             notifier=notifier, service_state=record,
-            images=local.LocalImages(paths.images(conf))))
-        service = service_module.ComputeService(service_module.Parts(
-            host=conf.host, driver=driver, record=record, notifier=notifier,
+            images=images))
+        service = service_module.ComputeService(
+            conf.host, driver, record=record, notifier=notifier,
             audit=audit.PeriodicAudit(
-                driver, conf.nova_libvirt_driver.audit_interval),
+                driver, conf.nova_libvirt_driver.audit_interval,
+                tidying_interval_s=conf.image_cache.manager_interval),
             control=control.Control(), reload=conf.mutate_config_files,
             monitor=monitor.Monitor(driver, watched),
-            on_start=lambda starting: _take_over(conf, starting)))
+            tidy=lambda: _tidy(driver, images, conf),
+            on_start=lambda starting: _take_over(conf, starting))
         _add_rpc(conf, service)
         yield lambda: _launch(conf, mode, service)
 
@@ -90,32 +93,36 @@ def _add_rpc(
     if not transport.is_set(conf):
         return
     from nova_libvirt_driver.compute import rpc
-    parts = service.parts
-    service.rpc = rpc.RpcServer(conf, parts.host, rpc.ComputeEndpoint(
-        parts.host, parts.driver, service.status))
+    service.rpc = rpc.RpcServer(conf, service.host, rpc.ComputeEndpoint(
+        service.host, service.driver, service.status))
+
+
+def _tidy(
+        driver: base.ComputeDriver, images: local.LocalImages,
+        conf: cfg.ConfigOpts) -> None:
+    images.sweep()
+    demo_folder.sweep(driver, conf.instances_path)
 
 
 def _take_over(
         conf: cfg.ConfigOpts,
         service: service_module.ComputeService) -> None:
-    from oslo_service import service as oslo_service
-    signals.install(oslo_service.SignalHandler(), service.parts.control)
-    meditation.install(conf, service.status)
+    signals.install(service.control)
+    signal_report.install(conf, service.status)
 
 
 def _launch(
         conf: cfg.ConfigOpts, mode: configuration.Mode,
         service: service_module.ComputeService) -> int:
-    # Its classes are those of the backend that was chosen above.
-    from oslo_service import service as oslo_service
     showing = show.Show(
-        service, mode, sys.stdout,
+        service, mode, sys.stdout, instances_path=conf.instances_path,
         client=lambda uri: paths.client(conf, sys.argv[0], uri))
     if mode.show:
-        service.watch = service.parts.control.put
+        service.watch = service.control.put
         service.foreground = showing.run
     try:
-        oslo_service.launch(conf, service, workers=1, no_fork=True)
+        service.start()
+        service.wait()
     finally:
         service.stop()
     return INTERRUPTED if mode.once and showing.interrupted else 0

@@ -17,13 +17,14 @@ import threading
 from oslo_log import log as logging
 
 from nova_libvirt_driver import base
+from nova_libvirt_driver.calls import runtime
 from nova_libvirt_driver.compute import record
 from nova_libvirt_driver.spec import host as host_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 
 LOG = logging.getLogger(__name__)
 
-_AUDITS_PER_TIDYING = 60
+_TIDYING_INTERVAL_S = 2400
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,21 +41,28 @@ class Audit:
 
 
 class PeriodicAudit:
-    """Audits the driver's host every *interval_s* seconds."""
+    """Audits the driver's host every *interval_s* seconds.
+
+    :param tidying_interval_s: seconds between two looks for cached images
+        that no disk uses; 0 for one at each audit, less for none
+    """
 
     def __init__(
             self, driver: base.ComputeDriver, interval_s: float,
-            clock: Callable[[], datetime.datetime] = record.utc_now) -> None:
+            clock: Callable[[], datetime.datetime] = record.utc_now, *,
+            tidying_interval_s: float = _TIDYING_INTERVAL_S) -> None:
         self._driver = driver
         self._interval_s = interval_s
+        self._audits_per_tidying = 0 if tidying_interval_s < 0 else max(
+            1, round(tidying_interval_s / interval_s))
         self._clock = clock
         self._stopped = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread: runtime.Thread | None = None
         self.last = Audit()
 
     def start(self) -> None:
         """Start the thread; its first audit is made at once."""
-        self._thread = threading.Thread(
+        self._thread = runtime.Thread(
             target=self._run, name='compute-audit', daemon=True)
         self._thread.start()
 
@@ -97,14 +105,21 @@ class PeriodicAudit:
         text = str(error) or type(error).__name__
         self.last = dataclasses.replace(self.last, error=text)
 
+    def _tidy(self) -> None:
+        try:
+            self._driver.manage_image_cache()
+        except NotImplementedError:
+            LOG.debug('The driver keeps no images')
+        except Exception as error:
+            LOG.warning('The image cache was not cleaned up: %s', error)
+
     def _run(self) -> None:
         for number in itertools.count():
             try:
                 self.run_once()
-                if number % _AUDITS_PER_TIDYING == 0:
-                    self._driver.manage_image_cache()
-            except NotImplementedError:
-                LOG.debug('The driver keeps no images')
+                if self._audits_per_tidying and (
+                        number % self._audits_per_tidying == 0):
+                    self._tidy()
             except Exception:
                 LOG.debug('The audit failed', exc_info=True)
             if self._stopped.wait(self._interval_s):

@@ -13,6 +13,7 @@ from oslo_config import cfg
 
 from nova_libvirt_driver.compute import configuration
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.privileged import client as privileged
 
 PROG = configuration.PROGRAM
 FAILED = 1
@@ -46,6 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> int:
     conf = cfg.CONF
     mode = configuration.parse(conf, argv)
+    privileged.use_sudo()
+    # While there is one thread.
+    privileged.separate()
     # Only now: a bad command line is told at once, without loading much.
     from nova_libvirt_driver.compute import assembly
     with assembly.assembled(conf, mode) as launch:

@@ -12,6 +12,8 @@ import dataclasses
 from oslo_config import cfg
 from oslo_log import log as logging
 
+from nova_libvirt_driver.compute import config_files
+from nova_libvirt_driver.compute import embedded
 from nova_libvirt_driver.compute import logs
 from nova_libvirt_driver.compute import paths
 from nova_libvirt_driver import conf as package_conf
@@ -30,8 +32,8 @@ state on SIGUSR2.
 USAGE = '%(prog)s [--uri URI] [--once] [--demo] [--keep] [option ...]'
 EPILOG = """
 Exit status: 0 ended as asked; 1 bad configuration, or with --once a failure;
-2 wrong use of the command line; 130 --once was interrupted; 141 nobody reads
-what is shown.
+2 wrong use of the command line; 130 --once was interrupted; 141 the reader of
+the output has gone.
 """
 
 _TB_CACHE_MIB = 32
@@ -81,6 +83,7 @@ def parse(conf: cfg.ConfigOpts, argv: Sequence[str] | None) -> Mode:
     """
     _register(conf)
     try:
+        config_files.check_named(argv, project=PROJECT, program=PROGRAM)
         conf(argv, project=PROJECT, prog=PROGRAM, version=version.version(),
              description=DESCRIPTION, epilog=EPILOG, usage=USAGE)
         if conf.uri is not None:
@@ -97,6 +100,7 @@ def parse(conf: cfg.ConfigOpts, argv: Sequence[str] | None) -> Mode:
     mode = Mode(show=conf.show or conf.once or demo, once=conf.once,
                 demo=demo, keep=conf.keep)
     logs.set_up(conf, brief=mode.show and not conf.verbose)
+    embedded.prepare(conf)
     return mode
 
 

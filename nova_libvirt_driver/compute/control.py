@@ -13,9 +13,8 @@ import time
 from nova_libvirt_driver.spec import event as event_spec
 
 
-# oslo.service's handlers under eventlet only schedule the real one. A signal
-# that comes just before the hub goes to sleep does not wake it, so it must not
-# sleep for long.
+# Under eventlet, a signal that comes just before the hub goes to sleep does
+# not wake a thread that waits here, so the wait must be short.
 _LOOK_S = 1.0
 
 

@@ -19,7 +19,6 @@ import dataclasses
 import datetime
 import io
 import os
-import tempfile
 import time
 from typing import Protocol
 from typing import TypeVar
@@ -28,6 +27,7 @@ import uuid
 from oslo_log import log as logging
 
 from nova_libvirt_driver import base
+from nova_libvirt_driver.compute import demo_folder
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.images import local
 from nova_libvirt_driver import ports
@@ -81,6 +81,8 @@ class Terms:
     """False when the connection delivers none."""
     keep: bool = False
     """Leave the guest."""
+    instances_path: str = ''
+    """Folder in which the driver makes the guest."""
     client: str = 'nova-libvirt'
     """Command line that finds the guest, without a command."""
 
@@ -118,12 +120,14 @@ def run(
     """
     facts = audience.wait_for(driver.get_host_facts)
     real = facts.hypervisor_type.upper() != TEST_DRIVER
-    with (tempfile.TemporaryDirectory(prefix='nova-libvirt-demo-') as folder,
+    with (demo_folder.made() as folder,
           contextlib.ExitStack() as stack):
         demo = _Demo(driver, audience, local.LocalImages(folder), terms)
         image_id = demo.add_image() if real else ''
         stack.callback(demo.remove)
-        demo.spawn(_spec(image_id))
+        spec = _spec(image_id)
+        demo_folder.note(folder, spec, facts.uri, terms.instances_path)
+        demo.spawn(spec)
         if real:
             demo.console()
             demo.snapshot()
@@ -133,6 +137,7 @@ def run(
             audience.print('  snapshot  left out: a guest of the test '
                            'hypervisor has no disk')
         if terms.keep:
+            demo_folder.forget(folder)
             kept = stack.pop_all()
             if not real:
                 until_end.push(kept)

@@ -3,7 +3,6 @@
 """Sets up the log of the service, and keeps libraries' chatter out of it."""
 
 import logging as std_logging
-import os
 import warnings
 
 from oslo_config import cfg
@@ -19,10 +18,8 @@ LEVELS = (
     'oslo_concurrency=INFO', 'fasteners=WARNING',
 )
 
-CHATTERERS = ('oslo_service.backend',
-              'oslo_service.backend._threading.service')
-CHATTER = ('no_fork=True', 'Loading backend',
-           "Backend 'threading' successfully")
+CHATTERER = 'oslo_service.backend'
+CHATTER = ('Loading backend', "Backend 'threading' successfully")
 """Beginnings of messages that tell an operator nothing."""
 
 SHOWN_ANYWAY = ('oslo.messaging.notification',
@@ -30,8 +27,6 @@ SHOWN_ANYWAY = ('oslo.messaging.notification',
                 'nova_libvirt_driver.compute.audit',
                 'nova_libvirt_driver.compute.record')
 """Loggers whose news a person who watches the service is told anyway."""
-
-EMBEDDED = ':///embed'
 
 
 class _Brief(std_logging.Formatter):
@@ -65,14 +60,9 @@ def set_up(conf: cfg.ConfigOpts, *, brief: bool) -> None:
         return
     # What libraries say of their own future is not for operators.
     warnings.simplefilter('ignore')
-    for name in CHATTERERS:
-        std_logging.getLogger(name).addFilter(_is_news)
+    std_logging.getLogger(CHATTERER).addFilter(_is_news)
     if brief:
         _make_brief()
-        if EMBEDDED in conf.libvirt.connection_uri:
-            # A libvirt inside this process would log onto the same terminal.
-            # It reads this when it is loaded.
-            os.environ.setdefault('LIBVIRT_LOG_OUTPUTS', '3:file:/dev/null')
 
 
 def _make_brief() -> None:

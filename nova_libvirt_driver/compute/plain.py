@@ -28,8 +28,3 @@ def plain(value: object) -> Any:
     if isinstance(value, frozenset):
         return sorted(plain(item) for item in value)
     return value
-
-
-def version_text(number: int) -> str:
-    """Return libvirt's version number as people write it."""
-    return f'{number // 1000000}.{number // 1000 % 1000}.{number % 1000}'

@@ -10,6 +10,7 @@ without a lock.
 """
 
 from collections.abc import Callable
+import contextlib
 import dataclasses
 import datetime
 import json
@@ -18,16 +19,19 @@ import tempfile
 from typing import Any
 import urllib.parse
 
-from oslo_concurrency import lockutils
 from oslo_log import log as logging
 
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.filesystem import locking
+from nova_libvirt_driver.filesystem import records
 
 LOG = logging.getLogger(__name__)
 
 DRIVER = 'driver'
 OPERATOR = 'operator'
 NO_REASON = 'no reason given'
+_LOCK_S = 30.0
+
 STARTING = 'the service starts and has not reached libvirt yet'
 
 
@@ -123,8 +127,7 @@ class ServiceRecordFile:
         :raises OSError: the file is there and cannot be read
         """
         try:
-            with open(self.path, encoding='utf-8') as file:
-                return _parsed(file.read(), self.host)
+            return _parsed(records.load(self.path), self.host)
         except FileNotFoundError:
             return ServiceRecord(self.host)
         except ValueError as error:
@@ -190,11 +193,10 @@ class ServiceRecordFile:
                 after = self._save(after)
             return before, after
 
-    def _locked(self) -> Any:
+    def _locked(self) -> contextlib.AbstractContextManager[None]:
         # Between threads of this process and between processes.
-        return lockutils.lock(
-            self._stem, lock_file_prefix='lock-', external=True,
-            lock_path=self._state_path)
+        return locking.held(locking.beside(
+            self._state_path, f'{self._stem}.lock'), _LOCK_S)
 
     def _save(self, record: ServiceRecord) -> ServiceRecord:
         stamp = self._clock().isoformat(timespec='seconds')
@@ -234,10 +236,7 @@ class ServiceRecordFile:
             return record
 
 
-def _parsed(text: str, host: str) -> ServiceRecord:
-    content = json.loads(text)
-    if not isinstance(content, dict):
-        raise ValueError('not a JSON object')
+def _parsed(content: dict[str, Any], host: str) -> ServiceRecord:
     return ServiceRecord(host, **{name: _text(content, name) for name in (
         'driver_reason', 'operator_reason', 'updated_at')})
 

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 import datetime
 
 from nova_libvirt_driver.compute import audit as audit_module
-from nova_libvirt_driver.compute import plain
 from nova_libvirt_driver.compute import record as record_module
 from nova_libvirt_driver.spec import connection as connection_spec
 from nova_libvirt_driver.spec import event as event_spec
@@ -28,8 +27,8 @@ def connection(
     """Say what the service is connected to."""
     yield f'Connected to {status.uri}'
     yield _pair('hypervisor', f'{facts.hypervisor_type} '
-                f'{plain.version_text(facts.hypervisor_version)}, '
-                f'libvirt {plain.version_text(facts.libvirt_version)}')
+                f'{host_spec.dotted(facts.hypervisor_version)}, '
+                f'libvirt {host_spec.dotted(facts.libvirt_version)}')
     if status.unresponsive:
         yield _pair('no answer', ', '.join(status.unresponsive))
     yield _pair('events', _yes(status.events, 'delivered',

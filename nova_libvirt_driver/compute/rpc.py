@@ -15,11 +15,11 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from nova_libvirt_driver import base
-from nova_libvirt_driver.compute.messaging import oslo_messaging
 from nova_libvirt_driver.compute import plain
 from nova_libvirt_driver.compute import rpc_error
-from nova_libvirt_driver.compute import transport
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.messaging.library import oslo_messaging
+from nova_libvirt_driver.messaging import transport
 from nova_libvirt_driver.spec import instance as instance_spec
 
 LOG = logging.getLogger(__name__)
@@ -112,7 +112,7 @@ class RpcServer:
     def __init__(
             self, conf: cfg.ConfigOpts, host: str,
             endpoint: ComputeEndpoint) -> None:
-        self._transport = transport.for_rpc(conf)
+        self._transport = transport.for_rpc(conf, rpc_error.MODULE)
         self._server = oslo_messaging.get_rpc_server(
             self._transport,
             oslo_messaging.Target(topic=TOPIC, server=host),

@@ -8,11 +8,11 @@ from typing import Any
 
 from oslo_config import cfg
 
-from nova_libvirt_driver.compute.messaging import oslo_messaging
 from nova_libvirt_driver.compute import rpc
 from nova_libvirt_driver.compute import rpc_error
-from nova_libvirt_driver.compute import transport
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.messaging.library import oslo_messaging
+from nova_libvirt_driver.messaging import transport
 
 CONNECT_ATTEMPTS = 1
 MARGIN_S = 1.0
@@ -110,4 +110,4 @@ def _transport(conf: cfg.ConfigOpts) -> Any:
     if not transport.is_set(conf):
         raise exception.InvalidConfiguration(
             reason='[DEFAULT] transport_url is not set')
-    return transport.for_rpc(conf)
+    return transport.for_rpc(conf, rpc_error.MODULE)

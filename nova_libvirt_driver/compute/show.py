@@ -43,6 +43,7 @@ class Interrupted(Exception):
 class Show:
     """One showing of one service; implements ``Foreground``.
 
+    :param instances_path: folder of the driver's guests
     :param client: gives, for a URI, the command line of a client that sees
         the same guests
     """
@@ -50,12 +51,14 @@ class Show:
     def __init__(
             self, service: service_module.ComputeService,
             mode: configuration.Mode, stream: TextIO, *,
+            instances_path: str = '',
             client: Callable[[str], str] = (
                 'nova-libvirt --uri {}'.format)) -> None:
         self._service = service
-        self._control = service.parts.control
+        self._control = service.control
         self._mode = mode
         self._stream = stream
+        self._instances_path = instances_path
         self._client = client
         self._kept: collections.deque[event_spec.LifecycleEvent] = (
             collections.deque())
@@ -128,9 +131,9 @@ class Show:
         print(line, file=self._stream, flush=True)
 
     def _overview(self) -> None:
-        parts = self._service.parts
+        service = self._service
         try:
-            self.wait_for(parts.audit.run_once)
+            self.wait_for(service.audit.run_once)
         except exception.DriverError as error:
             if self._mode.once:
                 raise
@@ -140,7 +143,8 @@ class Show:
         self._connected = status is None or status.state is CONNECTED
         self._shown = self._connected or self._mode.once
         self._print_all(
-            report.everything(status, parts.record.load(), parts.audit.last)
+            report.everything(
+                status, service.record.load(), service.audit.last)
             if self._shown else report.down(status, 'lost meanwhile'))
 
     def _demonstrate(self, until_end: contextlib.ExitStack) -> None:
@@ -148,8 +152,9 @@ class Show:
         self.print('Demonstration')
         terms = demo.Terms(
             events=status is None or status.events, keep=self._mode.keep,
+            instances_path=self._instances_path,
             client=self._client(status.uri if status else ''))
-        demo.run(self._service.parts.driver, self, terms, until_end)
+        demo.run(self._service.driver, self, terms, until_end)
 
     def _follow(self) -> None:
         self.print('Events, until Ctrl-C')
@@ -174,7 +179,7 @@ class Show:
         self.print(report.note(time.time(), text))
 
     def _status(self) -> connection_spec.ConnectionStatus | None:
-        return service_module.connection_status(self._service.parts.driver)
+        return service_module.connection_status(self._service.driver)
 
     def _print_all(self, lines: Iterable[str]) -> None:
         for line in lines:

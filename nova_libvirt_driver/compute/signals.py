@@ -8,26 +8,21 @@ within a handler, in the middle of something else.
 
 import signal
 from types import FrameType
-from typing import Any
 
 from nova_libvirt_driver.compute import control as control_module
 
-STOP = ('SIGTERM', 'SIGINT')
-RELOAD = 'SIGHUP'
+STOP = (signal.SIGTERM, signal.SIGINT)
+RELOAD = signal.SIGHUP
 
 
-def install(handler: Any, control: control_module.Control) -> None:
-    """Take over the signals; main thread only.
-
-    :param handler: oslo.service's SignalHandler. Its launcher has put
-        handlers there that end the process from within; they go.
-    """
+def install(control: control_module.Control) -> None:
+    """Take over the signals; main thread only."""
     def stop(signum: int, frame: FrameType | None) -> None:
         control.put(control_module.StopRequest(signal.Signals(signum).name))
 
     def reload(signum: int, frame: FrameType | None) -> None:
         control.put(control_module.ReloadRequest())
 
-    handler.clear()
-    handler.add_handlers(STOP, stop)
-    handler.add_handler(RELOAD, reload)
+    for number in STOP:
+        signal.signal(number, stop)
+    signal.signal(RELOAD, reload)

@@ -103,9 +103,27 @@ Seconds that saving a guest's memory or copying its disk may take.
         'image_max_size',
         default=100, min=1,
         help="""
-Largest image in GiB that comes into the cache.
+Largest disk of an image in GiB where no flavor names the size of the disk.
 
-It is also the largest root disk of an instance whose flavor names no size.
+That is: images that are fetched ahead or to rescue an instance, and
+instances whose flavor has a root disk of 0 GiB. A flavor with a root disk
+decides by itself which image fits, whatever this option says.
+"""),
+    cfg.StrOpt(
+        'image_tool_sandbox',
+        default='preferred',
+        choices=(
+            ('required', 'Without a sandbox no image is read.'),
+            ('preferred', 'Without a sandbox the programs run with limits '
+             'only; a warning in the log and nova-libvirt doctor say so.'),
+            ('off', 'There is no sandbox.')),
+        help="""
+Whether programs that read images and disks run in a sandbox.
+
+In it there are no files but those the program works on, no network and no
+rights of the service, so that a fault in qemu-img opens nothing to a tenant.
+It needs bubblewrap and, for a service that does not run as root, unprivileged
+user namespaces.
 """),
     cfg.IntOpt(
         'image_tool_memory',
@@ -124,6 +142,28 @@ Seconds that a tool which works on disks may take.
         default=3600, min=1,
         help="""
 Processor seconds that the conversion of a disk may take.
+"""),
+    cfg.IntOpt(
+        'console_log_max_size',
+        default=2, min=0, max=1024,
+        help="""
+Size in MiB above which the console log of an instance is rotated; 0 is for no
+limit.
+
+Three older logs are kept. The service looks every five seconds, so a log can
+be longer by what its guest prints in that time. Logs that libvirt's log daemon
+writes are left alone: see ``max_size`` in ``virtlogd.conf``. Related options:
+``stdio_handler`` in ``qemu.conf``.
+"""),
+    cfg.ListOpt(
+        'qemu_users',
+        default=['libvirt-qemu', 'qemu'],
+        help="""
+Users as which QEMU may run on this host.
+
+A service that is not root gets at the console logs and disks of guests
+through a privileged process, which touches no file of any other user. See
+``user`` in ``qemu.conf``; names that do not exist do no harm.
 """),
     cfg.IntOpt(
         'audit_interval',

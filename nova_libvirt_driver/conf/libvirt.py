@@ -113,7 +113,7 @@ Compress snapshots in format qcow2.
         help="""
 Seconds between two looks at the memory statistics of a guest's balloon.
 
-Possible values: zero or less for none.
+Possible values: zero or less for guests without a balloon.
 """),
     cfg.StrOpt(
         'rng_dev_path',
@@ -137,6 +137,22 @@ Possible values: ``unique``, the uuid of the instance; ``os`` and
         default=0, min=0, max=28,
         help="""
 PCIe ports for devices that are plugged in later; 0 for libvirt's choice.
+"""),
+    cfg.IntOpt(
+        'device_detach_attempts',
+        default=8, min=1,
+        help="""
+How often a guest is asked to let go of a device.
+
+Related options: ``device_detach_timeout``.
+"""),
+    cfg.IntOpt(
+        'device_detach_timeout',
+        default=20, min=1,
+        help="""
+Seconds that a guest may take to let go of a device each time it is asked.
+
+Related options: ``device_detach_attempts``.
 """),
     cfg.IntOpt(
         'tb_cache_size',

@@ -49,12 +49,14 @@ def storage(conf: cfg.ConfigOpts) -> policy.StoragePolicy:
     """Return how disks are made and kept on this host."""
     own = conf.nova_libvirt_driver
     return policy.StoragePolicy(
-        instances_path=conf.instances_path,
+        instances_path=conf.instances_path, host=conf.host,
         backend=_backend(conf),
         force_raw_images=conf.force_raw_images,
         image_max_gib=own.image_max_size,
+        console_log_max_mib=own.console_log_max_size,
         tool_convert_cpu_s=own.image_tool_cpu,
         tool_memory_mib=own.image_tool_memory,
+        tool_sandbox=policy.ToolSandbox(own.image_tool_sandbox),
         tool_timeout_s=own.image_tool_timeout,
         ephemeral_filesystem=conf.default_ephemeral_format or 'vfat',
         config_drive_format=configdrive.ConfigDriveFormat(
@@ -64,6 +66,8 @@ def storage(conf: cfg.ConfigOpts) -> policy.StoragePolicy:
             'true', 'always', '1', 'yes'),
         snapshot_format=conf.libvirt.snapshot_image_format or '',
         snapshot_compression=conf.libvirt.snapshot_compression,
+        image_cache_folder=conf.image_cache.subdirectory_name,
+        remove_unused_images=conf.image_cache.remove_unused_base_images,
         unused_image_age_s=(
             conf.image_cache.remove_unused_original_minimum_age_seconds))
 

@@ -12,6 +12,8 @@ from nova_libvirt_driver.spec import boot as boot_spec
 from nova_libvirt_driver.xmlmodel import domain as domain_module
 from nova_libvirt_driver.xmlmodel import os as os_module
 
+_CONSOLES = ('console=tty0', 'console=ttyS0', 'console=hvc0')
+
 # Firmware that insists on signatures, by the names distributions use.
 _SIGNED = re.compile(r'secboot|secure|snakeoil|\.ms\.')
 
@@ -38,7 +40,7 @@ def apply(domain: domain_module.Domain, inputs: inputs_module.Inputs) -> None:
             reason='secure boot and firmware without state need UEFI')
     if boot.menu:
         element.bootmenu_enable = True
-    _kernel(element, boot)
+    _kernel(element, boot, inputs)
 
 
 def _uefi(domain: domain_module.Domain, inputs: inputs_module.Inputs) -> None:
@@ -50,14 +52,16 @@ def _uefi(domain: domain_module.Domain, inputs: inputs_module.Inputs) -> None:
         _stateless(domain.os, inputs)
         return
     domain.os.firmware = 'efi'
+    possible = machine.is_q35(inputs) and (
+        known.secure_boot or inputs.in_test_driver)
+    secure = boot.secure_boot or boot.secure_boot_if_possible and possible
     # Without these libvirt takes the first firmware that it finds.
     for name in ('enrolled-keys', 'secure-boot'):
         feature = domain.os.firmware_features.add()
-        feature.enabled = boot.secure_boot
+        feature.enabled = secure
         feature.name = name
-    if boot.secure_boot:
-        if not machine.is_q35(inputs) or not (
-                known.secure_boot or inputs.in_test_driver):
+    if secure:
+        if not possible:
             raise _lacks('secure boot', 'it needs a machine of type q35 and '
                          'firmware for it')
         domain.os.loader_secure = True
@@ -85,7 +89,8 @@ def _stateless(
     element.loader_stateless = True
 
 
-def _kernel(element: os_module.Os, boot: boot_spec.BootSpec) -> None:
+def _kernel(element: os_module.Os, boot: boot_spec.BootSpec,
+            inputs: inputs_module.Inputs) -> None:
     kernel = boot.kernel
     if kernel is None:
         if boot.kernel_image_id or boot.ramdisk_image_id:
@@ -97,7 +102,18 @@ def _kernel(element: os_module.Os, boot: boot_spec.BootSpec) -> None:
     if kernel.initrd:
         checks.path('the initial ramdisk', kernel.initrd)
         element.initrd = kernel.initrd
-    element.cmdline = kernel.cmdline or None
+    element.cmdline = kernel.cmdline or (
+        _cmdline(inputs) if boot.kernel_image_id else None)
+
+
+def _cmdline(inputs: inputs_module.Inputs) -> str:
+    """Return what a kernel is told whose image says nothing; as in Nova."""
+    words = [f'root=/dev/{disk.target_dev}' for disk in inputs.disks[:1]]
+    words += _CONSOLES
+    if inputs.policy.virt_type == 'qemu':
+        # An emulated timer may be too late for the kernel's test of it.
+        words.append('no_timer_check')
+    return ' '.join(words)
 
 
 def _lacks(what: str, advice: str) -> exception.UnsupportedOperation:

@@ -4,36 +4,19 @@
 
 from collections.abc import Callable
 
-from nova_libvirt_driver.configurators import agent
-from nova_libvirt_driver.configurators import balloon
 from nova_libvirt_driver.configurators import boot
 from nova_libvirt_driver.configurators import checks
-from nova_libvirt_driver.configurators import clock
 from nova_libvirt_driver.configurators import consoles
+from nova_libvirt_driver.configurators import controllers
 from nova_libvirt_driver.configurators import cpu
+from nova_libvirt_driver.configurators import devices
 from nova_libvirt_driver.configurators import disks
-from nova_libvirt_driver.configurators import encryption
+from nova_libvirt_driver.configurators import display
 from nova_libvirt_driver.configurators import features
-from nova_libvirt_driver.configurators import graphics
 from nova_libvirt_driver.configurators import identity
-from nova_libvirt_driver.configurators import input_devices
 from nova_libvirt_driver.configurators import inputs as inputs_module
 from nova_libvirt_driver.configurators import interfaces
-from nova_libvirt_driver.configurators import iommu
 from nova_libvirt_driver.configurators import memory
-from nova_libvirt_driver.configurators import metadata
-from nova_libvirt_driver.configurators import numa
-from nova_libvirt_driver.configurators import pcie
-from nova_libvirt_driver.configurators import pinning
-from nova_libvirt_driver.configurators import redirection
-from nova_libvirt_driver.configurators import rng
-from nova_libvirt_driver.configurators import sound
-from nova_libvirt_driver.configurators import sysinfo
-from nova_libvirt_driver.configurators import tpm
-from nova_libvirt_driver.configurators import usb
-from nova_libvirt_driver.configurators import video
-from nova_libvirt_driver.configurators import vsock
-from nova_libvirt_driver.configurators import watchdog
 from nova_libvirt_driver.xmlmodel import domain as domain_module
 
 Facet = Callable[[domain_module.Domain, inputs_module.Inputs], None]
@@ -42,33 +25,29 @@ Facet = Callable[[domain_module.Domain, inputs_module.Inputs], None]
 #: encryption comes last because it changes what others have made.
 FACETS: tuple[Facet, ...] = (
     identity.apply,
-    metadata.apply,
     memory.apply,
     cpu.apply,
-    numa.apply,
-    pinning.apply,
-    sysinfo.apply,
+    identity.add_firmware_tables,
     boot.apply,
     features.apply,
-    clock.apply,
-    pcie.apply,
-    usb.apply,
     disks.apply,
+    controllers.add_pcie,
+    controllers.add_usb,
     interfaces.apply,
-    consoles.apply,
-    agent.apply,
-    input_devices.apply,
-    tpm.apply,
-    graphics.apply,
-    sound.apply,
-    video.apply,
-    redirection.apply,
-    watchdog.apply,
-    balloon.apply,
-    rng.apply,
-    iommu.apply,
-    vsock.apply,
-    encryption.apply,
+    consoles.add_serial,
+    consoles.add_agent,
+    display.add_inputs,
+    devices.add_tpm,
+    consoles.add_graphics,
+    devices.add_sound,
+    display.add_video,
+    consoles.add_redirections,
+    devices.add_watchdog,
+    devices.add_balloon,
+    devices.add_rng,
+    devices.add_iommu,
+    devices.add_vsock,
+    memory.encrypt,
 )
 
 

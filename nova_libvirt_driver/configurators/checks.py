@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""Checks that several facets make of a request."""
+"""Checks that several facets make of a request, and of its texts."""
 
 from collections.abc import Collection
 from collections.abc import Iterable
@@ -12,13 +12,32 @@ import re
 from typing import Any
 
 from nova_libvirt_driver.configurators import inputs as inputs_module
-from nova_libvirt_driver.configurators import text as text_module
 from nova_libvirt_driver import exception
+
+# What XML 1.0 cannot hold, not even escaped.
+_IMPOSSIBLE = re.compile(
+    '[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]')
+
+_CONTROL = re.compile('[\0-\x1f\x7f-\x9f\u2028\u2029]')
 
 _IMMATERIAL = ('metadata', 'storage', 'config_drive')
 """Fields of a guest that are texts for people, or no part of the XML."""
-
 _TEXTLESS = frozenset({type(None), bool, int})
+
+
+def clean(text: str) -> str:
+    """Return a text without the characters that XML cannot hold.
+
+    All others stay; what has a meaning in XML is escaped when written.
+    """
+    return _IMPOSSIBLE.sub('', text)
+
+
+def is_plain(text: str) -> bool:
+    """Say whether a text is one line that XML can hold."""
+    # Nearly every text is printable, and what is has none of these.
+    return text.isprintable() or not (
+        _IMPOSSIBLE.search(text) or _CONTROL.search(text))
 
 
 def plain_texts(inputs: inputs_module.Inputs) -> None:
@@ -33,7 +52,7 @@ def plain_texts(inputs: inputs_module.Inputs) -> None:
     fields['disks'] = inputs.disks
     fields['console_log'] = inputs.console_log
     for name, text in _texts(fields):
-        if not text_module.is_plain(text):
+        if not is_plain(text):
             raise exception.InvalidRequest(
                 reason=f'{name} {text!r} holds characters that have no '
                 'place there')

@@ -5,9 +5,9 @@
 import re
 
 from nova_libvirt_driver.configurators import checks
+from nova_libvirt_driver.configurators import controllers
 from nova_libvirt_driver.configurators import disk_source
 from nova_libvirt_driver.configurators import inputs as inputs_module
-from nova_libvirt_driver.configurators import scsi
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import policy as policy_spec
@@ -47,14 +47,15 @@ def apply(domain: domain_module.Domain, inputs: inputs_module.Inputs) -> None:
     checks.distinct('the disk', (disk.target_dev for disk in disks))
     checks.distinct('the boot order', boot_orders(inputs))
     for disk in disks:
-        _check(disk, inputs)
-    scsi.add_controllers(domain, disks)
-    addresses = scsi.addresses(disks)
+        check(disk, inputs)
+    scsi_model = inputs.spec.storage.scsi_model
+    controllers.add_scsi(domain, disks, scsi_model)
+    addresses = controllers.scsi_addresses(disks, scsi_model)
     for disk in disks:
         element = domain.devices.disks.add()
         fill(element, disk, inputs.policy)
         if disk.target_dev in addresses:
-            scsi.put_address(element, addresses[disk.target_dev])
+            controllers.put_scsi_address(element, addresses[disk.target_dev])
 
 
 def boot_orders(inputs: inputs_module.Inputs) -> list[int]:
@@ -83,6 +84,7 @@ def fill(
     element.serial = disk.serial or None
     element.wwn = disk.wwn or None
     element.boot_order = disk.boot_order
+    element.alias = disk.key.alias or None
 
 
 def _driver(
@@ -117,7 +119,12 @@ def _limit(
         setattr(element.iotune, tag, getattr(iotune, name))
 
 
-def _check(disk: disk_spec.DiskSpec, inputs: inputs_module.Inputs) -> None:
+def check(disk: disk_spec.DiskSpec, inputs: inputs_module.Inputs) -> None:
+    """Refuse a disk that cannot be written.
+
+    :raises InvalidRequest: it contradicts itself
+    :raises UnsupportedOperation: the machine lacks its bus
+    """
     what = f'the disk {disk.target_dev}'
     if not _TARGET.fullmatch(disk.target_dev):
         raise exception.InvalidRequest(

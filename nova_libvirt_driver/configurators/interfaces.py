@@ -19,6 +19,8 @@ _MAC = re.compile(r'[0-9a-f]{2}(:[0-9a-f]{2}){5}')
 _TAP_NAME_MAX = 15
 
 _VIRTIO = 'virtio'
+_MODELS = (_VIRTIO, 'e1000', 'e1000e', 'igb', 'lan9118', 'ne2k_pci', 'pcnet',
+           'rtl8139', 'spapr-vlan', 'vmxnet3')
 
 
 def apply(domain: domain_module.Domain, inputs: inputs_module.Inputs) -> None:
@@ -27,7 +29,9 @@ def apply(domain: domain_module.Domain, inputs: inputs_module.Inputs) -> None:
     :raises InvalidRequest: one contradicts itself or another one
     """
     nics = inputs.spec.nics
-    checks.distinct('the MAC address', (nic.mac.lower() for nic in nics))
+    # Networks may have ports of one address each.
+    checks.distinct('the MAC address', (
+        f'{nic.mac.lower()} {nic.id}'.strip() for nic in nics))
     checks.distinct('the tap device', (
         nic.target_dev for nic in nics if nic.target_dev))
     for nic in nics:
@@ -56,6 +60,7 @@ def fill(
         element.virtualport_type = nic.virtualport_type
         element.virtualport_interface_id = nic.interface_id or None
     element.boot_order = nic.boot_order
+    element.alias = nic.key.alias or None
 
 
 def _source(element: interface.Interface, nic: nic_spec.NicSpec) -> None:
@@ -74,6 +79,10 @@ def _model(
         element: interface.Interface, nic: nic_spec.NicSpec,
         inputs: inputs_module.Inputs) -> None:
     model = nic.model or inputs.policy.nic_model or _VIRTIO
+    if model not in _MODELS:
+        raise exception.InvalidRequest(
+            reason=f'QEMU has no interface of the model {model}: take one of '
+            f'{", ".join(_MODELS)}')
     element.model = model
     asked = (nic.queues, nic.rx_queue_size, nic.tx_queue_size,
              nic.packed_ring)
@@ -84,12 +93,19 @@ def _model(
                 f'model {model} cannot have queues')
         return
     policy = inputs.policy
-    if inputs.kvm and nic.kind is not Kind.VHOSTUSER:
+    rx_queue_size = nic.rx_queue_size or policy.rx_queue_size
+    if nic.kind is Kind.VHOSTUSER:
+        # Of other kinds QEMU cannot set it.
+        element.driver_tx_queue_size = (
+            nic.tx_queue_size or policy.tx_queue_size)
+    elif not inputs.kvm:
+        # Else libvirt would try vhost, which emulation cannot use.
+        element.driver_name = 'qemu'
+    elif nic.queues or rx_queue_size:
         element.driver_name = 'vhost'
     element.driver_queues = nic.queues
     element.driver_packed = True if nic.packed_ring else None
-    element.driver_rx_queue_size = nic.rx_queue_size or policy.rx_queue_size
-    element.driver_tx_queue_size = nic.tx_queue_size or policy.tx_queue_size
+    element.driver_rx_queue_size = rx_queue_size
 
 
 def _bandwidth(

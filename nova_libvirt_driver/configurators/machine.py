@@ -67,3 +67,11 @@ def _needed(spec: guest_spec.GuestSpec, arch: str) -> str:
             or spec.memory.encrypted):
         return 'q35'
     return default
+
+
+def is_version_of(machine: str, name: str) -> bool:
+    """Say whether a machine type is one of those that a name stands for.
+
+    The empty name stands for any.
+    """
+    return not name or machine.startswith(f'{_FAMILIES.get(name, name)}-')

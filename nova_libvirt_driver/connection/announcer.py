@@ -1,54 +1,149 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""When the compute service is told that a connection is lost, or back.
+"""Notifies the compute service of what became of the connection.
 
-A loss that is over within the grace is nobody's business: a daemon that is
-restarted should not make a scheduler look elsewhere.
+The service's record may be a database behind a message bus, and a
+notification may wait for a broker. So both are sent on a thread of their
+own: a sender waits a moment, which is enough while the receiver is well, and
+goes on. A receiver that fails is notified again until it does not: the disk
+of a record may be full, and have room later.
 """
 
 from collections.abc import Callable
+from concurrent import futures
 
-from nova_libvirt_driver.connection import herald as herald_module
-from nova_libvirt_driver.connection import runtime as runtime_module
+from oslo_log import log as logging
+
+from nova_libvirt_driver.calls import runtime as runtime_module
+from nova_libvirt_driver.calls import worker as worker_module
+from nova_libvirt_driver.connection import state as state_module
+
+LOG = logging.getLogger(__name__)
+
+_PATIENCE_S = 1.0
+_STOP_S = 0.2
+
+
+class Messenger:
+    """Calls the ports, one after the other.
+
+    :param again_s: how long after a failure a port is called again
+    """
+
+    def __init__(
+            self, again_s: float = 5.0,
+            runtime: runtime_module.Runtime = runtime_module.PROCESS,
+    ) -> None:
+        self._again_s = again_s
+        self._runtime = runtime
+        self._worker = worker_module.Worker('libvirt-messenger', runtime)
+        self._waiting: dict[str, futures.Future[None]] = {}
+        # Whom to notify again, and how; of the worker's thread only.
+        self._failed: dict[str, Callable[[], object]] = {}
+
+    def notify(
+            self, what: str, send: Callable[[], object], *,
+            is_state: bool = False) -> None:
+        """Have *send* called; wait for it for a second at most.
+
+        *send* reads what is true when it is called. So one that has not
+        begun yet serves for another with the same *what*.
+
+        :param what: names the receiver in the log
+        :param is_state: what counts is the last word. One that outlives
+            :meth:`stop` and the next :meth:`start` may come behind a later
+            one, so it is followed by another.
+        """
+        if self._worker.inside():
+            # A port that has news itself cannot wait for its own return.
+            return
+        future = self._waiting.get(what)
+        if future is None or future.running() or future.done():
+            future = self._worker.submit(
+                lambda: self._send(what, send, is_state=is_state))
+            self._waiting[what] = future
+        try:
+            future.result(_PATIENCE_S)
+        except (TimeoutError, futures.CancelledError):
+            return
+        except RuntimeError as error:
+            LOG.error('Could not notify %s of the connection: %s',
+                      what, error)
+
+    def notify_later(
+            self, delay_s: float, what: str,
+            send: Callable[[], object]) -> None:
+        """Have a state sent *delay_s* seconds from now, unless stopped."""
+        worker = self._worker
+        worker.submit(lambda: worker.later(delay_s, lambda: self._send(
+            what, send, is_state=True)))
+
+    def _send(
+            self, what: str, send: Callable[[], object], *,
+            is_state: bool, again: bool = False) -> None:
+        try:
+            send()
+        except Exception:
+            # Once for each news, not once for each attempt.
+            LOG.log(logging.DEBUG if again else logging.ERROR,
+                    'Could not notify %s of the connection, will retry',
+                    what, exc_info=True)
+            self._repeat(what, send, is_state=is_state)
+        else:
+            if again:
+                LOG.info('Notified %s of the connection after all', what)
+        if is_state and not self._worker.inside():
+            self._worker.submit(
+                lambda: self._send(what, send, is_state=True))
+
+    def _repeat(
+            self, what: str, send: Callable[[], object], *,
+            is_state: bool) -> None:
+        if not self._worker.inside():
+            # Stopped meanwhile, and perhaps started again.
+            return
+        if what not in self._failed:
+            self._worker.later(self._again_s, lambda: self._send(
+                what, self._failed.pop(what), is_state=is_state,
+                again=True))
+        self._failed[what] = send
+
+    def inside(self) -> bool:
+        """Say whether the caller was called by a port."""
+        return self._worker.inside()
+
+    def start(self) -> None:
+        """Work again after :meth:`stop`."""
+        self._worker = worker_module.Worker('libvirt-messenger', self._runtime)
+        self._waiting = {}
+        self._failed = {}
+
+    def stop(self) -> None:
+        """End, without waiting for a receiver that hangs.
+
+        What waits behind it is not sent any more.
+        """
+        self._worker.stop(_STOP_S)
+
 
 _SERVICE = 'the compute service'
 
 
 class Announcer:
-    """Knows since when a connection is lost, and has the service told.
+    """Notifies the service of a loss that lasts, and of its end.
 
-    :param tell: makes the record of the service agree
-    :param is_connected: says whether there is a connection now
-    :param grace_s: for how long a loss is not told
+    :param set_enabled: makes the record of the service agree
+    :param current: says whether there is a connection now
+    :param grace_s: for how long a loss is not announced
     """
 
     def __init__(
-            self, herald: herald_module.Herald,
-            tell: Callable[[bool], None],
-            is_connected: Callable[[], bool], *, grace_s: float,
-            runtime: runtime_module.Runtime) -> None:
-        self._herald = herald
-        self._tell_service = tell
-        self._is_connected = is_connected
+            self, messenger: Messenger, set_enabled: Callable[[bool], None],
+            current: state_module.Current, *, grace_s: float) -> None:
+        self._messenger = messenger
+        self._set_enabled = set_enabled
+        self._current = current
         self._grace_s = grace_s
-        self._runtime = runtime
-        # When a connection was lost that nobody has got back yet.
-        self._lost_at_s: float | None = None
-
-    @property
-    def lost_for_s(self) -> float | None:
-        """How long ago a connection was lost that is not back yet."""
-        lost_at_s = self._lost_at_s
-        return None if lost_at_s is None else (
-            self._runtime.monotonic() - lost_at_s)
-
-    def lost(self) -> None:
-        """Take note that the connection was lost and is to be got back."""
-        self._lost_at_s = self._runtime.monotonic()
-
-    def settled(self) -> None:
-        """Take note that it is back, or that nobody wants it any more."""
-        self._lost_at_s = None
 
     def outcome(self, *, failures: int) -> None:
         """Announce how an attempt ended; a loss only if it lasts.
@@ -56,19 +151,20 @@ class Announcer:
         :param failures: how many attempts have failed, one after the other
         """
         left_s = self._left_s()
-        if self._is_connected() or left_s <= 0:
+        if self._current.session is not None or left_s <= 0:
             self.announce()
         elif failures == 1:
-            self._herald.tell_later(left_s, _SERVICE, self._tell)
+            self._messenger.notify_later(left_s, _SERVICE, self._send)
 
     def announce(self) -> None:
-        """Have the service told how things are; waits a second at most."""
-        self._herald.tell(_SERVICE, self._tell, is_state=True)
+        """Notify the service of how things are; waits a second at most."""
+        self._messenger.notify(_SERVICE, self._send, is_state=True)
 
-    def _tell(self) -> None:
-        self._tell_service(self._is_connected() or self._left_s() > 0)
+    def _send(self) -> None:
+        self._set_enabled(
+            self._current.session is not None or self._left_s() > 0)
 
     def _left_s(self) -> float:
         """Return what is left of the grace."""
-        lost_for_s = self.lost_for_s
+        lost_for_s = self._current.lost_for_s
         return 0.0 if lost_for_s is None else self._grace_s - lost_for_s

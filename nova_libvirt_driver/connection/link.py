@@ -2,36 +2,330 @@
 
 """The way to libvirt for whatever may take its time or hang.
 
-Whatever enters a guest's monitor may hang there, so no call is made on the
-connection that everybody shares.
+Callers take turns on the connection of the session, so a call that enters
+a guest's monitor, and may hang there, must not be made on it. It gets a
+connection of its own, which is kept for the next such call.
+
+A call that has entered the monitor of a QEMU that stands still comes back
+when it goes on, or is killed. Until then every further call would wait for
+that one, each on a thread of its own; so they are refused: the guest is in
+quarantine.
 """
 
 from collections.abc import Callable
-import dataclasses
+import contextlib
+import functools
+import threading
+import time
 from typing import TypeVar
 
+import libvirt
 from oslo_log import log as logging
 
-from nova_libvirt_driver.connection import channels as channels_module
-from nova_libvirt_driver.connection import protocol
-from nova_libvirt_driver.connection import quarantine as quarantine_module
+from nova_libvirt_driver.calls import calls as calls_module
+from nova_libvirt_driver.calls import errors
+from nova_libvirt_driver.calls import protocol
+from nova_libvirt_driver.calls import runtime
+from nova_libvirt_driver.connection import announcer as announcer_module
+from nova_libvirt_driver.connection import attempts as attempts_module
+from nova_libvirt_driver.connection import opener as opener_module
+from nova_libvirt_driver.connection import recheck as recheck_module
+from nova_libvirt_driver.connection import session as session_module
+from nova_libvirt_driver.connection import settings as settings_module
 from nova_libvirt_driver.connection import supervisor as supervisor_module
+from nova_libvirt_driver.events import events as events_module
+from nova_libvirt_driver.events import expecting as expecting_module
+from nova_libvirt_driver.events import subscription
 from nova_libvirt_driver import exception
+from nova_libvirt_driver import ports
+from nova_libvirt_driver.spec import connection as connection_spec
+from nova_libvirt_driver.spec import event as event_spec
 
 LOG = logging.getLogger(__name__)
 
 T = TypeVar('T')
 
+_IDLE_MAX = 8
 
-@dataclasses.dataclass(frozen=True, slots=True)
+# Closing is waited for no longer; the thread that does it goes on.
+_CLOSE_S = 0.2
+
+
+class Channels:
+    """Lends connections to one call at a time.
+
+    :param open_raw: opens one; raises HypervisorUnavailable
+    """
+
+    def __init__(
+            self, open_raw: Callable[[], protocol.Connection],
+            calls: calls_module.Calls,
+            settings: settings_module.Settings) -> None:
+        self._open_raw = open_raw
+        self._calls = calls
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._idle: list[protocol.Connection] = []
+        self._generation = 0
+
+    def run(
+            self, session: session_module.Session,
+            function: Callable[[protocol.Connection], T], *,
+            name: str, timeout_s: float | None = None,
+            late: Callable[[], object] = lambda: None) -> T:
+        """Return what *function* makes of a connection of its own.
+
+        Blocks for *timeout_s* at most, and before that for
+        ``connect_timeout`` when a connection has to be opened. One whose
+        call takes longer is closed when the call ends.
+
+        :param function: runs on a native thread, and must not log
+        :param timeout_s: default is ``call_timeout``
+        :param late: called when the call ends after its deadline; on the
+            native thread, where it must not log
+        :raises CallTimeout: the deadline passed
+        :raises libvirt.libvirtError: as it comes
+        """
+        if timeout_s is None:
+            timeout_s = self._settings.call_timeout_s
+        if not session.turn.needed:
+            # In this process; another connection may see other guests.
+            return self._calls.run(
+                lambda: function(session.raw), name=name,
+                timeout_s=timeout_s, late=lambda nothing: late())
+        channel = self._take(session.generation) or self._open()
+
+        def dispose(nothing: object) -> None:
+            late()
+            _close(channel)
+
+        try:
+            result = self._calls.run(
+                lambda: function(channel), name=name, timeout_s=timeout_s,
+                late=dispose)
+        except exception.CallTimeout:
+            # Closed when the call ends, and not before.
+            raise
+        except Exception as error:
+            if _is_unharmed(error):
+                self._give_back(channel, session.generation)
+            else:
+                self._discard([channel])
+            raise
+        self._give_back(channel, session.generation)
+        return result
+
+    def close(self) -> None:
+        """Close the connections; those in use when they are given back."""
+        with self._lock:
+            self._generation = 0
+            idle, self._idle = self._idle, []
+        self._discard(idle)
+
+    def _open(self) -> protocol.Connection:
+        channel = self._open_raw()
+
+        def keep_alive() -> None:
+            channel.setKeepAlive(self._settings.keepalive_interval_s,
+                                 self._settings.keepalive_count)
+
+        try:
+            self._calls.run(
+                keep_alive, name='setting keepalive',
+                timeout_s=self._settings.connect_timeout_s,
+                late=lambda nothing: _close(channel))
+        except exception.CallTimeout:
+            raise
+        except Exception:
+            self._discard([channel])
+            raise
+        return channel
+
+    def _take(self, generation: int) -> protocol.Connection | None:
+        outdated: list[protocol.Connection] = []
+        channel = None
+        with self._lock:
+            if generation > self._generation:
+                # The daemon they lead to has gone since.
+                self._generation = generation
+                outdated, self._idle = self._idle, []
+            elif generation == self._generation and self._idle:
+                channel = self._idle.pop()
+        self._discard(outdated)
+        return channel
+
+    def _give_back(
+            self, channel: protocol.Connection, generation: int) -> None:
+        with self._lock:
+            if generation == self._generation and (
+                    len(self._idle) < _IDLE_MAX):
+                self._idle.append(channel)
+                return
+        self._discard([channel])
+
+    def _discard(self, channels: list[protocol.Connection]) -> None:
+        for channel in channels:
+            try:
+                self._calls.run(
+                    functools.partial(_close, channel),
+                    name='closing a connection', timeout_s=_CLOSE_S)
+            except exception.DriverError:
+                # The binding closes it when nothing refers to it.
+                continue
+
+
+class Visit:
+    """A call into a monitor, from its begin to its end.
+
+    :param tried: what it is for, as in "pause the guest"
+    """
+
+    def __init__(self, tried: str) -> None:
+        self.tried = tried
+        self.since_s = time.monotonic()
+        self.begun = False
+        self.ended = False
+
+
+class Quarantine:
+    """Who is in it, by uuid.
+
+    Calls end on native threads, so nothing but bookkeeping is done while
+    the lock is held.
+    """
+
+    def __init__(self) -> None:
+        self._lock = runtime.original('threading').Lock()
+        self._visits: dict[str, Visit] = {}
+
+    def check(self, uuid: str, tried: str) -> None:
+        """Refuse a call into the monitor of a guest that is in quarantine.
+
+        :param tried: what the call is for, as in "pause the guest"
+        :raises GuestUnresponsive: it is
+        """
+        with self._lock:
+            visit = self._visits.get(uuid)
+        if visit is not None:
+            raise exception.GuestUnresponsive(
+                tried=tried, instance=uuid,
+                reason=f'since {time.monotonic() - visit.since_s:.0f} s it '
+                f'has not come back from the attempt to {visit.tried}')
+
+    def add(self, uuid: str, visit: Visit) -> bool:
+        """Put a guest in quarantine until the visit ends.
+
+        :returns: whether it was not in it before, and is now
+        """
+        with self._lock:
+            if visit.ended or uuid in self._visits:
+                return False
+            self._visits[uuid] = visit
+            return True
+
+    def end(self, visit: Visit) -> None:
+        """Let those out who are in it because of a visit."""
+        with self._lock:
+            visit.ended = True
+            for uuid in [uuid for uuid, one in self._visits.items()
+                         if one is visit]:
+                del self._visits[uuid]
+
+    def release(self, uuid: str) -> None:
+        """Let a guest out whose QEMU is gone."""
+        with self._lock:
+            self._visits.pop(uuid, None)
+
+    def uuids(self) -> tuple[str, ...]:
+        """Return who is in it, sorted."""
+        with self._lock:
+            return tuple(sorted(self._visits))
+
+
 class Link:
-    """What every way to a guest goes over."""
+    """What every way to a guest goes over; opens nothing when it is made.
 
-    supervisor: supervisor_module.Supervisor
-    channels: channels_module.Channels
-    quarantine: quarantine_module.Quarantine
-    host: str
-    look_timeout_s: float
+    :ivar attempts: how there is a session
+    :ivar supervisor: for calls that enter no guest's monitor
+    """
+
+    def __init__(
+            self, driver: attempts_module.Driver,
+            settings: settings_module.Settings, calls: calls_module.Calls,
+            events: events_module.Events, notifier: ports.Notifier) -> None:
+        self.host = settings.host
+        self.look_timeout_s = settings.look_timeout_s
+        self.job_timeout_s = settings.job_timeout_s
+        self._driver = driver
+        self._calls = calls
+        self._events = events
+        messenger = announcer_module.Messenger()
+        outage = opener_module.Outage(
+            notifier, messenger, lambda: driver.get_host_ip_addr())
+        self.opener = opener_module.Opener(settings, calls, outage)
+        self.attempts = attempts_module.Attempts(
+            driver, settings, calls, events, outage, messenger)
+        self.supervisor = supervisor_module.Supervisor(
+            driver, settings, calls, self.attempts)
+        self.channels = Channels(
+            lambda: self.opener.open_raw(
+                driver.uri(), read_only=driver.read_only), calls, settings)
+        self.quarantine = Quarantine()
+        self._recheck = recheck_module.Recheck(self.supervisor, events.router)
+        self.attempts.when_connected(self._recheck.wake)
+
+    def start(self) -> None:
+        """Connect and stay connected; see :meth:`Supervisor.start`."""
+        self._events.dispatcher.start()
+        self._recheck.start()
+        self.supervisor.start()
+
+    def stop(self) -> None:
+        """Close all connections and stop the threads, in two seconds."""
+        self._recheck.stop()
+        self.attempts.stop()
+        self.channels.close()
+        self._events.dispatcher.stop()
+
+    def status(self) -> connection_spec.ConnectionStatus:
+        """Say how the connection is, without asking libvirt."""
+        current, dispatcher = self.attempts.current, self._events.dispatcher
+        session = current.session
+        return connection_spec.ConnectionStatus(
+            state=current.state, uri=self._driver.uri(),
+            read_only=self._driver.read_only, generation=current.generation,
+            events=session is not None and session.events,
+            keepalive=session is not None and session.keepalive,
+            last_error=current.last_error,
+            queued_events=self._events.inbox.size() + dispatcher.size(),
+            running_calls=self._calls.running(),
+            abandoned_calls=self._calls.abandoned(),
+            coalesced_events=dispatcher.coalesced,
+            unresponsive=self.quarantine.uuids(),
+            in_process=session is not None and not session.turn.needed,
+            call_limit=self._calls.limit(),
+            breaker=self.attempts.breaker,
+            reconnects=current.reconnects,
+            state_age_s=round(current.age_s, 3),
+            lost_for_s=current.lost_for_s,
+            disk_errors=tuple(self._events.router.disk_errors().values()))
+
+    def expecting(
+            self, instance: str, *kinds: type[event_spec.GuestEvent],
+    ) -> contextlib.AbstractContextManager[expecting_module.Expectation]:
+        """See every event of these kinds of a guest from now on.
+
+        Enter it before the call that leads to the event.
+        """
+        return self._events.waits.expecting(
+            instance, kinds, lambda: self._hears(kinds))
+
+    def _hears(self, kinds: expecting_module.Kinds) -> int | None:
+        session = self.supervisor.session
+        if session is None or session.closed:
+            return None
+        wanted = {subscription.name_of(kind) for kind in kinds}
+        return session.generation if wanted <= session.subscribed else 0
 
     def call(
             self, tried: str, function: Callable[[protocol.Connection], T],
@@ -51,13 +345,13 @@ class Link:
                 timeout_s=timeout_s)
 
     def enter(
-            self, tried: str, function: Callable[[protocol.Connection], T],
-            visit: quarantine_module.Visit, *, instance: str = '',
-            timeout_s: float | None = None) -> T:
+            self, visit: Visit,
+            function: Callable[[protocol.Connection], T], *,
+            instance: str = '', timeout_s: float | None = None) -> T:
         """Like :meth:`call`, and say whether a guest is to blame.
 
-        :param visit: begins and ends with *function*; whoever is in
-            quarantine because of it is let out then
+        :param visit: begins and ends with *function*; guests that are in
+            quarantine because of it are let out then
         :param instance: the guest; empty when it may be any
         :raises GuestUnresponsive: *function* hangs, and the connection works
         :raises CallTimeout: the connection is to blame
@@ -67,10 +361,10 @@ class Link:
             return function(connection)
 
         with self.supervisor.using_session(
-                tried, instance=instance) as session:
+                visit.tried, instance=instance) as session:
             try:
                 return self.channels.run(
-                    session, inside, name=f'the call to {tried}',
+                    session, inside, name=f'the call to {visit.tried}',
                     timeout_s=timeout_s,
                     late=lambda: self.quarantine.end(visit))
             except exception.CallTimeout as error:
@@ -80,8 +374,8 @@ class Link:
                         self.supervisor.session is not session):
                     raise
                 raise exception.GuestUnresponsive(
-                    tried=tried, instance=instance, reason='no answer within '
-                    f'{error.fields["timeout_s"]:g} s') from error
+                    tried=visit.tried, instance=instance, reason='no answer '
+                    f'within {error.fields["timeout_s"]:g} s') from error
 
     def visit(
             self, tried: str, function: Callable[[protocol.Connection], T],
@@ -95,13 +389,31 @@ class Link:
         :raises DriverError: libvirt's error as one of ours
         """
         self.quarantine.check(instance, tried)
-        visit = quarantine_module.Visit()
+        visit = Visit(tried)
         try:
-            return self.enter(tried, function, visit, instance=instance)
+            return self.enter(visit, function, instance=instance)
         except exception.GuestBusy:
             raise
         except exception.GuestUnresponsive as error:
-            self.quarantine.add(instance, tried, visit)
-            LOG.warning('Calls that need the monitor of guest %s are refused '
-                        'until it answers: %s', instance, error)
+            self.quarantine.add(instance, visit)
+            LOG.warning('Refusing calls that need the guest\'s monitor until '
+                        'it answers: %s', error,
+                        instance={'uuid': instance})
             raise
+
+
+def _is_unharmed(error: Exception) -> bool:
+    """Say whether the connection can be used again after an error."""
+    if isinstance(error, libvirt.libvirtError):
+        return not errors.is_broken_link(error)
+    # Ours comes from before the call, or from what was made of its answer.
+    return (isinstance(error, exception.DriverError)
+            and not isinstance(error, exception.HypervisorUnavailable))
+
+
+def _close(channel: protocol.Connection) -> None:
+    try:
+        channel.close()
+    except libvirt.libvirtError:
+        # It was broken already.
+        return

@@ -1,22 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""Opening a connection, and telling once when that fails."""
+"""Opening a connection, and reporting once when that fails.
+
+Also the native thread on which libvirt delivers its events: a connection
+needs it.
+"""
 
 from collections.abc import Callable
 import functools
+import os
 import threading
 
 import libvirt
 from oslo_log import log as logging
 
-from nova_libvirt_driver.connection import auth
-from nova_libvirt_driver.connection import calls
-from nova_libvirt_driver.connection import errors
-from nova_libvirt_driver.connection import herald as herald_module
-from nova_libvirt_driver.connection import loop
-from nova_libvirt_driver.connection import protocol
+from nova_libvirt_driver.calls import calls
+from nova_libvirt_driver.calls import errors
+from nova_libvirt_driver.calls import protocol
+from nova_libvirt_driver.calls import runtime
+from nova_libvirt_driver.calls import turn as turn_module
+from nova_libvirt_driver.connection import announcer as announcer_module
 from nova_libvirt_driver.connection import settings as settings_module
-from nova_libvirt_driver.connection import turn as turn_module
 from nova_libvirt_driver import exception
 from nova_libvirt_driver import ports
 
@@ -24,21 +28,24 @@ LOG = logging.getLogger(__name__)
 
 EVENT_TYPE = 'compute.libvirt.error'
 
+_LOOP_RETRY_S = 0.1
+
 
 class Outage:
     """Logs and notifies the first failure, until the next success."""
 
     def __init__(
-            self, notifier: ports.Notifier, herald: herald_module.Herald,
+            self, notifier: ports.Notifier,
+            messenger: announcer_module.Messenger,
             host_ip_addr: Callable[[], str]) -> None:
         self._notifier = notifier
-        self._herald = herald
+        self._messenger = messenger
         self._host_ip_addr = host_ip_addr
         self._lock = threading.Lock()
         self._reported = False
 
     def report(self, error: exception.DriverError) -> None:
-        """Tell of a failure, unless this outage was told of already.
+        """Report a failure, unless this outage was reported already.
 
         Called while *error* is being handled, whose traceback is logged.
         """
@@ -50,7 +57,7 @@ class Outage:
         LOG.exception('Connection to libvirt failed')
         payload = {'ip': self._host_ip_addr(), 'method': '_connect',
                    'reason': str(error)}
-        self._herald.tell('the notifier', functools.partial(
+        self._messenger.notify('the notifier', functools.partial(
             self._notifier.error, EVENT_TYPE, payload))
 
     def over(self) -> None:
@@ -72,7 +79,7 @@ class Opener:
     def open(self, uri: str, *, read_only: bool) -> protocol.Connection:
         """Open a connection whose calls take turns.
 
-        Blocks for ``connect_timeout`` at the most. A connection that comes
+        Blocks for ``connect_timeout`` at most. A connection that comes
         later than that is closed again by the thread that made it.
 
         :raises HypervisorUnavailable: it failed; that was logged, and
@@ -83,20 +90,22 @@ class Opener:
         except exception.HypervisorUnavailable as error:
             self._outage.report(error)
             raise
-        turn = turn_module.Turn(host=self._settings.host,
-                                timeout_s=self._settings.call_timeout_s,
-                                observation=self._calls.observation)
-        wrapped: protocol.Connection = self._calls.wrap(raw, turn)
+        wrapped: protocol.Connection = turn_module.wrap(raw, turn_module.Turn(
+            host=self._settings.host,
+            timeout_s=self._settings.call_timeout_s,
+            observation=self._calls.observation,
+            run=self._calls.without_deadline))
         return wrapped
 
     def open_raw(
             self, uri: str, *, read_only: bool) -> protocol.Connection:
-        """Open a connection, as libvirt gives it, and tell nobody.
+        """Open a connection, as libvirt gives it, and report nothing.
 
         :raises HypervisorUnavailable: it failed
         """
-        authentication = auth.Authentication(self._settings.credentials)
-        loop.ensure_running()
+        authentication = settings_module.Authentication(
+            self._settings.credentials)
+        ensure_loop()
         try:
             return self._calls.run(
                 lambda: _open_auth(uri, authentication, read_only),
@@ -111,7 +120,7 @@ class Opener:
 
 
 def _open_auth(
-        uri: str, authentication: auth.Authentication,
+        uri: str, authentication: settings_module.Authentication,
         read_only: bool) -> protocol.Connection:
     flags = libvirt.VIR_CONNECT_RO if read_only else 0
     connection: protocol.Connection = libvirt.openAuth(
@@ -122,3 +131,56 @@ def _open_auth(
 def _close(connection: protocol.Connection | None) -> None:
     if connection is not None:
         connection.close()
+
+
+class _Loop:
+    """State of libvirt's event loop, of which a process has one.
+
+    It has to run before a connection is opened: keepalive and the in-process
+    QEMU driver depend on it.
+    """
+
+    def __init__(self) -> None:
+        self.registered = False
+        self.pid = 0
+        self.failures = 0
+
+
+_loop = _Loop()
+_lock = runtime.original('threading').Lock()
+
+
+def ensure_loop() -> None:
+    """Start libvirt's event loop unless it runs; safe at any time."""
+    with _lock:
+        if not _loop.registered:
+            # Otherwise the library prints every error on stderr, on top of
+            # raising it.
+            libvirt.registerErrorHandler(_discard, None)
+            libvirt.virEventRegisterDefaultImpl()
+            _loop.registered = True
+        if _loop.pid != os.getpid():
+            _loop.pid = os.getpid()
+            runtime.original('threading').Thread(
+                target=_run_loop, name='libvirt-loop', daemon=True).start()
+
+
+def loop_failures() -> int:
+    """Return how often one turn of the loop failed, and was repeated."""
+    return _loop.failures
+
+
+def _run_loop() -> None:
+    sleep = runtime.original('time').sleep
+    while True:
+        try:
+            libvirt.virEventRunDefaultImpl()
+        except Exception:
+            # The thread must live: without it no event, no keepalive. It
+            # cannot log, a log handler may hold a green lock.
+            _loop.failures += 1
+            sleep(_LOOP_RETRY_S)
+
+
+def _discard(context: object, error: object) -> None:
+    """Take what libvirt would print."""

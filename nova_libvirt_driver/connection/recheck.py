@@ -12,11 +12,11 @@ import threading
 
 from oslo_log import log as logging
 
-from nova_libvirt_driver.connection import listing
-from nova_libvirt_driver.connection import router as router_module
-from nova_libvirt_driver.connection import runtime as runtime_module
+from nova_libvirt_driver.calls import runtime as runtime_module
+from nova_libvirt_driver.calls import worker as worker_module
 from nova_libvirt_driver.connection import supervisor as supervisor_module
-from nova_libvirt_driver.connection import worker as worker_module
+from nova_libvirt_driver.events import decode
+from nova_libvirt_driver.events import router as router_module
 from nova_libvirt_driver import exception
 
 LOG = logging.getLogger(__name__)
@@ -33,8 +33,8 @@ _STOP_S = 0.1
 class Recheck:
     """Compares what is known of guests with what libvirt says later.
 
-    It looks for what nothing else would tell of: guests that are down or
-    gone without an event.
+    It looks for what would show nowhere else: guests that are down or gone
+    without an event.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Recheck:
         try:
             before = self._router.guests()
             reports = self._supervisor.look(
-                'see which guests are still there', listing.reports)
+                'see which guests are still there', decode.reports)
         except exception.DriverError as error:
             LOG.debug('Guests were not looked for again: %s', error)
             return

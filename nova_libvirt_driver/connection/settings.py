@@ -3,8 +3,79 @@
 """What the configuration says about the connection."""
 
 import dataclasses
+from typing import Any
 
-from nova_libvirt_driver.connection import auth
+import libvirt
+
+_NAMES = {
+    libvirt.VIR_CRED_AUTHNAME: 'a user name',
+    libvirt.VIR_CRED_ECHOPROMPT: 'a user name',
+    libvirt.VIR_CRED_REALM: 'a realm',
+    libvirt.VIR_CRED_PASSPHRASE: 'a password',
+    libvirt.VIR_CRED_NOECHOPROMPT: 'a password',
+    libvirt.VIR_CRED_EXTERNAL: 'an external authentication',
+}
+
+CREDENTIAL_TYPES = tuple(_NAMES)
+"""What the callback is offered for; libvirt asks for no other type."""
+
+_ANSWER = 4
+_ANSWERED = 0
+_REFUSED = -1
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Credentials:
+    """What the configuration says; an empty text means nothing."""
+
+    username: str = ''
+    password: str = dataclasses.field(default='', repr=False)
+    realm: str = ''
+
+    def answer(self, credential_type: int) -> str:
+        """Return the configured answer to one question, or empty."""
+        answers = {
+            libvirt.VIR_CRED_AUTHNAME: self.username,
+            libvirt.VIR_CRED_ECHOPROMPT: self.username,
+            libvirt.VIR_CRED_REALM: self.realm,
+            libvirt.VIR_CRED_PASSPHRASE: self.password,
+            libvirt.VIR_CRED_NOECHOPROMPT: self.password,
+        }
+        return answers.get(credential_type, '')
+
+
+class Authentication:
+    """The credentials callback of one attempt to connect.
+
+    It runs on a native thread, where it may neither log nor raise: an
+    exception would end up on stderr. It keeps why it refused instead.
+    """
+
+    def __init__(self, credentials: Credentials) -> None:
+        self._credentials = credentials
+        self.refusal = ''
+        """Why the answer was no; empty when nothing was refused."""
+
+    def as_argument(self) -> list[Any]:
+        """Return the ``auth`` argument of ``libvirt.openAuth``."""
+        return [list(CREDENTIAL_TYPES), self.callback, None]
+
+    def callback(self, credentials: list[list[Any]], opaque: object) -> int:
+        """Fill in each answer; refuse when one is missing.
+
+        :param credentials: lists of type, prompt, challenge, default answer
+            and the place for the answer
+        """
+        for credential in credentials:
+            answer = self._credentials.answer(credential[0])
+            if not answer:
+                kind = _NAMES.get(credential[0], 'an unknown credential')
+                self.refusal = (
+                    f'libvirt asked for {kind} and none is configured')
+                return _REFUSED
+            credential[_ANSWER] = answer
+        return _ANSWERED
+
 
 _URIS = {'lxc': 'lxc:///', 'parallels': 'parallels:///system'}
 
@@ -14,7 +85,7 @@ class Settings:
     """Values of the options; units are in the names."""
 
     host: str
-    credentials: auth.Credentials
+    credentials: Credentials
     keepalive_interval_s: int = 5
     keepalive_count: int = 5
     connect_timeout_s: float = 10.0
@@ -23,6 +94,7 @@ class Settings:
     service_down_grace_s: float = 5.0
     look_timeout_s: float = 5.0
     call_timeout_s: float = 60.0
+    job_timeout_s: float = 1800.0
 
 
 def default_uri(virt_type: str) -> str:

@@ -9,23 +9,23 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import libvirt
-from lxml import etree
 
-from nova_libvirt_driver.connection import errors
-from nova_libvirt_driver.connection import protocol
+from nova_libvirt_driver.calls import errors
+from nova_libvirt_driver.calls import protocol
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.guest import devices
 from nova_libvirt_driver.guest import reach as reach_module
+from nova_libvirt_driver.spec import event as event_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 
 T = TypeVar('T')
 
 _NEEDS = (instance_spec.PowerState.RUNNING,)
 
-_CHANNEL = ('devices/channel/target'
-            '[@type="virtio"][@name="org.qemu.guest_agent.0"]')
-
+_CHANNEL = 'org.qemu.guest_agent.0'
 
 ANSWER_TIMEOUT_S = 10
+CONNECT_TIMEOUT_S = 5.0
 
 # For somebody else who is asking the same agent.
 _MARGIN_S = 5.0
@@ -46,10 +46,39 @@ class Agent:
 
         True is no promise that the agent answers.
         """
+        return self._channel_state() == 'connected'
+
+    def await_connected(self, timeout_s: float = CONNECT_TIMEOUT_S) -> None:
+        """Wait for an agent that is about to come, as in a guest that boots.
+
+        Returns at once when the guest has no channel for it, or does not
+        run: libvirt says so when it is to ask the agent.
+
+        :raises AgentUnavailable: it has not come in time
+        """
+        def is_settled(change: event_spec.GuestEvent | None) -> bool:
+            if isinstance(change, event_spec.AgentEvent):
+                return change.connected
+            return not self._is_absent()
+
+        with self._reach.link.expecting(
+                self._reach.uuid, event_spec.AgentEvent) as news:
+            if self._is_absent() and not news.wait(is_settled, timeout_s):
+                raise exception.AgentUnavailable(
+                    instance=self._reach.uuid,
+                    reason='it is not connected, and has not connected '
+                    f'within {timeout_s:g} s')
+
+    def _is_absent(self) -> bool:
+        return (self._channel_state() == 'disconnected'
+                and self._reach.state().power in _NEEDS)
+
+    def _channel_state(self) -> str | None:
         xml = self._reach.look('look for the guest agent',
                                lambda domain: domain.XMLDesc(0))
-        target = etree.fromstring(xml).find(_CHANNEL)
-        return target is not None and target.get('state') == 'connected'
+        return next((channel.target_state
+                     for channel in devices.read(xml).channels
+                     if channel.target_name == _CHANNEL), None)
 
     def freeze(self, *, timeout_s: int = ANSWER_TIMEOUT_S) -> int:
         """Freeze the file systems; return how many.
@@ -79,11 +108,18 @@ class Agent:
             timeout_s: int = ANSWER_TIMEOUT_S) -> None:
         """Set the password of a user of the guest.
 
-        Errors name neither the user nor the password.
+        Waits for an agent that is about to come. Errors name neither the user
+        nor the password. When it fails, the old password may be the valid one
+        or the new.
 
         :raises AgentUnavailable: it is not there, or does not answer
+        :raises InvalidRequest: the password is empty
         :raises WrongState: the guest does not run
         """
+        if not password:
+            raise exception.InvalidRequest(
+                reason='the password must not be empty')
+
         def is_set(domain: protocol.Domain) -> bool:
             try:
                 domain.setUserPassword(user, password, 0)
@@ -94,6 +130,7 @@ class Agent:
                 return False
             return True
 
+        self.await_connected()
         if not self._ask('set a password in the guest', is_set, timeout_s):
             raise exception.AgentUnavailable(
                 instance=self._reach.uuid,

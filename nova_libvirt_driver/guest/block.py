@@ -5,11 +5,12 @@
 import dataclasses
 
 import libvirt
-from lxml import etree
 
-from nova_libvirt_driver.connection import protocol
+from nova_libvirt_driver.calls import protocol
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.guest import devices
 from nova_libvirt_driver.guest import reach as reach_module
+from nova_libvirt_driver.xmlmodel.devices import disk as disk_model
 
 _BYTES_PER_MIB = 1 << 20
 
@@ -110,28 +111,34 @@ class Disk:
                 libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES),
             needs=reach_module.UP)
 
+    def size_bytes(self) -> int:
+        """Return the size that the guest sees.
+
+        :raises WrongState: the guest is not up
+        """
+        return self._reach.call(
+            f'ask for the size of disk {self._target_dev}',
+            lambda domain: domain.blockInfo(self._target_dev, 0)[0],
+            needs=reach_module.UP)
+
     def _job(self, domain: protocol.Domain) -> BlockJob | None:
         info = domain.blockJobInfo(self._target_dev, 0)
         if not info:
             return None
         done, total = info['cur'], info['end']
-        # At first both are 0, and later on they are equal before libvirt
-        # has heard that the copy is complete.
-        ready = done == total and self._is_mirror_ready(domain)
-        return BlockJob(done, total, ready)
+        # They are equal at first, and before libvirt has heard that the copy
+        # is complete; and not any more when a guest writes much.
+        return BlockJob(done, total, self._is_mirror_ready(domain))
 
     def _is_mirror_ready(self, domain: protocol.Domain) -> bool:
-        for disk in etree.fromstring(
-                domain.XMLDesc(0)).iterfind('devices/disk'):
-            target = disk.find('target')
-            if target is not None and (
-                    target.get('dev') == self._target_dev):
-                return disk.find('mirror[@ready="yes"]') is not None
-        return False
+        return any(disk.mirror_ready == 'yes'
+                   for disk in devices.read(domain.XMLDesc(0)).disks
+                   if disk.target_dev == self._target_dev)
 
 
 def _file_xml(path: str, format: str) -> str:
-    disk = etree.Element('disk', type='file')
-    etree.SubElement(disk, 'source', file=path)
-    etree.SubElement(disk, 'driver', type=format)
-    return etree.tostring(disk, encoding='unicode')
+    disk = disk_model.Disk()
+    disk.type = 'file'
+    disk.source_file = path
+    disk.driver_type = format
+    return disk.to_xml()

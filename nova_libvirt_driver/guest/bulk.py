@@ -14,10 +14,9 @@ from typing import TypeVar
 import libvirt
 from oslo_log import log as logging
 
-from nova_libvirt_driver.connection import errors
+from nova_libvirt_driver.calls import errors
+from nova_libvirt_driver.calls import protocol
 from nova_libvirt_driver.connection import link as link_module
-from nova_libvirt_driver.connection import protocol
-from nova_libvirt_driver.connection import quarantine
 from nova_libvirt_driver import exception
 
 LOG = logging.getLogger(__name__)
@@ -51,7 +50,7 @@ class Bulk:
         self._link = link
         # Held for a few instructions only.
         self._lock = threading.Lock()
-        self._hung: list[quarantine.Visit] = []
+        self._hung: list[link_module.Visit] = []
 
     def ask(
             self, tried: str, groups: int,
@@ -73,11 +72,11 @@ class Bulk:
         for _ in range(_TRIES):
             if self._is_lost():
                 break
-            visit = quarantine.Visit()
+            visit = link_module.Visit(tried)
             try:
                 return self._link.enter(
-                    tried, lambda connection: function(connection, groups),
-                    visit, timeout_s=timeout_s)
+                    visit, lambda connection: function(connection, groups),
+                    timeout_s=timeout_s)
             except exception.GuestUnresponsive:
                 if not self._blame(visit):
                     # There are many guests, and no one of them hangs.
@@ -92,7 +91,7 @@ class Bulk:
             self._hung = [visit for visit in self._hung if not visit.ended]
             return len(self._hung) >= _HUNG_MAX
 
-    def _blame(self, visit: quarantine.Visit) -> bool:
+    def _blame(self, visit: link_module.Visit) -> bool:
         """Put the guests in quarantine whose monitors do not answer.
 
         While a call hangs in one, libvirt leaves it out of others.
@@ -106,10 +105,10 @@ class Bulk:
             'ask which guests do not answer',
             lambda connection: _occupied(connection, long_ms))
         for uuid in found:
-            if self._link.quarantine.add(
-                    uuid, 'read its statistics', visit):
-                LOG.warning('The monitor of guest %s does not answer; calls '
-                            'that need it are refused until it does.', uuid)
+            if self._link.quarantine.add(uuid, visit):
+                LOG.warning('The guest\'s monitor does not answer; refusing '
+                            'calls that need it until it does',
+                            instance={'uuid': uuid})
         return bool(found)
 
 

@@ -1,33 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""What the XML of a domain says of its devices, for whoever only looks."""
+"""The devices in the XML of a domain.
 
+Each is an element of the model, and keeps what the model does not know:
+``to_xml`` gives it back to libvirt as it was read.
+"""
+
+from collections.abc import Iterable
+from collections.abc import Iterator
 import dataclasses
+import itertools
 
-from lxml import etree
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Disk:
-    """One disk; what the XML does not say is empty."""
-
-    target_dev: str
-    device: str
-    bus: str
-    format: str
-    source: str
-    """File, block device, or name of the export."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Interface:
-    """One interface; what the XML does not say is empty."""
-
-    mac: str
-    target_dev: str
-    """Its device on the host, while the guest is up."""
-    kind: str
-    model: str
+from nova_libvirt_driver.xmlmodel.devices import character
+from nova_libvirt_driver.xmlmodel.devices import devices as devices_model
+from nova_libvirt_driver.xmlmodel.devices import disk as disk_model
+from nova_libvirt_driver.xmlmodel import domain as domain_model
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -41,75 +28,51 @@ class Server:
 
 def is_live(xml: str) -> bool:
     """Say whether it is the XML of a guest that is up."""
-    return _parse(xml).get('id') is not None
+    return domain_model.Domain.parse(xml).id is not None
 
 
-def disks(xml: str) -> tuple[Disk, ...]:
-    """Return all disks, in the order of the XML."""
-    return tuple(
-        Disk(target_dev=_get(disk, 'target', 'dev'),
-             device=disk.get('device', 'disk'),
-             bus=_get(disk, 'target', 'bus'),
-             format=_get(disk, 'driver', 'type'),
-             source=_source(disk))
-        for disk in _parse(xml).iterfind('devices/disk'))
+def read(xml: str) -> devices_model.Devices:
+    """Return the devices of a domain."""
+    return domain_model.Domain.parse(xml).devices
 
 
-def interfaces(xml: str) -> tuple[Interface, ...]:
-    """Return all interfaces, in the order of the XML."""
-    return tuple(
-        Interface(mac=_get(interface, 'mac', 'address'),
-                  target_dev=_get(interface, 'target', 'dev'),
-                  kind=interface.get('type', ''),
-                  model=_get(interface, 'model', 'type'))
-        for interface in _parse(xml).iterfind('devices/interface'))
+def source_of(disk: disk_model.Disk) -> str:
+    """Return a file, a block device, the name of an export, or nothing."""
+    return disk.source_file or disk.source_dev or disk.source_name or ''
 
 
 def graphics(xml: str, kind: str) -> Server | None:
     """Return where the graphical console of a kind answers."""
-    found = _parse(xml).find(f'devices/graphics[@type="{kind}"]')
-    if found is None:
-        return None
-    return Server(found.get('listen', _get(found, 'listen', 'address')),
-                  _port(found.get('port')), _port(found.get('tlsPort')))
+    for found in read(xml).graphics:
+        if found.type == kind:
+            address = found.listen or next(
+                (listen.address or '' for listen in found.listens), '')
+            return Server(address, _port(found.port), _port(found.tls_port))
+    return None
 
 
 def serial_server(xml: str) -> Server | None:
     """Return where the first serial port with a TCP server answers."""
-    devices = _parse(xml).find('devices')
-    if devices is None:
-        return None
-    for tag in ('serial', 'console'):
-        source = devices.find(f'{tag}[@type="tcp"]/source[@mode="bind"]')
-        if source is not None:
-            return Server(source.get('host', ''),
-                          _port(source.get('service')))
-    return None
+    devices = read(xml)
+    return next(_servers(devices.serials, devices.consoles), None)
 
 
-def _source(disk: etree._Element) -> str:
-    source = disk.find('source')
-    if source is None:
-        return ''
-    for name in ('file', 'dev', 'name'):
-        value = source.get(name)
-        if value:
-            return value
-    return ''
+def serial_ports(xml: str) -> set[int]:
+    """Return the TCP ports that serial ports of a guest are served on."""
+    devices = read(xml)
+    found = _servers(devices.serials, devices.consoles, devices.channels)
+    return {server.port for server in found if server.port is not None}
 
 
-def _get(element: etree._Element, path: str, name: str) -> str:
-    found = element.find(path)
-    return '' if found is None else found.get(name, '')
+def _servers(*kinds: Iterable[character.Character]) -> Iterator[Server]:
+    for found in itertools.chain(*kinds):
+        if found.type == 'tcp' and found.source_mode == 'bind':
+            # Another domain may have the name of a service.
+            port = found.source_service or ''
+            yield Server(found.source_host or '',
+                         _port(int(port) if port.isdecimal() else None))
 
 
-def _port(text: str | None) -> int | None:
+def _port(number: int | None) -> int | None:
     # Libvirt says -1 for a port that it chooses at the next start.
-    if text is None or not text.isdecimal():
-        return None
-    return int(text) or None
-
-
-def _parse(xml: str) -> etree._Element:
-    return etree.fromstring(xml, etree.XMLParser(
-        resolve_entities=False, no_network=True))
+    return number if number and number > 0 else None

@@ -8,7 +8,7 @@ Nothing is asked. What libvirt does not say is None.
 from collections.abc import Mapping
 from typing import Any
 
-from nova_libvirt_driver.connection import decode
+from nova_libvirt_driver.events import decode
 from nova_libvirt_driver.spec import diagnostics as diagnostics_spec
 
 _KIB_PER_MIB = 1024

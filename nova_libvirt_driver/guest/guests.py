@@ -2,17 +2,17 @@
 
 """Finds our guests and makes new ones; leaves other domains alone."""
 
+import contextlib
 import dataclasses
 
 import libvirt
 
-from nova_libvirt_driver.connection import errors
+from nova_libvirt_driver.calls import errors
+from nova_libvirt_driver.calls import protocol
 from nova_libvirt_driver.connection import link as link_module
-from nova_libvirt_driver.connection import listing
-from nova_libvirt_driver.connection import protocol
+from nova_libvirt_driver.events import decode
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.guest import handle
-from nova_libvirt_driver.guest import owner
 from nova_libvirt_driver.guest import reach
 from nova_libvirt_driver.spec import instance as instance_spec
 
@@ -63,7 +63,7 @@ class Guests:
     def define(
             self, xml: str, instance: instance_spec.Instance
     ) -> handle.Guest:
-        """Define a persistent domain, or define it anew.
+        """Define a persistent domain, or define it again.
 
         A failure leaves what was defined before as it was.
 
@@ -84,6 +84,23 @@ class Guests:
         name = self._link.call(
             'define the guest', define, instance=instance.uuid)
         return self._guest(instance.uuid, name)
+
+    def remove(
+            self, instance: instance_spec.Instance, *,
+            keep_state: bool = False) -> bool:
+        """Stop the guest and remove its domain; there need not be one.
+
+        :param keep_state: keep what firmware and TPM remember
+        :returns: whether there was one
+        :raises ForeignDomain: the domain is not ours
+        """
+        guest = self.find_or_none(instance)
+        if guest is not None:
+            # A transient one goes by itself.
+            with contextlib.suppress(exception.InstanceNotFound):
+                guest.destroy()
+                guest.undefine(keep_state=keep_state)
+        return guest is not None
 
     def name_owner(self, name: str) -> str | None:
         """Return the uuid of the domain of a name, None when it is free.
@@ -108,6 +125,14 @@ class Guests:
         entries = self._link.call('list the guests', _entries)
         return sorted(entries, key=lambda entry: entry.name)
 
+    def definitions(self) -> list[str]:
+        """Return the XML of every domain, ours or not, without secrets.
+
+        Of one that is up, what runs and what will at its next start. Two or
+        three calls for each domain.
+        """
+        return self._link.call('read all domains', _definitions)
+
     def is_test_driver(self) -> bool:
         """Say whether the guests are make-believe: libvirt's test driver."""
         return self._link.call(
@@ -123,7 +148,7 @@ def _own_name(
     """Return the name of the domain of a uuid, None when there is none."""
     try:
         domain = connection.lookupByUUIDString(uuid)
-        mark = owner.mark_of(domain)
+        mark = reach.mark_of(domain)
     except libvirt.libvirtError as error:
         if errors.is_not_found(error):
             return None
@@ -143,11 +168,25 @@ def _define(connection: protocol.Connection, xml: str) -> protocol.Domain:
     return connection.defineXMLFlags(xml, 0)
 
 
+def _definitions(connection: protocol.Connection) -> list[str]:
+    found = []
+    for domain in connection.listAllDomains(0):
+        try:
+            found.append(domain.XMLDesc(0))
+            if domain.isActive():
+                found.append(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+        except libvirt.libvirtError as error:
+            if not errors.is_not_found(error):
+                raise
+            # It went away since the list was made.
+    return found
+
+
 def _entries(connection: protocol.Connection) -> list[Entry]:
     found = []
-    for domain, report in listing.domains(connection):
+    for domain, report in decode.domains(connection):
         try:
-            mark = owner.mark_of(domain)
+            mark = reach.mark_of(domain)
         except libvirt.libvirtError as error:
             if errors.is_not_found(error):
                 # It went away since the list was made.

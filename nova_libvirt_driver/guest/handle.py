@@ -7,21 +7,31 @@ be used from several threads. Every method blocks, and every one may raise
 what :meth:`reach.Reach.call` raises.
 """
 
-import libvirt
+import contextlib
 
-from nova_libvirt_driver.connection import errors
-from nova_libvirt_driver.connection import protocol
+import libvirt
+from oslo_log import log as logging
+
+from nova_libvirt_driver.calls import errors
+from nova_libvirt_driver.calls import protocol
+from nova_libvirt_driver.events import decode
+from nova_libvirt_driver.events import expecting
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.guest import agent as agent_module
 from nova_libvirt_driver.guest import block
-from nova_libvirt_driver.guest import owner
+from nova_libvirt_driver.guest import device as device_module
+from nova_libvirt_driver.guest import devices
 from nova_libvirt_driver.guest import reach as reach_module
+from nova_libvirt_driver.spec import console as console_spec
+from nova_libvirt_driver.spec import event as event_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 
+LOG = logging.getLogger(__name__)
+
+Expectation = expecting.Expectation
 _State = instance_spec.PowerState
 
 START_TIMEOUT_S = 300.0
-SAVE_TIMEOUT_S = 1800.0
 
 # Libvirt gives a killed QEMU 15 s to go away, each time.
 _DESTROY_TRIES = 3
@@ -29,6 +39,15 @@ _DESTROY_TIMEOUT_S = 90.0
 
 # Removes saved memory from the disk, too.
 _UNDEFINE_TIMEOUT_S = 60.0
+
+# QEMU repeats the request that failed as soon as the guest goes on.
+_STEADY_S = 2.0
+_BY_STORAGE, _NO_ROOM = 'ioerror', 'no-space'
+_STORAGE_HINT = (
+    'make room on the file system of the disk, or repair its storage; then '
+    'unpause the instance: it goes on where it stopped')
+
+_ANY_ADDRESS = ('', '0.0.0.0', '::')
 
 _UNDEFINE_BASE = (libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
                   | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA)
@@ -68,6 +87,10 @@ class Guest:
         """Return the handle of one disk; it need not exist."""
         return block.Disk(self._reach, target_dev)
 
+    def device(self, key: device_module.Key) -> device_module.Device:
+        """Return the handle of one disk or interface; it need not exist."""
+        return device_module.Device(self._reach, key)
+
     # Looking.
 
     def state(self) -> reach_module.GuestState:
@@ -90,6 +113,45 @@ class Guest:
         flags = libvirt.VIR_DOMAIN_XML_INACTIVE if inactive else 0
         return self._reach.look('read the XML of the guest',
                                 lambda domain: domain.XMLDesc(flags))
+
+    def console(
+            self, kind: str, host_address: str
+    ) -> console_spec.ConsoleAddress:
+        """Say where a console answers now.
+
+        The port of a guest that is gone may be another tenant's a moment
+        later.
+
+        :param kind: a :class:`console_spec.GraphicsKind`, or ``serial`` for
+            the first serial port with a TCP server
+        :param host_address: of a console that listens on all addresses
+        :raises ConsoleUnavailable: there is none, or the guest is stopped
+        """
+        xml = self.xml()
+        if not devices.is_live(xml):
+            raise self._unavailable(kind, 'the guest is stopped')
+        server = (devices.serial_server(xml) if kind == 'serial'
+                  else devices.graphics(xml, kind))
+        if server is None:
+            raise self._unavailable(kind, 'it was not asked for')
+        # One with encryption only has no other port.
+        port = server.port or server.tls_port
+        if port is None:
+            raise self._unavailable(kind, 'it has no port')
+        return console_spec.ConsoleAddress(
+            host_address if server.address in _ANY_ADDRESS
+            else server.address, port, server.tls_port)
+
+    def _unavailable(
+            self, kind: str, reason: str) -> exception.ConsoleUnavailable:
+        return exception.ConsoleUnavailable(
+            instance=self.uuid, kind=kind, reason=reason)
+
+    def expecting(
+            self, *kinds: type[event_spec.GuestEvent],
+    ) -> contextlib.AbstractContextManager[Expectation]:
+        """See every event of these kinds of the guest from now on."""
+        return self._reach.link.expecting(self.uuid, *kinds)
 
     # Power.
 
@@ -124,15 +186,6 @@ class Guest:
                          else lambda domain: domain.shutdown(),
                          needs=(_State.RUNNING,))
 
-    def reboot(self) -> None:
-        """Ask the guest to reboot, and do not wait for it.
-
-        :raises WrongState: it does not run
-        """
-        self._reach.call('reboot the guest',
-                         lambda domain: domain.reboot(0),
-                         needs=(_State.RUNNING,))
-
     def pause(self) -> None:
         """Stop the CPUs; a paused guest is fine.
 
@@ -154,6 +207,44 @@ class Guest:
             if self.state().power != _State.RUNNING:
                 raise
 
+    def unpause(self) -> None:
+        """Let the CPUs run again, for good; a running guest is fine.
+
+        One that QEMU paused because a disk failed has to go on for two
+        seconds.
+
+        :raises WrongState: it is neither paused nor running; or a disk
+            fails, so QEMU has paused it again
+        """
+        was_stopped = self._is_stopped_by_storage()
+        with self.expecting(event_spec.LifecycleEvent) as news:
+            self.resume()
+            if was_stopped and news.wait(
+                    lambda change: self._is_stopped_by_storage(), _STEADY_S):
+                raise exception.WrongState(
+                    tried='unpause it', instance=self.uuid,
+                    state=f'paused again: {self._storage_failure()}',
+                    hint=_STORAGE_HINT)
+
+    def _is_stopped_by_storage(self) -> bool:
+        return self.state() == (_State.PAUSED, _BY_STORAGE)
+
+    def _storage_failure(self) -> str:
+        words = [f'disk {device} ' + (
+            'has no room' if word == _NO_ROOM else 'fails')
+            for device, word in sorted(self.disk_errors().items())]
+        return ', '.join(words) or 'a disk fails'
+
+    def disk_errors(self) -> dict[str, str]:
+        """Return what is wrong with disks, by target device.
+
+        Words are ``no-space``, and ``unspec`` for any other error.
+        """
+        return self._reach.call(
+            'ask for errors of the disks', lambda domain: {
+                device: decode.disk_error(number)
+                for device, number in domain.diskErrors(0).items()})
+
     def inject_nmi(self) -> None:
         """Send the guest a non-maskable interrupt.
 
@@ -165,17 +256,35 @@ class Guest:
 
     # Memory on disk.
 
-    def save(self, *, timeout_s: float = SAVE_TIMEOUT_S) -> None:
+    def save(self, *, timeout_s: float | None = None) -> None:
         """Save the memory to disk and stop the guest.
 
-        After a failure it goes on as before. After CallTimeout it is still
-        being saved; :meth:`abort_job` ends that.
+        After a failure, and when it takes too long, the guest goes on as
+        before.
 
+        :param timeout_s: default is ``job_timeout``
+        :raises CallTimeout: it took too long
         :raises WrongState: it is not up
         """
-        self._reach.call('save the guest',
-                         lambda domain: domain.managedSave(0),
-                         needs=reach_module.UP, timeout_s=timeout_s)
+        try:
+            self._reach.call('save the guest',
+                             lambda domain: domain.managedSave(0),
+                             needs=reach_module.UP, timeout_s=(
+                                 timeout_s or self._reach.link.job_timeout_s))
+        except exception.CallTimeout:
+            if not self._was_saved_late():
+                raise
+
+    def _was_saved_late(self) -> bool:
+        """End a save that takes too long; say whether it was done by then."""
+        try:
+            self.abort_job()
+        except (exception.GuestUnresponsive,
+                exception.LibvirtFailure) as error:
+            LOG.info('Could not abort saving the memory: %s', error,
+                     instance={'uuid': self.uuid})
+            return self.has_saved() and not self.is_active()
+        return False
 
     def has_saved(self) -> bool:
         """Say whether there is saved memory."""
@@ -213,26 +322,6 @@ class Guest:
                          lambda domain: _undefine(domain, keep_state),
                          timeout_s=_UNDEFINE_TIMEOUT_S)
 
-    def rename(self, name: str) -> 'Guest':
-        """Give the domain another name; return the handle that has it.
-
-        :raises InstanceExists: another domain has that name
-        :raises WrongState: it is up
-        """
-        def rename(domain: protocol.Domain) -> None:
-            try:
-                domain.rename(name, 0)
-            except libvirt.libvirtError as error:
-                if errors.is_name_taken(error):
-                    raise exception.InstanceExists(
-                        instance=name,
-                        host=self._reach.link.host) from error
-                raise
-
-        self._reach.call('rename the guest', rename,
-                         needs=reach_module.DOWN)
-        return Guest(self._reach, name)
-
     def set_display_name(self, name: str) -> None:
         """Write the name that users see into the metadata.
 
@@ -240,7 +329,7 @@ class Guest:
         """
         self._reach.call(
             'set the display name of the guest',
-            lambda domain: owner.set_display_name(domain, name))
+            lambda domain: reach_module.set_display_name(domain, name))
 
 
 def _destroy(domain: protocol.Domain) -> None:

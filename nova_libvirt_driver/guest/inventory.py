@@ -7,16 +7,15 @@ from typing import Any
 
 import libvirt
 
-from nova_libvirt_driver.connection import decode
-from nova_libvirt_driver.connection import errors
+from nova_libvirt_driver.calls import errors
+from nova_libvirt_driver.calls import protocol
 from nova_libvirt_driver.connection import link as link_module
-from nova_libvirt_driver.connection import protocol
-from nova_libvirt_driver.connection import router
+from nova_libvirt_driver.events import decode
+from nova_libvirt_driver.events import router
 from nova_libvirt_driver.guest import bulk as bulk_module
-from nova_libvirt_driver.guest import owner
 from nova_libvirt_driver.guest import reach
 from nova_libvirt_driver.guest import sizes as sizes_module
-from nova_libvirt_driver.guest import snapshots as snapshots_module
+from nova_libvirt_driver.guest import statistics_cache as statistics_module
 from nova_libvirt_driver.spec import instance as instance_spec
 
 
@@ -26,16 +25,16 @@ class Inventory:
     def __init__(
             self, link: link_module.Link, events: router.Router,
             bulk: bulk_module.Bulk,
-            snapshots: snapshots_module.Snapshots) -> None:
+            statistics: statistics_module.StatisticsCache) -> None:
         self._supervisor = link.supervisor
         self._events = events
         self._bulk = bulk
-        self._snapshots = snapshots
+        self._statistics = statistics
         self._sizes = sizes_module.Sizes(bulk)
 
     def reports(self) -> list[decode.Report]:
         """Return how each guest is; one call."""
-        return list(self._snapshots.states(0).value.by_uuid.values())
+        return list(self._statistics.states(0).value.by_uuid.values())
 
     def sizes(self) -> list[sizes_module.Size]:
         """Return the sizes of the guests that are up.
@@ -76,7 +75,7 @@ class Inventory:
             if known is not None and known.state in reach.UP:
                 return instance_spec.InstanceInfo(known.state)
             if known is not None:
-                report = self._snapshots.states().value.of(
+                report = self._statistics.states().value.of(
                     instance.uuid, known)
                 if report is not None:
                     return instance_spec.InstanceInfo(report.state)
@@ -120,7 +119,7 @@ def _summary(
 ) -> instance_spec.InstanceSummary | None:
     size = sizes_module.of_record(domain, record)
     try:
-        mark = owner.mark_of(domain)
+        mark = reach.mark_of(domain)
     except libvirt.libvirtError as error:
         if errors.is_not_found(error):
             # It went away since the list was made.
@@ -129,6 +128,10 @@ def _summary(
     return instance_spec.InstanceSummary(
         uuid=domain.UUIDString(), name=domain.name(),
         state=decode.power_state(record.get('state.state', 0)),
+        stopped_by_storage=(
+            record.get('state.state') == libvirt.VIR_DOMAIN_PAUSED
+            and record.get('state.reason') == (
+                libvirt.VIR_DOMAIN_PAUSED_IOERROR)),
         vcpus=size.vcpus, memory_mib=size.memory_mib,
         owned=mark is not None,
         display_name='' if mark is None else mark.display_name)

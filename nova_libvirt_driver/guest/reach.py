@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""The way to one domain, which is looked up anew for every call."""
+"""The way to one domain, which is looked up for every call; is it ours?
+
+Whether a domain is ours is said by the metadata that it carries.
+"""
 
 from collections.abc import Callable
 from collections.abc import Collection
@@ -8,13 +11,20 @@ import dataclasses
 import typing
 from typing import TypeVar
 
-from nova_libvirt_driver.connection import decode
+import libvirt
+
+from nova_libvirt_driver.calls import errors
+from nova_libvirt_driver.calls import protocol
 from nova_libvirt_driver.connection import link as link_module
-from nova_libvirt_driver.connection import protocol
+from nova_libvirt_driver.events import decode
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.xmlmodel import domain as domain_model
+from nova_libvirt_driver.xmlmodel import metadata
 
 T = TypeVar('T')
+
+_PREFIX = 'nova'
 
 _State = instance_spec.PowerState
 
@@ -106,3 +116,67 @@ class Reach:
             raise exception.WrongState(
                 tried=tried, instance=self.uuid,
                 state=power.name.lower()) from failure
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Mark:
+    """What shows that a domain is ours."""
+
+    display_name: str
+
+
+def mark_of(domain: protocol.Domain) -> Mark | None:
+    """Return the mark of a domain, None for one that is not ours.
+
+    Runs on a native thread, like what follows.
+
+    :raises libvirt.libvirtError: as it comes
+    """
+    try:
+        text = domain.metadata(
+            libvirt.VIR_DOMAIN_METADATA_ELEMENT, metadata.NAMESPACE, 0)
+    except libvirt.libvirtError as error:
+        if not errors.is_without_metadata(error):
+            raise
+        return mark_in(domain.XMLDesc(0))
+    try:
+        return Mark(metadata.BareInstance.parse(text).display_name or '')
+    except ValueError:
+        # Something else in Nova's namespace.
+        return None
+
+
+def mark_in(xml: str) -> Mark | None:
+    """Return the mark in the XML of a domain, None when there is none."""
+    instance = domain_model.Domain.parse(xml).instance
+    return None if instance.peek() is None else Mark(
+        instance.display_name or '')
+
+
+def set_display_name(domain: protocol.Domain, name: str) -> None:
+    """Change the name in the metadata, of the guest that runs and the next.
+
+    :raises InvalidRequest: the name cannot be written as XML
+    :raises libvirt.libvirtError: as it comes
+    """
+    kind = libvirt.VIR_DOMAIN_METADATA_ELEMENT
+    namespace = metadata.namespace_in(domain.XMLDesc(0))
+    scopes = [libvirt.VIR_DOMAIN_AFFECT_CONFIG]
+    if domain.isActive():
+        scopes.append(libvirt.VIR_DOMAIN_AFFECT_LIVE)
+    for scope in scopes:
+        # Libvirt takes the namespace off, and puts it on again.
+        text = domain.metadata(kind, namespace, scope)
+        domain.setMetadata(
+            kind, _with_name(text, name), _PREFIX, namespace, scope)
+
+
+def _with_name(text: str, name: str) -> str:
+    instance = metadata.BareInstance.parse(text)
+    try:
+        instance.display_name = name
+    except ValueError as error:
+        raise exception.InvalidRequest(
+            reason='a name has no control characters') from error
+    # Libvirt indents what has no white space of its own.
+    return instance.compact()

@@ -15,9 +15,9 @@ from typing import Any
 
 import libvirt
 
-from nova_libvirt_driver.connection import decode
-from nova_libvirt_driver.connection import errors
-from nova_libvirt_driver.connection import protocol
+from nova_libvirt_driver.calls import errors
+from nova_libvirt_driver.calls import protocol
+from nova_libvirt_driver.events import decode
 from nova_libvirt_driver.guest import bulk as bulk_module
 from nova_libvirt_driver.guest import reach
 
@@ -66,7 +66,7 @@ class Sizes:
         :param up: libvirt's id of each running domain, by uuid; another id
             is another start
         :param generation: of the connection; a daemon that was restarted
-            gives ids anew
+            gives new ids
         """
         now_s = time.monotonic()
         learned = {

@@ -7,19 +7,19 @@ virtualization; each is asked for when it is first wanted.
 """
 
 from collections.abc import Callable
-import threading
 import uuid
 
 import libvirt
 
-from nova_libvirt_driver.connection import errors
+from nova_libvirt_driver.calls import errors
+from nova_libvirt_driver.calls import protocol
+from nova_libvirt_driver.calls import shared
 from nova_libvirt_driver.connection import link as link_module
-from nova_libvirt_driver.connection import protocol
 from nova_libvirt_driver import exception
-from nova_libvirt_driver.host import domain_capabilities
 from nova_libvirt_driver.host import facts as facts_module
 from nova_libvirt_driver.host import host_capabilities
 from nova_libvirt_driver.spec import capabilities as capabilities_spec
+from nova_libvirt_driver.xmlmodel import capabilities as capabilities_model
 
 _MACHINE_ID = '/etc/machine-id'
 
@@ -39,13 +39,12 @@ class Capabilities:
             self, link: link_module.Link, facts: facts_module.Facts,
             machine_id: Callable[[], str] | None = None) -> None:
         self._link = link
-        self._supervisor = link.supervisor
         self._facts = facts
         self._machine_id = machine_id or read_machine_id
-        # Held to look at what is kept, never while libvirt is asked.
-        self._lock = threading.Lock()
-        self._generation = 0
-        self._hosts: dict[_Key, capabilities_spec.GuestHost] = {}
+        # What failed is not kept: anybody may ask for odd machine types.
+        self._hosts: shared.Shared[
+            dict[_Key, capabilities_spec.GuestHost]] = facts_module.once(
+                link, dict)
 
     def get(
             self, arch: str = '', machine: str = '',
@@ -57,45 +56,32 @@ class Capabilities:
         :raises HypervisorUnavailable: there is no connection
         :raises UnsupportedOperation: libvirt runs no guests of that kind
         """
-        # Read first: what a later connection says then counts as outdated.
-        generation = self._supervisor.generation
-        key = (arch, machine, virt_type)
-        known = self._known(generation, key)
-        if known is not None:
-            return known
-        host = self._read(*key)
-        with self._lock:
-            if self._generation == generation:
-                self._hosts[key] = host
-        return host
-
-    def _known(
-            self, generation: int,
-            key: _Key) -> capabilities_spec.GuestHost | None:
         # A lost connection is an error, whatever is remembered of it.
-        self._supervisor.connection()
-        with self._lock:
-            if generation > self._generation:
-                self._generation, self._hosts = generation, {}
-            return self._hosts.get(key)
+        self._link.supervisor.connection()
+        key = (arch, machine, virt_type)
+        known = self._hosts.get().value
+        if key not in known:
+            known[key] = self._read(*key)
+        return known[key]
 
     def _read(
             self, arch: str, machine: str,
             virt_type: str) -> capabilities_spec.GuestHost:
         facts = self._facts.get()
-        host, found = self._link.call(
+        said, found = self._link.call(
             'read what guests can have', lambda conn: (
-                host_capabilities.parse(conn.getCapabilities(), virt_type),
+                capabilities_model.Capabilities.parse(
+                    conn.getCapabilities()),
                 _domain_capabilities(
                     conn, arch or facts.arch, machine, virt_type,
                     facts.libvirt_version)))
+        uid, gid = host_capabilities.qemu_user(said, virt_type)
         return capabilities_spec.GuestHost(
             hypervisor_type=facts.hypervisor_type,
             libvirt_version=facts.libvirt_version,
             hypervisor_version=facts.hypervisor_version,
-            arch=facts.arch, capabilities=found, host_uuid=host.uuid,
-            machine_id=self._machine_id(), qemu_uid=host.qemu_uid,
-            qemu_gid=host.qemu_gid)
+            arch=facts.arch, capabilities=found, host_uuid=said.uuid or '',
+            machine_id=self._machine_id(), qemu_uid=uid, qemu_gid=gid)
 
 
 def _domain_capabilities(
@@ -115,7 +101,7 @@ def _domain_capabilities(
                 tried=f'run guests of the kind {kind}',
                 reason=errors.text(error)) from error
         raise
-    return domain_capabilities.parse(xml, libvirt_version)
+    return host_capabilities.of_domains(xml, libvirt_version)
 
 
 def read_machine_id(path: str = _MACHINE_ID) -> str:

@@ -3,7 +3,6 @@
 """What guests of this host can have, whatever their machine type."""
 
 from collections.abc import Iterator
-import threading
 
 from nova_libvirt_driver.connection import link as link_module
 from nova_libvirt_driver import exception
@@ -33,31 +32,22 @@ class Offers:
             capabilities: capabilities_module.Capabilities,
             policy: policy_spec.GuestPolicy) -> None:
         self._link = link
-        self._supervisor = link.supervisor
         self._facts = facts
         self._capabilities = capabilities
         self._policy = policy
-        # Held to swap the pair below, never while libvirt is asked.
-        self._lock = threading.Lock()
-        self._known: tuple[int, host_spec.HostOffers] | None = None
+        self._offers = facts_module.once(link, self._read)
 
     def get(self) -> host_spec.HostOffers:
         """Return what guests can have.
 
         :raises HypervisorUnavailable: there is no connection
         """
-        # Read first: what a later connection says then counts as outdated.
-        generation = self._supervisor.generation
-        facts = self._facts.get()
-        with self._lock:
-            if self._known is not None and self._known[0] == generation:
-                return self._known[1]
-        offers = self._read(facts)
-        with self._lock:
-            self._known = generation, offers
-        return offers
+        # A lost connection is an error, whatever is remembered of it.
+        self._link.supervisor.connection()
+        return self._offers.get().value
 
-    def _read(self, facts: host_spec.HostFacts) -> host_spec.HostOffers:
+    def _read(self) -> host_spec.HostOffers:
+        facts = self._facts.get()
         found = [host for kind in facts.guest_kinds
                  if kind.virt_type == self._policy.virt_type
                  for host in self._of_kind(kind)]
@@ -67,7 +57,10 @@ class Offers:
             disk_buses=_union(each.disk_buses for each in found),
             video_models=_union(each.video_models for each in found),
             tpm_models=_union(each.tpm_models for each in found),
-            tpm_versions=_union(each.tpm_versions for each in found))
+            tpm_versions=_union(each.tpm_versions for each in found),
+            secure_boot=any(each.secure_boot for each in found),
+            stateless_firmware=any(
+                each.stateless_firmware and each.loaders for each in found))
 
     def _of_kind(
             self, kind: host_spec.GuestKind

@@ -50,15 +50,16 @@ class Audit:
         """Audit the host.
 
         However many guests there are, one call; two more when one was
-        started since the last time, or one more while no events arrive.
+        started since the last time, or one more while no events arrive, and
+        one more when other CPUs are online than before.
 
         :raises HypervisorUnavailable: there is no connection
         :raises StorageFailure: the folder of the instances does not answer
         """
         facts = self._facts.get()
         guests = self._inventory.sizes()
-        online = self._supervisor.look(
-            'ask which CPUs are online', lambda conn: conn.getCPUMap()[1])
+        plugged = self._facts.plugged()
+        online = plugged.online
         room = self._survey.take()
         return host.HostResources(
             hypervisor_hostname=facts.hostname,
@@ -66,7 +67,7 @@ class Audit:
             hypervisor_version=facts.hypervisor_version,
             vcpus=_cpus(facts, online),
             vcpus_used=sum(guest.vcpus or 0 for guest in guests),
-            memory_mb=self._memory_mib or facts.memory_mib,
+            memory_mb=self._memory_mib or plugged.memory_mib,
             memory_mb_used=self._memory_used_mib(facts, guests),
             local_gb=room.total_bytes // _GIB,
             local_gb_used=room.used_bytes // _GIB,
@@ -104,7 +105,7 @@ class Audit:
         return int(memory.total - memory.available) // _MIB
 
 
-def _cpus(facts: host.HostFacts, online: list[bool]) -> int:
+def _cpus(facts: host.HostFacts, online: tuple[bool, ...]) -> int:
     # Libvirt's test driver has no such map of the CPUs it pretends to have.
     if facts.hypervisor_type == _TEST_TYPE:
         return facts.cpus

@@ -3,49 +3,32 @@
 """The text that describes one image in a folder of images."""
 
 import json
-import typing
 
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.filesystem import records
 from nova_libvirt_driver.spec import image as image_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 
 MAX_NAME = 255
 
 _VERSION = 1
-_FIELDS: dict[str, type] = {
-    'id': str, 'name': str, 'disk_format': str, 'size_bytes': int,
-    'min_disk_gib': int, 'min_ram_mib': int, 'checksum': str,
-    'checksum_algorithm': str, 'properties': dict,
-}
-_REQUIRED = frozenset({'id', 'disk_format', 'size_bytes'})
 
 
 def dumps(described: image_spec.Image) -> str:
     """Return the text that describes an image."""
-    fields = {name: getattr(described, name) for name in _FIELDS}
-    fields['properties'] = dict(described.properties)
-    return json.dumps({'version': _VERSION, **fields}, indent=1)
+    return json.dumps({'version': _VERSION, **records.converter().unstructure(
+        described)}, indent=1)
 
 
-def loads(text: str) -> image_spec.Image:
+def loads(text: bytes | str) -> image_spec.Image:
     """Read the text; what a later version knows more is left out.
 
     :raises ValueError: it describes no image
     """
-    record = json.loads(text)
-    if not isinstance(record, dict):
-        raise ValueError('it is no description of an image')
-    known: dict[str, typing.Any] = {
-        name: record[name] for name in _FIELDS if name in record}
-    for name, value in known.items():
-        if type(value) is not _FIELDS[name]:
-            raise ValueError(f'{name} is {value!r}')
-    if missing := sorted(_REQUIRED - set(known)):
-        raise ValueError(f'{", ".join(missing)} is missing')
-    if not all(isinstance(value, str)
-               for value in known.get('properties', {}).values()):
-        raise ValueError('a property is no text')
-    return image_spec.Image(**known)
+    described = records.structure(records.parse(text), image_spec.Image)
+    if described.size_bytes is None:
+        raise ValueError('size_bytes is missing')
+    return described
 
 
 def check(described: image_spec.Image) -> None:

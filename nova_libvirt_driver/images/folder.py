@@ -8,12 +8,14 @@ fills it; one that is not locked belongs to a process that has died.
 
 from collections.abc import Iterator
 import contextlib
-import fcntl
 import os
+import pathlib
 import typing
 
-from nova_libvirt_driver import exception
+from nova_libvirt_driver.filesystem import locking
 from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.storage import atomic
+from nova_libvirt_driver.storage import failure
 
 _FOLDER_MODE = 0o750
 _FILE_MODE = 0o640
@@ -21,6 +23,7 @@ _DATA = '.data'
 _JSON = '.json'
 _PART = '.part'
 _LOCK = '.lock'
+_BUSY_S = 30.0
 
 
 class ImageFolder:
@@ -39,29 +42,22 @@ class ImageFolder:
 
     def ids(self) -> list[str]:
         """Return the identifiers of all images, damaged ones too."""
-        with failing(f'list {self.path}', self.path):
-            try:
-                names = os.listdir(self.path)
-            except FileNotFoundError:
-                return []
-        return sorted(
-            image_id for name in names if name.endswith(_JSON)
-            and instance_spec.is_uuid(image_id := name.removesuffix(_JSON)))
+        with self._naming('list'), contextlib.suppress(FileNotFoundError):
+            return sorted(
+                image_id for name in os.listdir(self.path)
+                if name.endswith(_JSON) and instance_spec.is_uuid(
+                    image_id := name.removesuffix(_JSON)))
+        return []
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Keep others from changing the folder, for a short time."""
-        with failing(f'use {self.path}', self.path):
-            if not os.path.isdir(self.path):
+        with contextlib.ExitStack() as stack:
+            with self._naming('use'):
                 os.makedirs(self.path, _FOLDER_MODE, exist_ok=True)
-            descriptor = os.open(
-                os.path.join(self.path, _LOCK),
-                os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+                stack.enter_context(locking.held(
+                    os.path.join(self.path, _LOCK), _BUSY_S))
             yield
-        finally:
-            os.close(descriptor)
 
     @contextlib.contextmanager
     def temporary(self, image_id: str) -> Iterator[typing.BinaryIO]:
@@ -70,10 +66,13 @@ class ImageFolder:
         It is gone afterwards, unless :meth:`keep` has made an image of it.
         """
         path = self._part(image_id)
-        with self.locked(), failing(f'write to {self.path}', self.path):
-            self._sweep()
-            file = _create(path)
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with self.locked(), self._naming('write to'):
+            self._remove_left()
+            # By name: that of a file of a descriptor is a number, also in
+            # messages.
+            file = open(path, 'xb', opener=lambda name, flags: os.open(
+                name, flags | os.O_CLOEXEC, _FILE_MODE))
+            locking.lock_open(file.fileno())
         try:
             yield file
         finally:
@@ -88,84 +87,75 @@ class ImageFolder:
         Its bytes must be on the disk. On failure there is no image.
         """
         data = self.data(image_id)
-        part = self.description(image_id) + _PART
-        with failing(f'keep image {image_id}', self.path):
+        with self._naming('keep an image in'):
             os.rename(self._part(image_id), data)
             try:
-                with _create(part) as file:
-                    file.write(description.encode())
-                    sync(file)
-                os.rename(part, self.description(image_id))
+                atomic.write(self.description(image_id), description.encode())
             except BaseException:
-                _remove(part)
                 _remove(data)
                 raise
-            self._sync()
 
     def remove(self, image_id: str) -> None:
         """Remove an image; under :meth:`locked`."""
-        with failing(f'delete image {image_id}', self.path):
+        with self._naming('delete an image in'):
             _remove(self.description(image_id))
-            self._sync()
+            atomic.sync(self.path)
             _remove(self.data(image_id))
+
+    def sweep(self) -> None:
+        """Remove what processes have left that were killed.
+
+        Makes no folder, and takes no lock when there is nothing to remove.
+
+        :raises StorageFailure: something of it stays
+        """
+        if any(self._suspects()):
+            with self.locked(), self._naming('clean up'):
+                self._remove_left()
+
+    def left(self) -> list[str]:
+        """Return the paths of what killed processes have left.
+
+        :raises StorageFailure: the folder cannot be locked
+        """
+        if not any(self._suspects()):
+            return []
+        with self.locked(), self._naming('look at'):
+            return list(self._left())
+
+    def _naming(self, what: str) -> contextlib.AbstractContextManager[None]:
+        return failure.naming(f'cannot {what} {self.path}', self.path)
 
     def _part(self, image_id: str) -> str:
         return self.data(image_id) + _PART
 
-    def _sweep(self) -> None:
-        """Remove what processes have left that were killed."""
-        for name in os.listdir(self.path):
-            image_id, _, rest = name.partition('.')
-            if not instance_spec.is_uuid(image_id):
-                continue
-            path = os.path.join(self.path, name)
-            if f'.{rest}' == _DATA:
-                # Both renames are made under one lock.
-                if not os.path.exists(self.description(image_id)):
-                    _remove(path)
-            elif name.endswith(_PART) and not _is_locked(path):
-                _remove(path)
+    def _remove_left(self) -> None:
+        for path in self._left():
+            _remove(path)
 
-    def _sync(self) -> None:
-        descriptor = os.open(self.path, os.O_RDONLY)
+    def _left(self) -> Iterator[str]:
+        """Yield what is nobody's any more; under :meth:`locked`."""
+        for path in self._suspects():
+            descriptor = locking.try_lock(path, create=False)
+            if descriptor is not None:
+                os.close(descriptor)
+                yield path
+
+    def _suspects(self) -> Iterator[str]:
+        """Yield temporaries, and bytes without a description."""
         try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def sync(file: typing.BinaryIO) -> None:
-    """Wait until the bytes of a file are on the disk."""
-    file.flush()
-    os.fsync(file.fileno())
-
-
-@contextlib.contextmanager
-def failing(what: str, path: str) -> Iterator[None]:
-    """Say what could not be done, where the system says only why."""
-    try:
-        yield
-    except OSError as error:
-        raise exception.StorageFailure(
-            reason=f'cannot {what}: {error.strerror or error}',
-            path=path) from error
-
-
-def _create(path: str) -> typing.BinaryIO:
-    descriptor = os.open(
-        path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
-    return open(descriptor, 'wb')
-
-
-def _is_locked(path: str) -> bool:
-    with contextlib.suppress(FileNotFoundError), open(path, 'rb') as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+            names = set(os.listdir(self.path))
+        except OSError:
+            return
+        for name in sorted(names):
+            image_id, _, rest = name.removeprefix('.').partition('.')
+            # A description is written, and bytes get their name, under one
+            # lock.
+            if instance_spec.is_uuid(image_id) and (
+                    name.startswith('.') or name.endswith(_PART)
+                    or f'.{rest}' == _DATA and image_id + _JSON not in names):
+                yield os.path.join(self.path, name)
 
 
 def _remove(path: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
+    pathlib.Path(path).unlink(missing_ok=True)

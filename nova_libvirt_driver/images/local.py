@@ -9,7 +9,6 @@ it. Nothing that a user names becomes the name of a file.
 from collections.abc import Mapping
 from collections.abc import Sequence
 import contextlib
-import dataclasses
 import os
 import stat
 import typing
@@ -18,12 +17,14 @@ import uuid
 from oslo_log import log as logging
 
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.filesystem import records
 from nova_libvirt_driver.images import description
 from nova_libvirt_driver.images import detection
 from nova_libvirt_driver.images import folder as folder_module
 from nova_libvirt_driver.images import transfer
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import image as image_spec
+from nova_libvirt_driver.storage import failure
 
 LOG = logging.getLogger(__name__)
 
@@ -45,20 +46,20 @@ class LocalImages:
             properties: Mapping[str, str] = _NO_PROPERTIES,
             min_disk_gib: int = 0, min_ram_mib: int = 0,
             progress: ports.Progress = ports.NullProgress(),
-    ) -> image_spec.Image:
+            follow: bool = True) -> image_spec.Image:
         """Copy a file of the operator's into the folder.
 
         :param disk_format: empty to find out
-        :raises InvalidRequest: it is no file, or is badly described, or
-            the name is taken
+        :param follow: also where the path is a symbolic link
+        :raises InvalidRequest: it is not a plain file, or is badly
+            described, or the name is taken
+        :raises ImageRefused: no server could start from it
         :raises StorageFailure: there is no room, or no right to write
         """
         if not name:
             raise exception.InvalidRequest(reason='an image needs a name')
-        with _open(path) as file:
-            if not disk_format:
-                with folder_module.failing(f'read {path}', path):
-                    disk_format = detection.detect(path).value
+        with _open(path, follow=follow) as file:
+            disk_format = detection.settle(path, disk_format)
             described = image_spec.Image(
                 id=str(uuid.uuid4()), name=name, disk_format=disk_format,
                 properties=dict(properties), min_disk_gib=min_disk_gib,
@@ -67,11 +68,18 @@ class LocalImages:
             progress.step('copy')
             return self._receive(described, file, progress)
 
+    def sweep(self) -> None:
+        """Remove what killed processes have left of images.
+
+        :raises StorageFailure: something of it stays
+        """
+        self._folder.sweep()
+
     def list(self) -> list[image_spec.Image]:
         """Return all images by their names; damaged ones are left out."""
         found, errors = self._all()
         for error in errors:
-            LOG.warning('An image is left out: %s', error)
+            LOG.warning('Leaving out a damaged image: %s', error)
         return sorted(found, key=lambda one: (one.name, one.id))
 
     def find(self, wanted: str) -> image_spec.Image:
@@ -129,8 +137,7 @@ class LocalImages:
         description.check_id(image_id)
         path = self._folder.description(image_id)
         try:
-            with open(path, encoding='utf-8') as file:
-                described = description.loads(file.read())
+            described = description.loads(records.read(path))
             self._compare(image_id, described)
         except FileNotFoundError as error:
             if not os.path.exists(path):
@@ -145,8 +152,8 @@ class LocalImages:
             progress: ports.Progress) -> None:
         """Write the bytes of an image to a file."""
         self.show(image_id)
-        what = f'download image {image_id}'
-        with folder_module.failing(what, self._folder.path):
+        what = f'cannot download image {image_id}'
+        with failure.naming(what, self._folder.path):
             source = open(self._folder.data(image_id), 'rb')
         with source:
             transfer.send(source, file, progress, what)
@@ -181,12 +188,7 @@ class LocalImages:
         # Before a long copy, and again when it counts.
         self._refuse_taken(described)
         with self._folder.temporary(described.id) as target:
-            copied = transfer.receive(
-                file, target, progress, f'keep image {described.id}')
-            described = dataclasses.replace(
-                described, size_bytes=copied.size_bytes,
-                checksum=copied.checksum,
-                checksum_algorithm=transfer.ALGORITHM)
+            described = transfer.receive(described, file, target, progress)
             with self._folder.locked():
                 self._refuse_taken(described)
                 self._folder.keep(
@@ -209,14 +211,15 @@ class LocalImages:
         path = self._folder.description(image_id)
         return exception.StorageFailure(
             reason=f'image {image_id} is damaged, see {path}: {why}; delete '
-                   f'it and add it anew', path=path)
+                   f'it and add it again', path=path)
 
 
-def _open(path: str) -> typing.BinaryIO:
+def _open(path: str, *, follow: bool) -> typing.BinaryIO:
     """Open a plain file; one that is not is not waited for."""
+    more = os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
     try:
         file = open(path, 'rb', opener=lambda name, flags: os.open(
-            name, flags | os.O_NONBLOCK | os.O_CLOEXEC))
+            name, flags | more))
     except (OSError, ValueError) as error:
         raise exception.InvalidRequest(
             reason=f'{path} cannot be read: '
@@ -225,5 +228,5 @@ def _open(path: str) -> typing.BinaryIO:
     if not stat.S_ISREG(status.st_mode) or not status.st_size:
         file.close()
         raise exception.InvalidRequest(
-            reason=f'{path} is no image: it is empty, or no plain file')
+            reason=f'{path} is not an image: it is empty, or not a plain file')
     return file

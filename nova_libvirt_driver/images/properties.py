@@ -81,8 +81,12 @@ def _watchdog(text: str) -> device_spec.WatchdogAction | None:
     return None if text == 'disabled' else device_spec.WatchdogAction(text)
 
 
-def _video(text: str) -> device_spec.VideoSpec | None:
-    return None if text == 'none' else device_spec.VideoSpec(model=text)
+def _video(
+        spec: guest_spec.GuestSpec, text: str) -> guest_spec.GuestSpec:
+    card = None if text == 'none' else dataclasses.replace(
+        spec.devices.video or device_spec.VideoSpec(), model=text)
+    return dataclasses.replace(spec, devices=dataclasses.replace(
+        spec.devices, video=card))
 
 
 def _tpm(spec: guest_spec.GuestSpec, **fields: str) -> guest_spec.GuestSpec:
@@ -101,6 +105,14 @@ def _tpm_model(
     return _tpm(spec, model=_one_of('tpm-tis', 'tpm-crb')(text))
 
 
+def _input_bus(
+        spec: guest_spec.GuestSpec, text: str) -> guest_spec.GuestSpec:
+    pointer = {'usb': 'usbtablet', 'virtio': 'virtio'}[
+        _one_of('usb', 'virtio')(text)]
+    return dataclasses.replace(spec, devices=dataclasses.replace(
+        spec.devices, pointer=pointer, keyboard=text))
+
+
 def _vif_model(
         spec: guest_spec.GuestSpec, text: str) -> guest_spec.GuestSpec:
     return dataclasses.replace(spec, nics=tuple(
@@ -110,9 +122,11 @@ def _vif_model(
 CHANGES: dict[str, _Change] = {
     'hw_architecture': _field('boot.arch', str),
     'hw_boot_menu': _field('boot.menu', _flag),
+    'hw_cdrom_bus': _field('storage.cdrom_bus', disk_spec.DiskBus),
     'hw_disk_bus': _field('storage.bus', disk_spec.DiskBus),
     'hw_firmware_stateless': _field('boot.stateless_firmware', _flag),
     'hw_firmware_type': _field('boot.firmware', boot_spec.Firmware),
+    'hw_input_bus': _input_bus,
     'hw_machine_type': _field('boot.machine', str),
     'hw_mem_encryption': _field('memory.encrypted', _flag),
     'hw_pmu': _field('features.pmu', _flag),
@@ -125,7 +139,7 @@ CHANGES: dict[str, _Change] = {
     'hw_time_hpet': _field('features.hpet', _flag),
     'hw_tpm_model': _tpm_model,
     'hw_tpm_version': _tpm_version,
-    'hw_video_model': _field('devices.video', _video),
+    'hw_video_model': _video,
     'hw_vif_model': _vif_model,
     'hw_viommu_model': _field('devices.iommu', lambda text: (
         device_spec.IommuSpec(
@@ -133,7 +147,9 @@ CHANGES: dict[str, _Change] = {
     'hw_watchdog_action': _field('devices.watchdog', _watchdog),
     'img_hide_hypervisor_id': _field('features.hide_hypervisor', _flag),
     'kernel_id': _field('boot.kernel_image_id', str),
+    'os_admin_user': _field('features.admin_user', str),
     'os_command_line': _field('boot.kernel_cmdline', str),
+    'os_require_quiesce': _field('features.require_quiesce', _flag),
     'os_secure_boot': _field('boot.secure_boot', _secure_boot),
     'os_type': _field('features.os_type', device_spec.OsType),
     'ramdisk_id': _field('boot.ramdisk_image_id', str),

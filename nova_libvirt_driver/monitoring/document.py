@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""What monitors are told, as plain JSON types."""
+"""What monitors get to see, as plain JSON types."""
 
 import dataclasses
 import functools

@@ -3,16 +3,17 @@
 """Answers HTTP requests of monitors: ``/metrics`` and ``/health``.
 
 Anybody who reaches the port is answered, so by default it is on the loopback
-address. Each request has a thread of its own, a green one in an eventlet
-process, and there are few of these at a time.
+address. One thread answers all, see ``listener``.
 """
 
 from collections.abc import Callable
 from collections.abc import Mapping
 import dataclasses
+from http import HTTPStatus
 from http import server
+import io
+import re
 import socket
-import threading
 
 from oslo_log import log as logging
 
@@ -20,8 +21,9 @@ from nova_libvirt_driver.monitoring import listener as listener_module
 
 LOG = logging.getLogger(__name__)
 
-_BACKLOG = 64
-_MAX_REQUESTS = 8
+_BACKLOG = 256
+_MAX_HEAD_BYTES = 16384
+_HEAD_END = re.compile(rb'\r?\n\r?\n')
 _STOP_S = 1.0
 
 
@@ -37,7 +39,7 @@ class Answer:
 class Endpoint:
     """Serves one port.
 
-    :param pages: makes the answer for each path; asks nobody who may hang
+    :param pages: makes the answer for each path; asks nothing that may hang
     """
 
     def __init__(
@@ -46,7 +48,6 @@ class Endpoint:
         self._address = address
         self._port = port
         self._pages = pages
-        self._places = threading.Semaphore(_MAX_REQUESTS)
         self._listener: listener_module.Listener | None = None
         self.port = 0
         """The port that is served; 0 while none is."""
@@ -62,60 +63,54 @@ class Endpoint:
             (self._address, self._port), family=family, backlog=_BACKLOG)
         port = listening.getsockname()[1]
         listener = listener_module.Listener(
-            listening, self._serve, 'metrics')
+            listening, self._answer, 'metrics')
         listener.start()
         self._listener, self.port = listener, port
 
     def stop(self) -> None:
-        """Answer nobody any more; takes a second at the most."""
+        """Answer no longer; takes at most a second."""
         listener, self._listener = self._listener, None
         if listener is not None:
             self.port = 0
             listener.stop(_STOP_S)
 
-    def _serve(self, connection: socket.socket) -> None:
-        if not self._places.acquire(blocking=False):
-            return
-        own = None
-        try:
-            # The listener closes the one that it has.
-            own = connection.dup()
-            threading.Thread(
-                target=self._answer, args=(own,), name='metrics-request',
-                daemon=True).start()
-        except (OSError, RuntimeError) as error:
-            # No file or no thread is left; the monitor tries again.
-            LOG.debug('A request was not taken: %s', error)
-            if own is not None:
-                own.close()
-            self._places.release()
-
-    def _answer(self, connection: socket.socket) -> None:
-        try:
-            with connection:
-                _Request(connection, self._pages)
-        except OSError as error:
-            LOG.debug('A monitor went away: %s', error)
-        except Exception:
-            LOG.exception('A request could not be answered')
-        finally:
-            self._places.release()
+    def _answer(self, sent: bytes) -> bytes | None:
+        """Return the response as soon as the head of a request is there."""
+        # Some clients begin with an empty line.
+        head = sent.lstrip(b'\r\n')
+        if _HEAD_END.search(head):
+            return _Request(head, self._pages).response()
+        return _TOO_LONG if len(sent) > _MAX_HEAD_BYTES else None
 
 
 class _Request(server.BaseHTTPRequestHandler):
-    """One request; everything happens while it is made."""
+    """One request, which is there already; it is answered when made."""
 
-    timeout = 2.0
     server_version = 'nova-libvirt'
     sys_version = ''
 
     def __init__(
-            self, connection: socket.socket,
+            self, sent: bytes,
             pages: Mapping[str, Callable[[], Answer]]) -> None:
         self._pages = pages
-        # It takes a server only to hand it to those who derive from it.
+        self._sent = sent
+        self._response = io.BytesIO()
+        # It takes a connection and a server only to hand them to those who
+        # derive from it.
         super().__init__(
-            connection, None, None)  # type: ignore[arg-type]
+            None, ('', 0), None)  # type: ignore[arg-type]
+
+    def setup(self) -> None:
+        """Take the bytes of the request for those of a connection."""
+        self.rfile = io.BufferedReader(io.BytesIO(self._sent))
+        self.wfile = self._response
+
+    def finish(self) -> None:
+        """Close nothing: there is no connection."""
+
+    def response(self) -> bytes:
+        """Return all that is to be sent."""
+        return self._response.getvalue()
 
     def do_GET(self) -> None:
         """Answer with the page of the path."""
@@ -133,3 +128,9 @@ class _Request(server.BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
         """Log what the library would print."""
         LOG.debug(format, *args)
+
+
+_TOO_LONG = (
+    f'HTTP/1.0 {HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE.value} '
+    f'{HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE.phrase}\r\n'
+    'Connection: close\r\n\r\n').encode()

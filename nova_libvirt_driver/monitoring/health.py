@@ -42,7 +42,8 @@ def _not_connected(status: connection_spec.ConnectionStatus) -> Reason:
     return Reason(
         'no_connection',
         f'there is no connection to libvirt at {status.uri}: {_why(status)}',
-        'see whether the libvirt daemon runs: nova-libvirt doctor')
+        'see whether the libvirt daemon (virtqemud or libvirtd) runs: '
+        'nova-libvirt doctor')
 
 
 def _why(status: connection_spec.ConnectionStatus) -> str:

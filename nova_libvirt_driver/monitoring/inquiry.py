@@ -10,10 +10,11 @@ from typing import Any
 MAX_BYTES = 1 << 20
 
 _PIECE = 65536
+_LOOK_S = 0.02
 
 
 class NoAnswer(Exception):
-    """Nobody has answered, or nothing that could be understood.
+    """There was no answer, or none that could be understood.
 
     :param reason: what has happened
     :param next_step: what to do about it
@@ -35,7 +36,7 @@ class Forbidden(NoAnswer):
 def ask(path: str, timeout_s: float) -> dict[str, Any]:
     """Return the document of the service that listens at *path*.
 
-    Blocks for *timeout_s* at the most.
+    Blocks for at most *timeout_s*.
 
     :raises NoAnswer: there is none
     """
@@ -66,7 +67,7 @@ def ask(path: str, timeout_s: float) -> dict[str, Any]:
 def _answer(caller: socket.socket, path: str, timeout_s: float) -> bytes:
     deadline = time.monotonic() + timeout_s
     caller.settimeout(timeout_s)
-    caller.connect(path)
+    _connect(caller, path, deadline)
     answer = bytearray()
     while len(answer) <= MAX_BYTES:
         left_s = deadline - time.monotonic()
@@ -80,10 +81,23 @@ def _answer(caller: socket.socket, path: str, timeout_s: float) -> bytes:
     raise ValueError(f'more than {MAX_BYTES} bytes')
 
 
+def _connect(
+        caller: socket.socket, path: str, deadline: float) -> None:
+    while True:
+        try:
+            return caller.connect(path)
+        except BlockingIOError:
+            # So many wait there that one more finds no room; a Unix
+            # socket with a timeout says so at once.
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_LOOK_S)
+
+
 def _parsed(answer: bytes) -> dict[str, Any]:
     document = json.loads(answer)
     if not isinstance(document, dict):
-        raise ValueError('it is no object')
+        raise ValueError('it is not an object')
     if not all(isinstance(document.get(name), dict)
                for name in ('health', 'connection')):
         raise ValueError('it says nothing about health and connection')

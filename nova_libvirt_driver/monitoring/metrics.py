@@ -33,7 +33,7 @@ State = tuple[connection_spec.ConnectionStatus, health_spec.Health]
 class Metrics:
     """Counts and measures; implements ``ports.Observer``.
 
-    :param state: returns how the driver is now, asking nobody who may hang
+    :param state: returns how the driver is now; asks nothing that may hang
     """
 
     def __init__(self, host: str, state: Callable[[], State]) -> None:

@@ -3,34 +3,31 @@
 """The Unix socket that tells each who connects how the driver is.
 
 A file of a process that was killed is replaced, that of a living one is
-not: processes that start look at it one after the other, with the folder
-locked. Only the owner and the group of the process may connect.
+not: processes that start look at it one after the other, under a lock. Only
+the owner and the group of the process may connect.
 """
 
 from collections.abc import Callable
-from collections.abc import Iterator
 import contextlib
 import errno
-import fcntl
 import os
 import socket
 import stat
-import time
 
+from nova_libvirt_driver.filesystem import locking
 from nova_libvirt_driver.monitoring import listener as listener_module
 
 MODE = 0o660
 
-_BACKLOG = 64
+_BACKLOG = 256
 _LOCK_S = 1.0
-_LOOK_S = 0.05
 _STOP_S = 1.0
 
 
 class StatusSocket:
     """Serves one path.
 
-    :param answer: returns what is told; asks nobody who may hang
+    :param answer: returns the answer; asks nothing that may hang
     """
 
     def __init__(self, path: str, answer: Callable[[], bytes]) -> None:
@@ -48,7 +45,7 @@ class StatusSocket:
         """
         listener = listener_module.Listener(
             _bound(self._path),
-            lambda connection: connection.sendall(self._answer()),
+            lambda sent: self._answer(),
             'status-socket')
         self._identity = _identity(self._path)
         try:
@@ -59,7 +56,7 @@ class StatusSocket:
         self._listener = listener
 
     def stop(self) -> None:
-        """Remove the socket; takes a second at the most."""
+        """Remove the socket; takes at most a second."""
         listener, self._listener = self._listener, None
         if listener is not None:
             self._remove()
@@ -78,7 +75,9 @@ def _identity(path: str) -> tuple[int, int]:
 
 
 def _bound(path: str) -> socket.socket:
-    with _locked(os.path.dirname(path) or '.'):
+    folder, name = os.path.split(path)
+    with locking.held(
+            locking.beside(folder or '.', f'{name}.lock'), _LOCK_S):
         _make_room(path)
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -118,24 +117,6 @@ def _is_served(path: str) -> bool:
         except ConnectionRefusedError:
             return False
         except (BlockingIOError, TimeoutError):
-            # So many wait there that there is no room for another.
+            # So many wait there that one more finds no room.
             return True
     return True
-
-
-@contextlib.contextmanager
-def _locked(folder: str) -> Iterator[None]:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        deadline = time.monotonic() + _LOCK_S
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(_LOOK_S)
-        yield
-    finally:
-        os.close(descriptor)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""Measures the verbs of one driver, for as long as somebody wants it.
+"""Measures the verbs of one driver, for as long as that is wanted.
 
 The object of the driver gets a measuring method in front of each verb of the
-contract. Nothing stands in the way of a driver that nobody measures.
+contract. A driver that is not measured has none of them.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ import inspect
 from typing import Any
 
 from nova_libvirt_driver import base
-from nova_libvirt_driver.connection import observation
+from nova_libvirt_driver.calls import runtime
 from nova_libvirt_driver import ports
 
 _UNMEASURED = frozenset((
@@ -35,7 +35,7 @@ NAMES = tuple(sorted(
 def measure(
         driver: base.ComputeDriver,
         observer: ports.Observer) -> Callable[[], None]:
-    """Tell *observer* of each verb from now on.
+    """Report each verb to *observer* from now on.
 
     :returns: ends that
     """
@@ -57,7 +57,7 @@ def _measured(
         observer: ports.Observer) -> Callable[..., Any]:
     @functools.wraps(verb)
     def call(*args: Any, **kwargs: Any) -> Any:
-        return observation.timed(
+        return runtime.timed(
             observer.verb, name, lambda: verb(*args, **kwargs))
 
     return call

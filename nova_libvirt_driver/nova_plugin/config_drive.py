@@ -8,7 +8,10 @@ from typing import Any
 from nova.api.metadata import base as metadata
 from nova.virt import configdrive
 
+import nova.conf
 from nova_libvirt_driver.spec import configdrive as configdrive_spec
+
+CONF = nova.conf.CONF
 
 
 def wanted(instance: Any) -> configdrive_spec.ConfigDriveSpec | None:
@@ -18,7 +21,11 @@ def wanted(instance: Any) -> configdrive_spec.ConfigDriveSpec | None:
     """
     if not configdrive.required_by(instance):
         return None
-    return configdrive_spec.ConfigDriveSpec()
+    return configdrive_spec.ConfigDriveSpec(device=_device())
+
+
+def _device() -> str:
+    return 'disk' if CONF.config_drive_format == 'vfat' else 'cdrom'
 
 
 def built(
@@ -36,7 +43,7 @@ def built(
     content = metadata.InstanceMetadata(
         instance, content=files, network_info=network_info,
         extra_md={'admin_pass': admin_password} if admin_password else {})
-    return configdrive_spec.ConfigDriveSpec(prebuilt={
+    return configdrive_spec.ConfigDriveSpec(device=_device(), prebuilt={
         path: base64.b64encode(
             data.encode() if isinstance(data, str) else data).decode()
         for path, data in content.metadata_for_config_drive()})

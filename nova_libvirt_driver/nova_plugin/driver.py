@@ -7,19 +7,21 @@ comes back. Verbs that are not here raise what Nova's base class raises, and
 their capability flags are off.
 """
 
-from collections.abc import Iterator
-import contextlib
 import dataclasses
 from typing import Any
 
+from nova import context as nova_context
 from nova import exception as nova_exception
-from nova.virt import driver as nova_driver
+from nova import objects
 from oslo_log import log as logging
 
 import nova.conf
 from nova_libvirt_driver.conf import monitoring
 from nova_libvirt_driver import driver as core_driver
+from nova_libvirt_driver import exception
 from nova_libvirt_driver.monitoring import monitor
+from nova_libvirt_driver.nova_plugin import attachments
+from nova_libvirt_driver.nova_plugin import brick
 from nova_libvirt_driver.nova_plugin import config_drive
 from nova_libvirt_driver.nova_plugin import diagnostics
 from nova_libvirt_driver.nova_plugin import errors
@@ -28,29 +30,41 @@ from nova_libvirt_driver.nova_plugin import interfaces
 from nova_libvirt_driver.nova_plugin import network
 from nova_libvirt_driver.nova_plugin import options
 from nova_libvirt_driver.nova_plugin import placement
+from nova_libvirt_driver.nova_plugin import refusals
+from nova_libvirt_driver.nova_plugin import registration
 from nova_libvirt_driver.nova_plugin import results
 from nova_libvirt_driver.nova_plugin import service
+from nova_libvirt_driver.nova_plugin import shared_storage
+from nova_libvirt_driver.nova_plugin import startup
 from nova_libvirt_driver.nova_plugin import tpm
 from nova_libvirt_driver.nova_plugin import traits
 from nova_libvirt_driver.nova_plugin import translate
+from nova_libvirt_driver.nova_plugin import volumes
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import guest as guest_spec
+from nova_libvirt_driver.spec import host as host_spec
 
 CONF = nova.conf.CONF
 LOG = logging.getLogger(__name__)
 
 
-class LibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
+@errors.border
+class NovaLibvirtDriver(refusals.Refusals):
     """The driver in the service of nova-compute.
+
+    Nova knows it as ``nova_libvirt_driver.LibvirtDriver``.
 
     :param virtapi: Nova's
     :param read_only: look, and change nothing
     """
 
     capabilities = {
-        **nova_driver.ComputeDriver.capabilities,
+        **refusals.Refusals.capabilities,
         'has_imagecache': True,
-        'supports_evacuate': False,
+        'supports_attach_interface': True,
+        # None is taken in yet, see Refusals; but without this, servers that
+        # were evacuated from here would start here again.
+        'supports_evacuate': True,
         'supports_migrate_to_same_host': False,
         'supports_pcpus': True,
         'supports_trusted_certs': True,
@@ -76,7 +90,12 @@ class LibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
         self._core = core_driver.LibvirtDriver(
             ports.VirtAPI(
                 notifier=service.NovaNotifier(CONF.host),
-                service_state=service.NovaServiceState(virtapi)),
+                service_state=service.NovaServiceState(virtapi),
+                attachments=lambda instance: attachments.interrupted(
+                    self._core, instance),
+                attachment=attachments.interrupted_device,
+                volumes=lambda: brick.Connector(
+                    nova_context.get_admin_context())),
             read_only=read_only)
         self._monitor = monitor.Monitor(
             self._core, monitoring.settings(CONF))
@@ -84,36 +103,56 @@ class LibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
     # The host.
 
     def init_host(self, host: str) -> None:
+        startup.check_options()
         for name, verdict, remark in options.report(CONF):
             if verdict == options.IGNORED:
-                LOG.warning('[libvirt] %s has no effect: %s', name, remark)
-        with errors.translated():
-            self._monitor.start()
-            self._core.register_event_listener(
-                lambda event: self.emit_event(results.lifecycle(event)))
-            self._core.init_host(host)
+                LOG.warning('%s has no effect: %s', name, remark)
+        self._monitor.start()
+        self._core.register_event_listener(
+            lambda event: self.emit_event(results.lifecycle(event)))
+        self._core.init_host(host)
+        try:
+            startup.check_host(self._core.get_host_facts(), self._offers())
+        except exception.HypervisorUnavailable:
+            # It is waited for, and placement is told of the host later.
+            LOG.warning('The host is not checked: it has no connection to '
+                        'its hypervisor')
+        except nova_exception.InvalidConfiguration:
+            self.cleanup_host(host)
+            raise
+        if not hasattr(refusals.Refusals, 'process_instances_at_startup'):
+            # Nova 33 and before leave it to the driver to look them up.
+            context = nova_context.get_admin_context()
+            self.process_instances_at_startup(
+                context, objects.InstanceList.get_by_host(
+                    context, host, expected_attrs=[
+                        'flavor', 'numa_topology', 'system_metadata']))
+
+    def process_instances_at_startup(
+            self, context: Any, instances: Any) -> Any:
+        startup.check_instances(instances)
+        for instance in instances:
+            if not instance.deleted:
+                registration.register(self._core, instance)
+        return instances
 
     def cleanup_host(self, host: str) -> None:
         self._monitor.stop()
         self._core.cleanup_host(host)
 
     def get_available_nodes(self, refresh: bool = False) -> list[str]:
-        with errors.translated():
-            return self._core.get_available_nodes(refresh)
+        return self._core.get_available_nodes(refresh)
 
     def get_available_resource(self, nodename: str) -> dict[str, Any]:
-        with errors.translated():
-            return placement.record(
-                self._core.get_available_resource(nodename),
-                self._core.get_host_facts(), self._core.get_host_uptime())
+        return placement.record(
+            self._core.get_available_resource(nodename),
+            self._core.get_host_facts(), self._core.get_host_uptime())
 
     def update_provider_tree(
             self, provider_tree: Any, nodename: str,
             allocations: Any = None) -> None:
-        with errors.translated():
-            resources = self._core.get_available_resource(nodename)
-            found = traits.host(
-                self._core.get_host_facts(), self._core.get_host_offers())
+        resources = self._core.get_available_resource(nodename)
+        found = traits.host(self._core.get_host_facts(), self._offers())
         ratios = self._get_allocation_ratios(
             provider_tree.data(nodename).inventory)
         placement.update(provider_tree, nodename, resources, ratios,
@@ -121,11 +160,7 @@ class LibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
         placement.mark(provider_tree, nodename, found)
 
     def get_host_cpu_stats(self) -> dict[str, int]:
-        with errors.translated():
-            return placement.cpu_times(self._core.get_host_cpu_times())
-
-    def get_host_ip_addr(self) -> str:
-        return self._core.get_host_ip_addr()
+        return placement.cpu_times(self._core.get_host_cpu_times())
 
     def get_host_uptime(self) -> str:
         return self._core.get_host_uptime()
@@ -133,20 +168,16 @@ class LibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
     # Guests.
 
     def get_info(self, instance: Any, use_cache: bool = True) -> Any:
-        with errors.translated():
-            return results.info(self._core.get_info(instance, use_cache))
+        return results.info(self._core.get_info(instance, use_cache))
 
     def list_instances(self) -> list[str]:
-        with errors.translated():
-            return self._core.list_instances()
+        return self._core.list_instances()
 
     def list_instance_uuids(self) -> list[str]:
-        with errors.translated():
-            return self._core.list_instance_uuids()
+        return self._core.list_instance_uuids()
 
     def instance_exists(self, instance: Any) -> bool:
-        with errors.translated():
-            return self._core.instance_exists(instance)
+        return self._core.instance_exists(instance)
 
     def spawn(
             self, context: Any, instance: Any, image_meta: Any,
@@ -154,58 +185,74 @@ class LibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
             allocations: Any, network_info: Any = None,
             block_device_info: Any = None, power_on: bool = True,
             accel_info: Any = None) -> None:
-        def complete() -> guest_spec.GuestSpec:
-            return translate.guest(dataclasses.replace(
-                request, network_info=network_info,
+        def complete(spec: guest_spec.GuestSpec) -> guest_spec.GuestSpec:
+            return dataclasses.replace(
+                translate.with_ports(dataclasses.replace(
+                    request, network_info=network_info), spec),
                 config_drive=config_drive.built(
                     instance, network_info, files=injected_files,
-                    admin_password=admin_password)))
+                    admin_password=admin_password))
 
-        with self._starting(context, instance):
-            # The ports are made meanwhile.
-            request = translate.Request(
-                instance, image_meta, (), block_device_info,
-                config_drive.wanted(instance),
-                self._core.get_host_facts().cells)
-            self._core.spawn(
-                translate.guest(request),
-                images=self._images(context, instance), power_on=power_on,
-                network=network.NovaNetwork(
-                    self.virtapi, instance, network_info, complete))
+        # The ports are made meanwhile.
+        request = translate.Request(
+            instance, image_meta, (), block_device_info,
+            config_drive.wanted(instance), self._core.get_host_facts().cells)
+        self._core.spawn(
+            translate.guest(request), images=self._images(context, instance),
+            power_on=power_on, attachments=(
+                self._volumes(context, instance, block_device_info),
+                network.NewPorts(instance, network_info, complete=complete,
+                                 virtapi=self.virtapi),
+                tpm.Secret(self._core, context, instance)))
+        registration.register(self._core, instance)
 
     def destroy(
             self, context: Any, instance: Any, network_info: Any,
             block_device_info: Any = None, destroy_disks: bool = True,
             destroy_secrets: bool = True) -> None:
-        with errors.translated():
-            self._core.destroy(instance, destroy_disks=destroy_disks)
-            if destroy_disks:
-                tpm.forget(self._core, context, instance, destroy_secrets)
-        interfaces.unplug(instance, network_info or ())
+        self.cleanup(context, instance, network_info, block_device_info,
+                     destroy_disks=destroy_disks,
+                     destroy_secrets=destroy_secrets)
 
     def cleanup(
             self, context: Any, instance: Any, network_info: Any,
             block_device_info: Any = None, destroy_disks: bool = True,
             migrate_data: Any = None, destroy_vifs: bool = True,
             destroy_secrets: bool = True) -> None:
-        with errors.translated():
-            self._core.cleanup(instance, destroy_disks=destroy_disks)
-            if destroy_disks:
-                tpm.forget(self._core, context, instance, destroy_secrets)
+        gone: list[ports.Attachment] = [self._volumes(
+            context, instance, block_device_info,
+            destroy_secrets=destroy_secrets)]
         if destroy_vifs:
-            interfaces.unplug(instance, network_info or ())
+            gone.append(network.Ports(instance, network_info))
+        if destroy_disks:
+            gone.append(tpm.Secret(
+                self._core, context, instance,
+                destroy_secrets=destroy_secrets))
+        with errors.keeping_addresses(instance):
+            self._core.destroy(instance, destroy_disks=destroy_disks,
+                               attachments=gone)
 
     def instance_on_disk(self, instance: Any) -> bool:
         return self._core.instance_on_disk(instance)
 
     def get_instance_disk_info(
             self, instance: Any, block_device_info: Any = None) -> str:
-        with errors.translated():
-            return results.disks(self._core.get_instance_disk_info(instance))
+        return results.disks(self._core.get_instance_disk_info(instance))
 
     def delete_instance_files(self, instance: Any) -> bool:
-        with errors.translated():
-            return self._core.delete_instance_files(instance)
+        return self._core.delete_instance_files(instance)
+
+    def check_instance_shared_storage_local(
+            self, context: Any, instance: Any) -> dict[str, str] | None:
+        return shared_storage.leave_file(instance)
+
+    def check_instance_shared_storage_remote(
+            self, context: Any, data: dict[str, str]) -> bool:
+        return shared_storage.sees_file(data)
+
+    def check_instance_shared_storage_cleanup(
+            self, context: Any, data: dict[str, str]) -> None:
+        shared_storage.remove_file(data)
 
     # Power.
 
@@ -213,59 +260,63 @@ class LibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
             self, context: Any, instance: Any, network_info: Any,
             block_device_info: Any = None, accel_info: Any = None,
             share_info: Any = None) -> None:
-        with self._starting(context, instance):
-            interfaces.plug(instance, network_info or ())
-            self._core.power_on(self._standing(
-                instance, network_info, block_device_info))
+        self._core.power_on(
+            self._standing(instance, network_info, block_device_info),
+            images=self._images(context, instance),
+            attachments=self._attachments(
+                context, instance, network_info, block_device_info))
 
     def power_off(
             self, instance: Any, timeout: int = 0,
             retry_interval: int = 0) -> None:
-        with errors.translated():
-            self._core.power_off(instance, timeout, retry_interval)
+        self._core.power_off(instance, timeout, retry_interval)
 
     def reboot(
             self, context: Any, instance: Any, network_info: Any,
             reboot_type: str, block_device_info: Any = None,
             bad_volumes_callback: Any = None, accel_info: Any = None,
             share_info: Any = None) -> None:
-        with self._starting(context, instance):
-            interfaces.plug(instance, network_info or ())
-            self._core.reboot(
-                self._standing(instance, network_info, block_device_info),
-                guest_spec.RebootType(reboot_type))
+        found = self._volumes(
+            context, instance, block_device_info,
+            tolerant=bad_volumes_callback is not None)
+        self._core.reboot(
+            self._standing(instance, network_info, block_device_info),
+            guest_spec.RebootType(reboot_type),
+            images=self._images(context, instance),
+            attachments=attachments.existing(
+                self._core, context, instance, network_info, found))
+        found.report_missing(bad_volumes_callback, instance)
 
     def poll_rebooting_instances(
             self, timeout: float, instances: Any) -> None:
         """Do nothing: a soft reboot that hangs turns into a hard one."""
 
     def pause(self, instance: Any) -> None:
-        with errors.translated():
-            self._core.pause(instance)
+        self._core.pause(instance)
 
     def unpause(self, instance: Any) -> None:
-        with errors.translated():
-            self._core.unpause(instance)
+        self._core.unpause(instance)
 
     def suspend(self, context: Any, instance: Any) -> None:
-        with errors.translated():
-            self._core.suspend(instance)
+        self._core.suspend(instance)
 
     def resume(
             self, context: Any, instance: Any, network_info: Any,
             block_device_info: Any = None, share_info: Any = None) -> None:
-        with self._starting(context, instance):
-            interfaces.plug(instance, network_info or ())
-            self._core.resume(self._standing(
-                instance, network_info, block_device_info))
+        self._core.resume(
+            self._standing(instance, network_info, block_device_info),
+            images=self._images(context, instance),
+            attachments=self._attachments(
+                context, instance, network_info, block_device_info))
 
     def resume_state_on_host_boot(
             self, context: Any, instance: Any, network_info: Any,
             share_info: Any = None, block_device_info: Any = None) -> None:
-        with self._starting(context, instance):
-            interfaces.plug(instance, network_info or ())
-            self._core.resume_state_on_host_boot(self._standing(
-                instance, network_info, block_device_info))
+        self._core.resume_state_on_host_boot(
+            self._standing(instance, network_info, block_device_info),
+            images=self._images(context, instance),
+            attachments=self._attachments(
+                context, instance, network_info, block_device_info))
 
     # Rescue and snapshots.
 
@@ -273,26 +324,32 @@ class LibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
             self, context: Any, instance: Any, network_info: Any,
             image_meta: Any, rescue_password: str,
             block_device_info: Any = None, share_info: Any = None) -> None:
-        with self._starting(context, instance):
-            spec = translate.guest(translate.Request(
-                instance, instance.image_meta, network_info,
-                block_device_info, config_drive.built(
-                    instance, network_info, admin_password=rescue_password),
-                self._core.get_host_facts().cells))
-            # Without an image of its own, a rescue takes the host's, or else
-            # the server's.
-            image_id = (
-                image_meta.id if image_meta.obj_attr_is_set('id')
-                else CONF.libvirt.rescue_image_id or instance.image_ref)
-            self._core.rescue(
-                spec, image_id, images=self._images(context, instance),
-                stable_device=bool(
-                    image_meta.properties.get('hw_rescue_device')
-                    or image_meta.properties.get('hw_rescue_bus')))
+        spec = dataclasses.replace(
+            self._standing(instance, network_info, block_device_info),
+            config_drive=config_drive.built(
+                instance, network_info, admin_password=rescue_password))
+        # Without an image of its own, a rescue takes the host's, or else
+        # the server's.
+        image_id = (
+            image_meta.id if image_meta.obj_attr_is_set('id')
+            else CONF.libvirt.rescue_image_id or instance.image_ref)
+        self._core.rescue(
+            spec, image_id, images=self._images(context, instance),
+            stable_device=bool(
+                image_meta.properties.get('hw_rescue_device')
+                or image_meta.properties.get('hw_rescue_bus')),
+            attachments=self._attachments(
+                context, instance, network_info, block_device_info))
 
     def unrescue(self, context: Any, instance: Any) -> None:
-        with self._starting(context, instance):
-            self._core.unrescue(instance)
+        network_info = instance.get_network_info()
+        # Nova does not say which they are.
+        block_device_info = volumes.recorded(context, instance)
+        self._core.unrescue(
+            self._standing(instance, network_info, block_device_info),
+            images=self._images(context, instance),
+            attachments=self._attachments(
+                context, instance, network_info, block_device_info))
 
     def snapshot(
             self, context: Any, instance: Any, image_id: str,
@@ -301,22 +358,40 @@ class LibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
         update_task_state(task_state='image_uploading',
                           expected_state='image_pending_upload')
         try:
-            with errors.translated():
-                self._core.snapshot(
-                    instance, image_id, images=images.GlanceImages(context))
-        except nova_exception.InstanceNotFound as error:
+            self._core.snapshot(
+                instance, image_id, images=images.GlanceImages(context),
+                require_quiesce=translate.features(
+                    instance).require_quiesce)
+        except exception.InstanceNotFound as error:
             raise nova_exception.InstanceNotRunning(
                 instance_id=instance.uuid) from error
 
     def quiesce(self, context: Any, instance: Any, image_meta: Any) -> None:
-        with errors.translated():
-            self._core.quiesce(instance)
+        self._core.quiesce(instance)
 
     def unquiesce(self, context: Any, instance: Any, image_meta: Any) -> None:
-        with errors.translated():
-            self._core.unquiesce(instance)
+        self._core.unquiesce(instance)
 
-    # Interfaces.
+    # Volumes and interfaces.
+
+    def default_root_device_name(
+            self, instance: Any, image_meta: Any, root_bdm: Any) -> str:
+        return volumes.root_name(image_meta, root_bdm)
+
+    def get_volume_connector(self, instance: Any) -> dict[str, Any]:
+        return dict(brick.Connector(None).properties())
+
+    def attach_interface(
+            self, context: Any, instance: Any, image_meta: Any,
+            vif: Any) -> None:
+        spec = self._standing(instance, (vif,), None)
+        self._core.attach_nic(
+            spec, spec.nics[0], attachments=(network.port(instance, vif),))
+
+    def detach_interface(self, context: Any, instance: Any, vif: Any) -> None:
+        self._core.detach_nic(
+            instance, interfaces.key(vif),
+            attachments=(network.port(instance, vif),))
 
     def plug_vifs(self, instance: Any, network_info: Any) -> None:
         interfaces.plug(instance, network_info or ())
@@ -327,65 +402,67 @@ class LibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
     # Consoles and figures.
 
     def get_console_output(self, context: Any, instance: Any) -> str:
-        with errors.translated():
-            # Each byte a character: the compute manager takes it so.
-            return self._core.get_console_output(instance).decode('latin-1')
+        # Each byte a character: the compute manager takes it so.
+        return self._core.get_console_output(instance).decode('latin-1')
 
     def get_vnc_console(self, context: Any, instance: Any) -> Any:
-        with errors.translated():
-            return results.vnc(
-                self._core.get_vnc_console(instance),
-                str(CONF.vnc.server_proxyclient_address))
+        return results.vnc(
+            self._core.get_vnc_console(instance),
+            str(CONF.vnc.server_proxyclient_address))
 
     def get_spice_console(self, context: Any, instance: Any) -> Any:
-        with errors.translated():
-            return results.spice(
-                self._core.get_spice_console(instance),
-                str(CONF.spice.server_proxyclient_address))
+        return results.spice(
+            self._core.get_spice_console(instance),
+            str(CONF.spice.server_proxyclient_address))
 
     def get_serial_console(self, context: Any, instance: Any) -> Any:
-        with errors.translated():
-            return results.serial(
-                self._core.get_serial_console(instance),
-                str(CONF.serial_console.proxyclient_address))
+        return results.serial(
+            self._core.get_serial_console(instance),
+            str(CONF.serial_console.proxyclient_address))
 
     def get_diagnostics(self, instance: Any) -> dict[str, int]:
-        with errors.translated():
-            return diagnostics.flat(self._core.get_diagnostics(instance))
+        return diagnostics.flat(self._core.get_diagnostics(instance))
 
     def get_all_volume_usage(
             self, context: Any, compute_host_bdms: Any
     ) -> list[dict[str, Any]]:
-        with errors.translated():
-            return results.volume_usage(
-                compute_host_bdms, self._core.get_disk_counters())
+        return results.volume_usage(
+            compute_host_bdms, self._core.get_disk_counters())
 
     def get_instance_diagnostics(self, instance: Any) -> Any:
-        with errors.translated():
-            return diagnostics.structured(
-                diagnostics.with_macs(
-                    self._core.get_diagnostics(instance),
-                    instance.get_network_info() or ()),
-                str(CONF.libvirt.virt_type), instance.launched_at)
+        return diagnostics.structured(
+            diagnostics.with_macs(
+                self._core.get_diagnostics(instance),
+                instance.get_network_info() or ()),
+            str(CONF.libvirt.virt_type), instance.launched_at)
 
     def set_admin_password(self, instance: Any, new_pass: str) -> None:
-        with errors.translated():
-            self._core.set_admin_password(instance, new_pass)
+        self._core.set_admin_password(
+            instance, new_pass, user=translate.features(
+                instance).administrator)
 
     def trigger_crash_dump(self, instance: Any) -> None:
-        with errors.translated():
-            self._core.trigger_crash_dump(instance)
+        self._core.trigger_crash_dump(instance)
 
     # Images.
 
     def cache_image(self, context: Any, image_id: str) -> bool:
-        with errors.translated():
-            return self._core.cache_image(
-                image_id, images=images.GlanceImages(context))
+        return self._core.cache_image(
+            image_id, images=images.GlanceImages(context))
 
     def manage_image_cache(self, context: Any, all_instances: Any) -> None:
-        with errors.translated():
-            self._core.manage_image_cache()
+        self._core.manage_image_cache([
+            image_id for instance in all_instances for image_id in (
+                instance.image_ref, instance.kernel_id,
+                instance.ramdisk_id) if image_id])
+
+    def _offers(self) -> host_spec.HostOffers:
+        """Return what the host offers, and take note of the flags in it."""
+        offers = self._core.get_host_offers()
+        self.capabilities.update({
+            'supports_secure_boot': offers.secure_boot,
+            'supports_stateless_firmware': offers.stateless_firmware})
+        return offers
 
     def _standing(
             self, instance: Any, network_info: Any,
@@ -396,12 +473,18 @@ class LibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
             config_drive.wanted(instance),
             self._core.get_host_facts().cells))
 
-    @contextlib.contextmanager
-    def _starting(self, context: Any, instance: Any) -> Iterator[None]:
-        """Let a guest be started within."""
-        with (errors.translated(),
-              tpm.opened(self._core, context, instance)):
-            yield
+    def _attachments(
+            self, context: Any, instance: Any, network_info: Any,
+            block_device_info: Any) -> ports.Attachments:
+        return attachments.existing(
+            self._core, context, instance, network_info,
+            self._volumes(context, instance, block_device_info))
+
+    def _volumes(
+            self, context: Any, instance: Any, block_device_info: Any,
+            **options: bool) -> volumes.Volumes:
+        return volumes.Volumes(
+            self._core, context, instance, block_device_info, **options)
 
     def _images(self, context: Any, instance: Any) -> images.GlanceImages:
         return images.GlanceImages(context, instance.trusted_certs)

@@ -3,18 +3,26 @@
 """Interfaces: from Nova's network model to os-vif and to libvirt."""
 
 from collections.abc import Iterable
+import os
 from typing import Any
 
 import os_vif
 from os_vif import exception as os_vif_exception
 from os_vif.objects import fields as os_vif_fields
 from os_vif.objects import vif as os_vif_objects
+from oslo_log import log as logging
 
 from nova import exception as nova_exception
 from nova.network import model as network_model
 from nova.network import os_vif_util
+from nova.privsep import linux_net
+from nova.virt import hardware
+from oslo_concurrency import processutils
+
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import nic as nic_spec
+
+LOG = logging.getLogger(__name__)
 
 _NAME_MAX = network_model.NIC_NAME_LEN
 
@@ -25,15 +33,18 @@ def plug(instance: Any, network_info: Iterable[Any]) -> None:
     :raises VirtualInterfacePlugException: one cannot be connected
     """
     for vif in network_info:
-        converted = _converted(vif)
-        if converted is None:
-            continue
         try:
-            os_vif.plug(
-                converted, os_vif_util.nova_to_osvif_instance(instance))
-        except os_vif_exception.ExceptionBase as error:
+            if vif['type'] == network_model.VIF_TYPE_TAP:
+                _make_tap(instance, vif)
+                continue
+            converted = _converted(vif)
+            if converted is not None:
+                os_vif.plug(
+                    converted, os_vif_util.nova_to_osvif_instance(instance))
+        except (os_vif_exception.ExceptionBase,
+                processutils.ProcessExecutionError) as error:
             raise nova_exception.VirtualInterfacePlugException(
-                f'port {vif["id"]} cannot be plugged: {error}') from error
+                f'port {vif["id"]} cannot be plugged') from error
 
 
 def unplug(instance: Any, network_info: Iterable[Any]) -> None:
@@ -46,16 +57,39 @@ def unplug(instance: Any, network_info: Iterable[Any]) -> None:
     failed = []
     for vif in network_info:
         try:
+            if vif['type'] == network_model.VIF_TYPE_TAP:
+                linux_net.delete_net_dev(_device(vif))
+                continue
             converted = _converted(vif)
             if converted is not None:
                 os_vif.unplug(
                     converted, os_vif_util.nova_to_osvif_instance(instance))
         except (os_vif_exception.ExceptionBase,
+                processutils.ProcessExecutionError,
                 nova_exception.NovaException) as error:
-            failed.append(f'{vif["id"]}: {error}')
+            LOG.error('Port %s cannot be unplugged: %s', vif['id'], error,
+                      instance=instance)
+            failed.append(vif['id'])
     if failed:
         raise nova_exception.NovaException(
-            f'ports cannot be unplugged: {"; ".join(failed)}')
+            f'ports cannot be unplugged: {", ".join(failed)}')
+
+
+def is_plugged(vif: Any) -> bool:
+    """Say whether the host's end is there.
+
+    What has no end in the kernel before its guest runs counts as plugged:
+    nothing but the removal of the guest unplugs it.
+    """
+    if vif['type'] == network_model.VIF_TYPE_TAP:
+        return _exists(_device(vif))
+    converted = _converted(vif)
+    if isinstance(converted, os_vif_objects.VIFBridge):
+        return _exists(converted.bridge_name)
+    if isinstance(converted, os_vif_objects.VIFOpenVSwitch) and _is_set(
+            converted.port_profile, 'create_tap'):
+        return _exists(converted.vif_name)
+    return True
 
 
 def nics(network_info: Iterable[Any]) -> tuple[nic_spec.NicSpec, ...]:
@@ -64,6 +98,12 @@ def nics(network_info: Iterable[Any]) -> tuple[nic_spec.NicSpec, ...]:
     :raises InvalidRequest: a port is of a type that is not supported
     """
     return tuple(_nic(vif) for vif in network_info)
+
+
+def key(vif: Any) -> nic_spec.NicKey:
+    """Return what finds the interface of a port in its guest."""
+    return nic_spec.NicKey(
+        id=vif['id'], mac=vif['address'].lower(), target_dev=_device(vif))
 
 
 def _converted(vif: Any) -> Any:
@@ -76,7 +116,8 @@ def _converted(vif: Any) -> Any:
 def _nic(vif: Any) -> nic_spec.NicSpec:
     common = {
         'mac': vif['address'], 'id': vif['id'],
-        'mtu': vif['network'].get_meta('mtu') if vif['network'] else None}
+        'mtu': vif['network'].get_meta('mtu') if vif['network'] else None,
+        'addresses': tuple(_addresses(vif))}
     by_libvirt = _BY_LIBVIRT.get(vif['type'])
     if by_libvirt is not None:
         return by_libvirt(vif, common)
@@ -88,6 +129,14 @@ def _nic(vif: Any) -> nic_spec.NicSpec:
         if isinstance(converted, kind):
             return make(converted, common)
     raise _unsupported(vif, 'no such interface can be made')
+
+
+def _addresses(vif: Any) -> Iterable[nic_spec.NicAddress]:
+    for subnet in vif['network']['subnets'] if vif['network'] else ():
+        length = int(str(subnet['cidr'] or '/0').partition('/')[2])
+        for ip in subnet['ips']:
+            yield nic_spec.NicAddress(
+                address=str(ip['address']), prefix_length=length)
 
 
 def _unsupported(vif: Any, reason: str) -> exception.InvalidRequest:
@@ -102,8 +151,26 @@ def _bridge(vif: Any, common: dict[str, Any]) -> nic_spec.NicSpec:
 
 
 def _tap(vif: Any, common: dict[str, Any]) -> nic_spec.NicSpec:
+    # Libvirt would give the host's end an address of its own.
     return nic_spec.NicSpec(
-        **common, kind=nic_spec.NicKind.ETHERNET, target_dev=_device(vif))
+        **common, kind=nic_spec.NicKind.ETHERNET, target_dev=_device(vif),
+        managed_tap=False)
+
+
+def _make_tap(instance: Any, vif: Any) -> None:
+    """Make the tap of a port, with the MAC address that Neutron wants."""
+    model = instance.image_meta.properties.get('hw_vif_model')
+    linux_net.create_tap_dev(
+        _device(vif),
+        vif['details'].get(network_model.VIF_DETAILS_TAP_MAC_ADDRESS),
+        multiqueue=(
+            model in (None, network_model.VIF_MODEL_VIRTIO)
+            and bool(hardware.get_vif_multiqueue_constraint(
+                instance.flavor, instance.image_meta))))
+
+
+def _exists(device: str) -> bool:
+    return os.path.exists(f'/sys/class/net/{device}')
 
 
 def _device(vif: Any) -> str:
@@ -155,7 +222,7 @@ _BY_LIBVIRT = {
     network_model.VIF_TYPE_BRIDGE: _bridge,
     network_model.VIF_TYPE_TAP: _tap,
 }
-"""Types that libvirt connects by itself."""
+"""Types that os-vif has nothing to do with."""
 
 _BY_OS_VIF = (
     (os_vif_objects.VIFVHostUser, _vhostuser),

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""The ports of a server that is built, and the network service's word."""
+"""The ports of a server, and the network service's word."""
 
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -20,29 +20,74 @@ CONF = nova.conf.CONF
 LOG = logging.getLogger(__name__)
 
 
-class NovaNetwork:
-    """Plugs the ports of one instance.
+class Ports:
+    """The attachment that plugs the ports of one instance.
 
-    :param virtapi: Nova's
-    :param network_info: may be on its way still; who looks at it waits
-    :param complete: returns the whole guest; looks at that
+    The network service was told of the ports of an existing server long ago,
+    and sends no event when they are plugged again.
     """
 
     def __init__(
-            self, virtapi: Any, instance: Any, network_info: Any,
-            complete: Callable[[], guest_spec.GuestSpec]) -> None:
-        self._virtapi = virtapi
+            self, instance: Any, network_info: Any, *,
+            name: str = 'network') -> None:
+        self.name = name
         self._instance = instance
         self._network_info = () if network_info is None else network_info
-        self._complete = complete
-        self._plugged = False
+        self._added: tuple[Any, ...] | None = None
 
-    def completed(self, spec: guest_spec.GuestSpec) -> guest_spec.GuestSpec:
-        """Return the guest with its interfaces; waits for them."""
-        return self._complete()
+    def prepare(self, spec: guest_spec.GuestSpec) -> guest_spec.GuestSpec:
+        """Return the guest, which has its interfaces already."""
+        return spec
 
     @contextlib.contextmanager
-    def connected(self) -> Iterator[bool]:
+    def connect(self) -> Iterator[bool]:
+        """Plug the ports."""
+        self._plug()
+        yield False
+
+    def revert(self) -> None:
+        """Unplug the ports that were not plugged before."""
+        if self._added:
+            interfaces.unplug(self._instance, self._added)
+
+    def disconnect(self) -> None:
+        """Unplug the ports; one that cannot be is logged and left."""
+        with contextlib.suppress(nova_exception.NovaException):
+            interfaces.unplug(self._instance, self._network_info)
+
+    def _plug(self) -> None:
+        if self._added is None:
+            self._added = tuple(self._missing())
+        interfaces.plug(self._instance, self._network_info)
+
+    def _missing(self) -> Iterator[Any]:
+        for vif in self._network_info:
+            if not interfaces.is_plugged(vif):
+                yield vif
+
+
+class NewPorts(Ports):
+    """The ports of a server that is being built.
+
+    :param network_info: may be on its way still; who looks at it waits
+    :param complete: returns the guest with its interfaces; looks at them
+    :param virtapi: Nova's
+    """
+
+    def __init__(
+            self, instance: Any, network_info: Any, *,
+            complete: Callable[[guest_spec.GuestSpec], guest_spec.GuestSpec],
+            virtapi: Any) -> None:
+        super().__init__(instance, network_info)
+        self._complete = complete
+        self._virtapi = virtapi
+
+    def prepare(self, spec: guest_spec.GuestSpec) -> guest_spec.GuestSpec:
+        """Return the guest with its interfaces; waits for them."""
+        return self._complete(spec)
+
+    @contextlib.contextmanager
+    def connect(self) -> Iterator[bool]:
         """Plug the ports; leaving waits for the network service.
 
         Only here, since the time would count before in which the image is
@@ -58,8 +103,7 @@ class NovaNetwork:
                 self._instance, events, CONF.vif_plugging_timeout,
                 error_callback=_refused) if events
                     else contextlib.nullcontext()):
-                self._plugged = True
-                interfaces.plug(self._instance, self._network_info)
+                self._plug()
                 yield bool(events)
         except _timeouts() as error:
             if CONF.vif_plugging_is_fatal:
@@ -68,10 +112,9 @@ class NovaNetwork:
             LOG.warning('The network service has not plugged every port in '
                         'time; the guest runs on.', instance=self._instance)
 
-    def disconnect(self) -> None:
-        """Unplug what was plugged."""
-        if self._plugged:
-            interfaces.unplug(self._instance, self._network_info)
+    def _missing(self) -> Iterator[Any]:
+        # Nothing of the server was there before.
+        yield from self._network_info
 
     def _events(self) -> list[tuple[str, str]]:
         if not CONF.vif_plugging_timeout:
@@ -96,3 +139,8 @@ def _refused(event_name: str, instance: Any) -> None:
               instance=instance)
     if CONF.vif_plugging_is_fatal:
         raise nova_exception.VirtualInterfaceCreateException()
+
+
+def port(instance: Any, vif: Any) -> Ports:
+    """Return the attachment of one port of an existing server."""
+    return Ports(instance, (vif,), name=f'port {vif["id"]}')

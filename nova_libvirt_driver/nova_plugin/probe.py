@@ -18,6 +18,7 @@ from typing import Any
 ALIAS = 'nova.virt.nova_libvirt_driver'
 DRIVER = 'nova_libvirt_driver.LibvirtDriver'
 OPTIONS_MODULE = 'nova_libvirt_driver.nova_plugin.options'
+GUESTS = '--guests'
 
 
 class _Complaints(logging.Handler):
@@ -40,13 +41,17 @@ class Probe:
     def run(self, arguments: list[str]) -> None:
         """Find out all that can be.
 
-        :param arguments: those of nova-compute that name its files
+        :param arguments: those of nova-compute that name its files, and
+            maybe the word for looking at the guests, too
         """
+        wanted = [word for word in arguments if word != GUESTS]
         if self._installed():
             self._found()
-            self._started(['nova-compute', *arguments])
+            self._started(['nova-compute', *wanted])
             self._loaded()
             self._options()
+            if GUESTS in arguments:
+                self._guests()
 
     def _tell(self, **facts: object) -> None:
         self._stream.write(json.dumps(facts) + '\n')
@@ -99,7 +104,7 @@ class Probe:
             loaded=f'{type(made).__module__}.{type(made).__qualname__}')
 
     def _options(self) -> None:
-        """Tell what is made of the options in ``[libvirt]`` that are set."""
+        """Tell what is made of the options that are set."""
         try:
             known = importlib.import_module(OPTIONS_MODULE)
         except ModuleNotFoundError as error:
@@ -107,8 +112,23 @@ class Probe:
                 raise
             return
         import nova.conf
+        # As the compute manager does.
+        nova.conf.neutron.register_dynamic_opts(nova.conf.CONF)
+        nova.conf.devices.register_dynamic_opts(nova.conf.CONF)
         self._tell(options=[
             list(row) for row in known.report(nova.conf.CONF)])
+
+    def _guests(self) -> None:
+        """Tell which devices the guests of this host have from elsewhere."""
+        driver = importlib.import_module('nova_libvirt_driver.driver')
+        made = driver.LibvirtDriver(read_only=True)
+        try:
+            self._tell(guests=[
+                [guest.name, device.name, device.is_kept]
+                for guest in made.list_instance_summaries() if guest.owned
+                for device in made.get_unmanaged_devices(guest)])
+        except Exception as error:
+            self._tell(guests_problem=_named(error))
 
 
 def main(arguments: list[str]) -> int:

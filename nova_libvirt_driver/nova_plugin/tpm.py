@@ -4,6 +4,7 @@
 
 from collections.abc import Iterator
 import contextlib
+import dataclasses
 from typing import Any
 
 from castellan.common import exception as castellan_exception
@@ -20,6 +21,7 @@ import nova.conf
 from nova_libvirt_driver import base
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import device as device_spec
+from nova_libvirt_driver.spec import guest as guest_spec
 
 CONF = nova.conf.CONF
 
@@ -43,27 +45,66 @@ def spec(instance: Any) -> device_spec.TpmSpec | None:
         secret_uuid=instance.system_metadata.get(_UUID, ''))
 
 
-@contextlib.contextmanager
-def opened(
-        core: base.ComputeDriver, context: Any, instance: Any
-) -> Iterator[None]:
-    """Let the TPM of an instance be opened within, if it has one.
+class Secret:
+    """The attachment that lets libvirt open the TPM of one instance.
 
-    Its secret comes from the key manager, by the rights of the caller or of
+    The secret comes from the key manager, by the rights of the caller or of
     Nova itself, as the flavor says; one for the host is asked for once.
 
-    :raises NovaException: the key manager does not give it
+    :param destroy_secrets: the instance goes for ever
     """
-    if not CONF.libvirt.swtpm_enabled or spec(instance) is None:
-        yield
-        return
-    kept = vtpm is not None and (
-        vtpm.get_instance_tpm_secret_security(instance.flavor) == 'host')
-    if kept and core.find_tpm_secret(instance):
-        yield
-        return
-    with core.holding_tpm_secret(instance, _secret(context, instance, kept)):
-        yield
+
+    name = 'TPM secret'
+
+    def __init__(
+            self, core: base.ComputeDriver, context: Any, instance: Any, *,
+            destroy_secrets: bool = False) -> None:
+        self._core = core
+        self._context = context
+        self._instance = instance
+        self._destroy_secrets = destroy_secrets
+        self._secret: device_spec.TpmSecret | None = None
+
+    def prepare(self, spec: guest_spec.GuestSpec) -> guest_spec.GuestSpec:
+        """Return the guest with the uuid of its secret, if it has a TPM.
+
+        :raises NovaException: the key manager does not give it
+        """
+        tpm = spec.devices.tpm
+        if tpm is None:
+            return spec
+        kept = vtpm is not None and (vtpm.get_instance_tpm_secret_security(
+            self._instance.flavor) == 'host')
+        if kept and self._core.find_tpm_secret(self._instance):
+            return spec
+        self._secret = _secret(self._context, self._instance, kept)
+        return dataclasses.replace(spec, devices=dataclasses.replace(
+            spec.devices, tpm=dataclasses.replace(
+                tpm, secret_uuid=self._secret.uuid)))
+
+    @contextlib.contextmanager
+    def connect(self) -> Iterator[bool]:
+        """Let libvirt have the secret."""
+        with (contextlib.nullcontext() if self._secret is None
+              else self._core.holding_tpm_secret(
+                  self._instance, self._secret)):
+            yield False
+
+    def revert(self) -> None:
+        """Remove what libvirt did not know before.
+
+        Also one that is not kept: libvirt may have taken it too late.
+        """
+        if self._secret is not None:
+            self._core.delete_tpm_secret(self._instance)
+
+    def disconnect(self) -> None:
+        """Remove what libvirt, and an older Nova, know of the secret."""
+        if self._instance.system_metadata.get(_UUID) is None:
+            return
+        self._core.delete_tpm_secret(self._instance)
+        if vtpm is None and self._destroy_secrets:
+            crypto.delete_vtpm_secret(self._context, self._instance)
 
 
 def _secret(
@@ -79,20 +120,5 @@ def _secret(
             'encrypted with; restore it there') from error
     except castellan_exception.KeyManagerError as error:
         raise nova_exception.NovaException(
-            'the key manager does not give the secret of the TPM: '
-            f'{error}') from error
+            'the key manager does not give the secret of the TPM') from error
     return device_spec.TpmSecret(uuid=uuid, value=value, kept=kept)
-
-
-def forget(
-        core: base.ComputeDriver, context: Any, instance: Any,
-        destroy_secrets: bool) -> None:
-    """Remove what libvirt, and an older Nova, know of the secret.
-
-    :param destroy_secrets: the instance goes for ever
-    """
-    if instance.system_metadata.get(_UUID) is None:
-        return
-    core.delete_tpm_secret(instance)
-    if vtpm is None and destroy_secrets:
-        crypto.delete_vtpm_secret(context, instance)

@@ -36,7 +36,8 @@ def spec(
         topology=cpu_spec.CpuTopology(
             sockets=topology.sockets, cores=topology.cores,
             threads=topology.threads),
-        tune=quota.cpu(flavor.extra_specs or {}))
+        tune=quota.cpu(flavor.extra_specs or {}),
+        max_address=_max_address(flavor.extra_specs or {}, image_meta))
     online = frozenset(cpu.id for cell in cells for cpu in cell.cpus)
     if instance.numa_topology is None:
         # Without an option that names them, all CPUs are the kernel's to use.
@@ -61,6 +62,19 @@ def is_realtime(instance: Any, image_meta: Any) -> bool:
     """Say whether some of the virtual CPUs must not wait."""
     return bool(hardware.get_realtime_cpu_constraint(
         instance.flavor, image_meta))
+
+
+def _max_address(
+        extra_specs: Any, image_meta: Any) -> cpu_spec.MaxAddress | None:
+    def asked(name: str) -> Any:
+        return extra_specs.get(f'hw:maxphysaddr_{name}') or (
+            image_meta.properties.get(f'hw_maxphysaddr_{name}'))
+
+    mode, bits = asked('mode'), asked('bits')
+    if not mode:
+        return None
+    return cpu_spec.MaxAddress(
+        mode=str(mode), bits=int(bits) if bits else None)
 
 
 def _cells(

@@ -2,50 +2,191 @@
 
 """Removing a guest and all that belongs to it."""
 
+from collections.abc import Callable
+from collections.abc import Collection
+from collections.abc import Iterator
+from collections.abc import Sequence
+import contextlib
+
 from oslo_log import log as logging
 
-from nova_libvirt_driver.operations.steps import domains as domains_module
+from nova_libvirt_driver import exception
+from nova_libvirt_driver.guest import guests as guests_module
+from nova_libvirt_driver.operations.steps import attached as attached_module
+from nova_libvirt_driver.operations.steps import clean_ups as clean_ups_module
 from nova_libvirt_driver.operations.steps import exclusive as exclusive_module
-from nova_libvirt_driver.operations.steps import files as files_module
+from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.storage import folder as folder_module
+from nova_libvirt_driver.storage import journal as journal_module
 
 LOG = logging.getLogger(__name__)
-
-OPERATION = 'destroy'
 
 
 class Destroy:
     """Removes guests.
 
-    Steps: end whatever operation is under way for the instance; cut the
-    power; undefine the domain; remove the folder. Each may be repeated, and
-    a step that fails leaves the later ones undone: call it again.
+    Steps: end whatever operation is under way for the instance; note in the
+    journal that it goes; cut the power; undefine the domain; disconnect the
+    attachments; remove the folder, unless another host is at work on it; end
+    what was interrupted on the instance. Each may be repeated.
+
+    When the process is killed, the next one that looks into the journal does
+    the rest. After a failure, of which the caller knows, only what follows a
+    domain that has gone is left for later, as nothing else would find it; and
+    so are files that another host is at work on.
     """
 
+    OPERATION = 'destroy'
+
     def __init__(
-            self, domains: domains_module.Domains, files: files_module.Files,
-            exclusive: exclusive_module.Exclusive) -> None:
-        self._domains = domains
-        self._files = files
+            self, guests: guests_module.Guests,
+            folders: folder_module.Folders,
+            exclusive: exclusive_module.Exclusive,
+            journal: journal_module.Journal,
+            clean_ups: clean_ups_module.CleanUps) -> None:
+        self._guests = guests
+        self._folders = folders
         self._exclusive = exclusive
+        self._journal = journal
+        self._clean_ups = clean_ups
 
     def destroy(
-            self, instance: instance_spec.Instance, *,
-            destroy_disks: bool) -> None:
+            self, instance: instance_spec.Instance,
+            attachments: ports.Attachments, *, destroy_disks: bool,
+            progress: ports.Progress) -> None:
         """Remove a guest; see :meth:`base.ComputeDriver.destroy`."""
-        with self._exclusive.take_over(instance, OPERATION):
-            self._domains.remove(instance, keep_state=not destroy_disks)
-            if destroy_disks:
-                self._files.remove(instance)
-        LOG.info('Guest %s (%s) is removed.', instance.name, instance.uuid)
+        with (self._exclusive.take_over(instance, self.OPERATION),
+              self._clean_ups.left(instance) as interrupted,
+              self._noted(instance, attachments,
+                          destroy_disks=destroy_disks) as noted):
+            self._remove(instance, attachments, noted,
+                         destroy_disks=destroy_disks, progress=progress)
+            for entry in interrupted:
+                self._end(entry)
+            progress.step('finish')
+        LOG.info('Instance %s destroyed', instance.name,
+                 instance={'uuid': instance.uuid})
+
+    def clean_up(
+            self, entry: journal_module.Entry,
+            attachments: Callable[[], ports.Attachments]) -> None:
+        """Finish an interrupted deletion."""
+        note = entry.note
+        instance = instance_spec.InstanceRef(note.uuid, note.name)
+        names = note.values.get('attachments', ())
+        assert isinstance(names, Collection)
+        self._remove(
+            instance, [one for one in attachments()
+                       if one.name in names], entry,
+            destroy_disks=bool(note.values['destroy_disks']),
+            progress=ports.NullProgress())
+
+    def _end(self, entry: journal_module.Entry) -> None:
+        """End what was interrupted on a guest that has gone by now."""
+        try:
+            self._clean_ups.end(entry)
+        except Exception as error:
+            # The entry stays: nothing of it is a reason to keep the guest.
+            LOG.error('What an interrupted %s left cannot be cleaned up now, '
+                      'will retry: %s', entry.note.operation, error,
+                      instance={'uuid': entry.note.uuid})
 
     def delete_files(self, instance: instance_spec.Instance) -> bool:
         """Remove the files of a guest that has no domain any more.
 
+        They stay while another host is at work on it.
+
         :returns: True when nothing of them is left
         """
-        with self._exclusive.take_over(instance, OPERATION):
-            if self._domains.guests.find_or_none(instance) is not None:
+        with self._exclusive.take_over(instance, self.OPERATION):
+            if (self._guests.find_or_none(instance) is not None
+                    or self._clean_ups.foreign(instance)):
                 return False
-            self._files.remove(instance)
-        return not self._files.folder(instance).exists()
+            self._folders.of(instance).remove()
+        return not self._folders.of(instance).exists()
+
+    @contextlib.contextmanager
+    def _noted(
+            self, instance: instance_spec.Instance,
+            attachments: ports.Attachments, *,
+            destroy_disks: bool) -> Iterator[journal_module.Entry | None]:
+        """Keep an entry in the journal, if there is room for one."""
+        with contextlib.ExitStack() as stack:
+            try:
+                entry = self._journal.begin(
+                    self.OPERATION, uuid=instance.uuid, name=instance.name,
+                    destroy_disks=destroy_disks,
+                    attachments=[one.name for one in attachments])
+            except exception.StorageFailure as error:
+                # A deletion is what makes room on a full disk.
+                LOG.warning('Deleting without an entry in the journal: %s',
+                            error, instance={'uuid': instance.uuid})
+                yield None
+                return
+            stack.callback(entry.release)
+            try:
+                yield entry
+            except exception.ForeignDomain:
+                # Refused, with nothing done.
+                entry.end()
+                raise
+            except BaseException:
+                _leave_rest(entry)
+                raise
+            if not entry.note.is_rest:
+                entry.end()
+
+    def _foreign(
+            self, instance: instance_spec.Instance,
+            entry: journal_module.Entry | None) -> list[journal_module.Note]:
+        """Return what other hosts have; an operator's *entry* may be one."""
+        return [note for note in self._clean_ups.foreign(instance)
+                if entry is None or note.id != entry.note.id]
+
+    def _remove(
+            self, instance: instance_spec.Instance,
+            attachments: ports.Attachments,
+            entry: journal_module.Entry | None, *, destroy_disks: bool,
+            progress: ports.Progress) -> None:
+        progress.step('domain')
+        foreign = self._foreign(instance, entry)
+        was_here = self._guests.remove(
+            instance, keep_state=not destroy_disks)
+        progress.step('disconnect')
+        with contextlib.ExitStack() as stack:
+            if destroy_disks:
+                stack.callback(
+                    self._remove_files, instance, entry, foreign, progress)
+            # Before the files, and whatever fails: the next attempt may no
+            # longer know what the guest was connected to.
+            stack.callback(attached_module.disconnect, attachments)
+            if was_here and destroy_disks and foreign and entry is not None:
+                # Of a guest that was elsewhere, the files are needed there.
+                entry.leave_rest()
+
+    def _remove_files(
+            self, instance: instance_spec.Instance,
+            entry: journal_module.Entry | None,
+            foreign: Sequence[journal_module.Note],
+            progress: ports.Progress) -> None:
+        progress.step('files')
+        if entry is not None and entry.superseded_by() is not None:
+            return
+        if not foreign:
+            self._folders.of(instance).remove()
+        for note in foreign:
+            LOG.warning(
+                'The files are left: a %s of the instance is under way, or '
+                'was interrupted, on %s', note.operation,
+                note.owner or 'an unknown host',
+                instance={'uuid': instance.uuid})
+
+
+def _leave_rest(entry: journal_module.Entry) -> None:
+    with contextlib.suppress(exception.StorageFailure):
+        try:
+            entry.leave_rest()
+        except exception.StorageFailure:
+            # All of it would be done later. This needs no room.
+            entry.end()

@@ -7,25 +7,28 @@ import dataclasses
 import os
 
 from nova_libvirt_driver import exception
-from nova_libvirt_driver.guest import snapshots as snapshots_module
-from nova_libvirt_driver.operations.steps import files as files_module
+from nova_libvirt_driver.guest import statistics_cache as statistics_module
 from nova_libvirt_driver.spec import diagnostics as diagnostics_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.spec import nic as nic_spec
+from nova_libvirt_driver.storage import folder as folder_module
+from nova_libvirt_driver.storage import spec_record
 
 
 class Diagnostics:
     """Reads figures; changes nothing, and waits for no busy guest.
 
     All guests are asked at once, and the answer is good for each of them for
-    ``stats_max_age``: whoever wants the figures of all makes one call.
+    ``stats_max_age``: to get the figures of all takes one call.
     """
 
     def __init__(
-            self, snapshots: snapshots_module.Snapshots,
-            files: files_module.Files, host: str) -> None:
-        self._snapshots = snapshots
-        self._files = files
+            self, statistics: statistics_module.StatisticsCache,
+            folders: folder_module.Folders,
+            specs: spec_record.SpecRecords, host: str) -> None:
+        self._statistics = statistics
+        self._folders = folders
+        self._specs = specs
         self._host = host
 
     def get_diagnostics(
@@ -35,7 +38,7 @@ class Diagnostics:
 
         :raises InstanceNotFound: there is no such guest
         """
-        figures = self._snapshots.figures_of(instance.uuid)
+        figures = self._statistics.figures_of(instance.uuid)
         if figures is None:
             raise exception.InstanceNotFound(
                 instance=instance.uuid, host=self._host)
@@ -43,21 +46,19 @@ class Diagnostics:
             figures,
             nics=_with_macs(figures.nics, self._interfaces(instance)),
             config_drive=os.path.exists(
-                self._files.folder(instance).config_drive))
+                self._folders.of(instance).config_drive))
 
     def get_disk_counters(self) -> diagnostics_spec.DiskCounters:
         """Return the counters of all disks of all guests."""
         return {uuid: figures.disks for uuid, figures
-                in self._snapshots.figures().value.by_uuid.items()}
+                in self._statistics.figures().value.by_uuid.items()}
 
     def _interfaces(
             self, instance: instance_spec.Instance
     ) -> Sequence[nic_spec.NicSpec]:
-        try:
-            return self._files.read_spec(instance).nics
-        except (exception.InstanceNotFound, exception.StorageFailure):
-            # The compute service knows them, if there is one.
-            return ()
+        spec = self._specs.find(instance)
+        # The compute service knows them otherwise, if there is one.
+        return () if spec is None else spec.nics
 
 
 def _with_macs(

@@ -2,78 +2,63 @@
 
 """Looking after the image cache."""
 
-import os
+from collections.abc import Collection
 
 from oslo_log import log as logging
 
-from nova_libvirt_driver import exception
 from nova_libvirt_driver.guest import devices
 from nova_libvirt_driver.guest import guests as guests_module
-from nova_libvirt_driver.operations.steps import files as files_module
-from nova_libvirt_driver.spec import instance as instance_spec
-from nova_libvirt_driver.storage import backing
+from nova_libvirt_driver.spec import policy as policy_spec
+from nova_libvirt_driver.storage import image_cache
+from nova_libvirt_driver.storage import image_users
 
 LOG = logging.getLogger(__name__)
 
 
 class ImageCare:
-    """Removes cached images that nobody uses.
+    """Removes cached images that no disk uses.
 
-    An image is used by the disks that are based on it, those of stopped
-    guests and of folders without a domain too, and by the domains that
-    have it for a disk.
+    An image is used by the disks that are based on it, also by way of other
+    disks: those of stopped guests, of folders without a domain, of other
+    hosts that share the folder of the instances, and of any domain of this
+    host, ours or not. In doubt it is used.
     """
 
     def __init__(
-            self, guests: guests_module.Guests, files: files_module.Files,
-            instances_path: str) -> None:
+            self, guests: guests_module.Guests,
+            cache: image_cache.ImageCache,
+            policy: policy_spec.StoragePolicy) -> None:
         self._guests = guests
-        self._files = files
-        self._instances_path = instances_path
+        self._cache = cache
+        self._policy = policy
 
-    def sweep(self) -> list[str]:
+    def sweep(self, image_ids: Collection[str] = ()) -> list[str]:
         """Remove images; see the contract's manage_image_cache.
 
-        When it cannot be told what is used, nothing is removed.
+        When it cannot be found out what is used, nothing is removed.
 
+        :param image_ids: images that stay in any case
         :raises StorageFailure: a disk cannot be read
         """
-        if not os.path.isdir(self._instances_path):
+        if not self._policy.remove_unused_images:
             return []
-        removed = self._files.cache().sweep(self._used())
+        kept = {image_cache.key_of(image_id) for image_id in image_ids}
+        removed = self._cache.sweep(
+            lambda: kept | self._of_folders() | self._of_domains())
         for path in removed:
-            LOG.info('Image %s was not used for long and is removed.', path)
+            LOG.info('Removed the cached image %s, which has not been used '
+                     'for %d s.', path, self._policy.unused_image_age_s)
         return removed
 
-    def _used(self) -> set[str]:
-        return self._of_folders() | self._of_domains()
-
     def _of_folders(self) -> set[str]:
-        used = set()
-        try:
-            for entry in os.scandir(self._instances_path):
-                if not instance_spec.is_uuid(entry.name):
-                    continue
-                for file in os.scandir(entry.path):
-                    if file.is_file(follow_symlinks=False):
-                        used.add(backing.backing_file(file.path) or '')
-        except FileNotFoundError:
-            # An instance is being removed: look at all of them again.
-            return self._of_folders()
-        except OSError as error:
-            raise exception.StorageFailure(
-                reason=f'cannot read {error.filename}: {error.strerror}',
-                path=self._instances_path) from error
-        return used
+        return image_users.below(
+            self._policy.instances_path, self._policy.image_cache_path)
 
     def _of_domains(self) -> set[str]:
         used: set[str] = set()
-        for entry in self._guests.listing():
-            if not entry.owned:
-                continue
-            guest = self._guests.find_or_none(
-                instance_spec.InstanceRef(entry.uuid, entry.name))
-            if guest is not None:
-                used.update(disk.source for disk in devices.disks(
-                    guest.xml()))
+        for xml in self._guests.definitions():
+            used |= image_users.keys_in(xml)
+            used |= image_users.of_disks(
+                source for disk in devices.read(xml).disks
+                if (source := devices.source_of(disk)))
         return used

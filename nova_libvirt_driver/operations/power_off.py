@@ -7,7 +7,6 @@ from oslo_log import log as logging
 from nova_libvirt_driver.guest import guests as guests_module
 from nova_libvirt_driver.operations.steps import exclusive as exclusive_module
 from nova_libvirt_driver.operations.steps import shutdown as shutdown_module
-from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import instance as instance_spec
 
 LOG = logging.getLogger(__name__)
@@ -20,7 +19,7 @@ class PowerOff:
 
     Steps: ask the guest to shut down, again and again until the time is
     over; cut its power. When that fails the guest runs on, or is down. Once
-    it was asked, a connection that is lost and got back in time is no matter.
+    it was asked, a connection may be lost and come back in time.
     """
 
     def __init__(
@@ -35,13 +34,12 @@ class PowerOff:
             self, instance: instance_spec.Instance, timeout_s: float,
             retry_interval_s: float) -> None:
         """Stop a guest; see :meth:`base.ComputeDriver.power_off`."""
-        with self._exclusive.hold(
-                instance, OPERATION, ports.NullProgress()) as watched:
+        with self._exclusive.hold(instance, OPERATION) as watched:
             guest = self._guests.find(instance)
             if timeout_s > 0:
                 if self._shutdown.run(
                         guest, timeout_s, retry_interval_s, watched):
                     return
-                LOG.info('Guest %s does not shut down by itself: its power '
-                         'is cut.', instance.uuid)
+                LOG.info('Guest did not shut down in time, cutting its power',
+                         instance={'uuid': instance.uuid})
             guest.destroy()

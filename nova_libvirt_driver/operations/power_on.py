@@ -2,80 +2,119 @@
 
 """Starting a guest that is stopped, whatever stopped it."""
 
+from collections.abc import Iterator
+import contextlib
+
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.guest import guests as guests_module
 from nova_libvirt_driver.guest import handle
 from nova_libvirt_driver.guest import reach
-from nova_libvirt_driver.operations.steps import domains as domains_module
+from nova_libvirt_driver.operations.steps import attached as attached_module
 from nova_libvirt_driver.operations.steps import exclusive as exclusive_module
 from nova_libvirt_driver.operations.steps import rebuild as rebuild_module
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import guest as guest_spec
+from nova_libvirt_driver.storage import instance_files
 
 OPERATION = 'start'
 
+_NO_PROGRESS = ports.NullProgress()
+
 
 class PowerOn:
-    """Starts guests from a domain made anew, or from saved memory.
+    """Starts guests from a domain defined again, or from saved memory.
 
-    When the start fails, the domain is defined as it was before.
+    An image that a disk is based on and that is gone from the cache is
+    fetched again first. When the start fails, the domain is defined as it was
+    before.
     """
 
     def __init__(
-            self, domains: domains_module.Domains,
+            self, guests: guests_module.Guests,
+            files: instance_files.InstanceFiles,
             rebuild: rebuild_module.Rebuild,
             exclusive: exclusive_module.Exclusive) -> None:
-        self._domains = domains
+        self._guests = guests
+        self._files = files
         self._rebuild = rebuild
         self._exclusive = exclusive
 
     def power_on(
-            self, spec: guest_spec.GuestSpec,
-            progress: ports.Progress) -> None:
+            self, spec: guest_spec.GuestSpec, images: ports.ImageSource,
+            progress: ports.Progress,
+            attachments: ports.Attachments) -> None:
         """Start a guest; see :meth:`base.ComputeDriver.power_on`.
 
         :raises WrongState: it is suspended, and would lose its memory
         """
-        with self._exclusive.hold(spec, OPERATION, progress) as watched:
-            guest = self._domains.guests.find_or_none(spec)
+        with self._starting(
+                spec, OPERATION, attachments, progress) as attached:
+            guest = self._guests.find_or_none(spec)
             if guest is not None and _is_up(guest):
                 return
             if guest is not None and guest.has_saved():
                 raise exception.WrongState(
                     tried='start it', instance=spec.uuid,
                     state='suspended: resume it')
+            spec = attached.prepare(spec)
             if guest is not None and self._rebuild.is_rescued(spec):
                 # Its domain is the rescue's; only unrescue makes another.
-                guest.start()
+                self._files.complete(spec, images, attached.progress)
+                attached.start(guest)
             else:
-                self._rebuild.run(spec, guest, watched)
+                self._rebuild.run(spec, guest, images, attached)
 
-    def resume(self, spec: guest_spec.GuestSpec) -> None:
+    def resume(
+            self, spec: guest_spec.GuestSpec, images: ports.ImageSource,
+            attachments: ports.Attachments) -> None:
         """Go on from saved memory; see :meth:`base.ComputeDriver.resume`.
 
         :raises WrongState: there is no saved memory
         """
-        with self._exclusive.hold(spec, 'resume', ports.NullProgress()):
-            guest = self._domains.guests.find(spec)
+        with self._starting(spec, 'resume', attachments) as attached:
+            guest = self._guests.find(spec)
             if not guest.has_saved():
                 raise exception.WrongState(
                     tried='resume it', instance=spec.uuid,
                     state=f'{guest.state().power.name.lower()}, not '
                     'suspended')
-            guest.start()
+            self._resume(guest, spec, images, attached)
 
-    def resume_state_on_host_boot(self, spec: guest_spec.GuestSpec) -> None:
+    def resume_state_on_host_boot(
+            self, spec: guest_spec.GuestSpec, images: ports.ImageSource,
+            attachments: ports.Attachments) -> None:
         """Start a guest after a boot of the host; one that is up stays.
 
         Saved memory is taken where there is some.
         """
-        with self._exclusive.hold(spec, OPERATION, ports.NullProgress()):
-            guest = self._domains.guests.find_or_none(spec)
+        with self._starting(spec, OPERATION, attachments) as attached:
+            guest = self._guests.find_or_none(spec)
             if guest is not None and _is_up(guest):
                 return
             if guest is not None and guest.has_saved():
-                guest.start()
+                self._resume(guest, spec, images, attached)
             else:
-                self._rebuild.run(spec, guest, ports.NullProgress())
+                self._rebuild.run(
+                    attached.prepare(spec), guest, images, attached)
+
+    @contextlib.contextmanager
+    def _starting(
+            self, spec: guest_spec.GuestSpec, operation: str,
+            attachments: ports.Attachments,
+            progress: ports.Progress = _NO_PROGRESS
+    ) -> Iterator[attached_module.Attached]:
+        with (self._exclusive.hold(spec, operation, progress) as watched,
+              attached_module.starting(
+                  operation, spec, attachments, watched) as attached):
+            yield attached
+
+    def _resume(
+            self, guest: handle.Guest, spec: guest_spec.GuestSpec,
+            images: ports.ImageSource,
+            attached: attached_module.Attached) -> None:
+        self._files.complete(
+            attached.prepare(spec), images, attached.progress)
+        attached.start_saved(guest)
 
 
 def _is_up(guest: handle.Guest) -> bool:

@@ -2,23 +2,32 @@
 
 """Rebooting a guest, with or without its help."""
 
+from collections.abc import Callable
+
 from oslo_log import log as logging
 
+from nova_libvirt_driver.events import router as router_module
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.guest import guests as guests_module
 from nova_libvirt_driver.guest import handle
-from nova_libvirt_driver.guest import restarts as restarts_module
-from nova_libvirt_driver.operations.steps import domains as domains_module
+from nova_libvirt_driver.guest import reach
+from nova_libvirt_driver.operations.steps import attached as attached_module
 from nova_libvirt_driver.operations.steps import exclusive as exclusive_module
 from nova_libvirt_driver.operations.steps import rebuild as rebuild_module
 from nova_libvirt_driver.operations.steps import shutdown as shutdown_module
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.storage import instance_files
+from nova_libvirt_driver.storage import journal as journal_module
+from nova_libvirt_driver.storage import spec_record
 
 LOG = logging.getLogger(__name__)
 
-OPERATION = 'reboot'
 _RETRY_S = 10.0
+
+_SHUT_DOWN = 'shut down'
+"""The guest was asked to: it may be about to, however it looks."""
 
 
 class Reboot:
@@ -26,54 +35,110 @@ class Reboot:
 
     A soft reboot asks the guest to shut down and starts it again; one that
     does not obey in time, or is not running, gets a hard one: its power is
-    cut and its domain defined anew; saved memory is lost, so a suspended
+    cut and its domain defined again; saved memory is lost, so a suspended
     guest gets no soft one. When that fails, the guest is stopped
-    and defined as it was.
+    and defined as it was. When the process is killed, the next one that looks
+    into the journal starts a guest that is down, or that shuts down.
 
     :param timeout_s: how long a guest may take to shut down by itself
     """
 
+    OPERATION = 'reboot'
+
     def __init__(
-            self, domains: domains_module.Domains,
-            rebuild: rebuild_module.Rebuild,
+            self, guests: guests_module.Guests,
+            files: instance_files.InstanceFiles,
+            specs: spec_record.SpecRecords, rebuild: rebuild_module.Rebuild,
             exclusive: exclusive_module.Exclusive,
+            journal: journal_module.Journal,
             shutdown: shutdown_module.Shutdown,
-            restarts: restarts_module.Restarts, *,
+            restarts: router_module.Restarts, *,
             timeout_s: float) -> None:
-        self._domains = domains
+        self._guests = guests
+        self._files = files
+        self._specs = specs
         self._rebuild = rebuild
         self._exclusive = exclusive
+        self._journal = journal
         self._shutdown = shutdown
         self._restarts = restarts
         self._timeout_s = timeout_s
 
     def reboot(
             self, spec: guest_spec.GuestSpec,
-            reboot_type: guest_spec.RebootType,
-            progress: ports.Progress) -> None:
+            reboot_type: guest_spec.RebootType, images: ports.ImageSource,
+            progress: ports.Progress,
+            attachments: ports.Attachments) -> None:
         """Reboot a guest; see :meth:`base.ComputeDriver.reboot`."""
-        with (self._exclusive.hold(spec, OPERATION, progress) as watched,
-              self._restarts.during(spec.uuid)):
+        with (self._exclusive.hold(spec, self.OPERATION, progress) as watched,
+              self._restarts.during(spec.uuid),
+              attached_module.starting(
+                  self.OPERATION, spec, attachments,
+                  watched) as attached):
+            entry = self._journal.begin(
+                self.OPERATION, uuid=spec.uuid, name=spec.name,
+                attachments=[one.name for one in attachments])
+            attached.undo.journal(entry)
+            spec = attached.prepare(spec)
             if reboot_type is guest_spec.RebootType.SOFT:
-                guest = self._domains.guests.find(spec)
-                if self._soft(guest, watched):
+                guest = self._guests.find(spec)
+                # Before it shuts down: it could not be started again.
+                self._files.complete(spec, images, watched)
+                if self._soft(guest, attached, entry):
                     return
-                LOG.info('Guest %s does not shut down by itself: its power '
-                         'is cut.', spec.uuid)
+                LOG.info('Guest did not shut down in time, cutting its power',
+                         instance={'uuid': spec.uuid})
             self._rebuild.run(
-                spec, self._domains.guests.find_or_none(spec), watched)
+                spec, self._guests.find_or_none(spec), images,
+                attached)
 
-    def _soft(self, guest: handle.Guest, progress: ports.Progress) -> bool:
+    def clean_up(
+            self, entry: journal_module.Entry,
+            attachments: Callable[[], ports.Attachments]) -> None:
+        """Start a guest whose reboot was interrupted, or say why not."""
+        instance = instance_spec.InstanceRef(
+            entry.note.uuid, entry.note.name)
+        guest = self._guests.find_or_none(instance)
+        asked = entry.note.phase == _SHUT_DOWN
+        if guest is None or guest.state().power in reach.UP and not asked:
+            return
+        outside = attachments()
+        with self._restarts.during(guest.uuid):
+            if asked and not self._shutdown.run(
+                    guest, self._timeout_s - entry.note.age_s, _RETRY_S,
+                    ports.NullProgress()):
+                guest.destroy()
+            self._start_again(guest, instance, outside)
+
+    def _start_again(
+            self, guest: handle.Guest, instance: instance_spec.Instance,
+            outside: ports.Attachments) -> None:
+        try:
+            with attached_module.starting(
+                    self.OPERATION, instance, outside,
+                    ports.NullProgress()) as attached:
+                attached.prepare_recorded(self._specs.find(instance))
+                attached.start(guest, drop_saved=True)
+        except exception.HypervisorUnavailable:
+            raise
+        except Exception as error:
+            # Once: whatever is done with it next must not wait for this.
+            LOG.error('The guest stays stopped after an interrupted reboot: '
+                      '%s', error, instance={'uuid': guest.uuid})
+
+    def _soft(
+            self, guest: handle.Guest, attached: attached_module.Attached,
+            entry: journal_module.Entry) -> bool:
         if guest.state().power is not instance_spec.PowerState.RUNNING:
             if guest.has_saved():
                 raise exception.WrongState(
                     tried='reboot it softly', instance=guest.uuid,
                     state='suspended')
             return False
-        progress.step('shut down')
+        attached.progress.step('shut down')
+        entry.advance(_SHUT_DOWN)
         if not self._shutdown.run(
-                guest, self._timeout_s, _RETRY_S, progress):
+                guest, self._timeout_s, _RETRY_S, attached.progress):
             return False
-        progress.step('start')
-        guest.start()
+        attached.start(guest)
         return True

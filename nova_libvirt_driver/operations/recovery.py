@@ -3,104 +3,111 @@
 """Cleaning up after a process that was killed within an operation."""
 
 from collections.abc import Callable
-import dataclasses
+from concurrent import futures
 import threading
 
 from oslo_log import log as logging
 
 from nova_libvirt_driver import exception
-from nova_libvirt_driver.guest import reach
-from nova_libvirt_driver.operations import rescue as rescue_module
-from nova_libvirt_driver.operations import snapshot as snapshot_module
-from nova_libvirt_driver.operations import spawn as spawn_module
-from nova_libvirt_driver.operations.steps import domains as domains_module
+from nova_libvirt_driver.operations.steps import clean_ups as clean_ups_module
 from nova_libvirt_driver.operations.steps import exclusive as exclusive_module
-from nova_libvirt_driver.operations.steps import files as files_module
-from nova_libvirt_driver.operations.steps import freeze
-from nova_libvirt_driver import ports
+from nova_libvirt_driver.spec import event as event_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.storage import journal as journal_module
-from nova_libvirt_driver.storage import scratch as scratch_module
 
 LOG = logging.getLogger(__name__)
 
 OPERATION = 'clean up'
 
+_AT_ONCE = 8
+"""Instances that are cleaned up after at the same time."""
+
 _PAUSE_MIN_S, _PAUSE_MAX_S = 1.0, 30.0
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Remains:
-    """Where operations leave word of what they are about."""
-
-    journal: journal_module.Journal
-    scratch: scratch_module.Scratch
-
-
-class _Bell:
-    """Wakes one thread, or tells it to end."""
+class _Signal:
+    """Wakes one thread, or asks it to end."""
 
     def __init__(self) -> None:
         self.ended = False
-        self._rung = threading.Event()
+        self._woken = threading.Event()
 
-    def ring(self) -> None:
-        self._rung.set()
+    def wake(self) -> None:
+        self._woken.set()
 
     def end(self) -> None:
         self.ended = True
-        self._rung.set()
+        self._woken.set()
 
     def wait(self, timeout_s: float) -> None:
-        self._rung.wait(timeout_s)
-        self._rung.clear()
+        self._woken.wait(timeout_s)
+        self._woken.clear()
 
 
 class Recovery:
-    """Finishes or undoes what killed processes have left.
+    """Has finished or undone what killed processes of this host have left.
 
     Looks into the journal at the start, whenever libvirt is back, and from
     time to time: an entry whose operation is under way is left alone, one
     that cannot be cleaned now stays for the next time. Without anything in
     the journal, libvirt is not asked.
+
+    :param sweep: removes what else killed processes have left in files
     """
 
     def __init__(
-            self, domains: domains_module.Domains, files: files_module.Files,
-            rescue: rescue_module.Rescue, remains: Remains,
-            exclusive: exclusive_module.Exclusive) -> None:
-        self._domains = domains
-        self._files = files
-        self._rescue = rescue
-        self._journal = remains.journal
-        self._scratch = remains.scratch
+            self, journal: journal_module.Journal,
+            clean_ups: clean_ups_module.CleanUps,
+            exclusive: exclusive_module.Exclusive,
+            sweep: Callable[[], object]) -> None:
+        self._journal = journal
+        self._clean_ups = clean_ups
         self._exclusive = exclusive
-        self._bell = _Bell()
+        self._sweep = sweep
+        self._signal = _Signal()
         self._reported: set[str] = set()
 
     def start(self) -> None:
         """Begin to look into the journal, on a thread of its own."""
         self.stop()
-        self._bell = _Bell()
-        threading.Thread(target=self._watch, args=(self._bell,),
+        self._signal = _Signal()
+        threading.Thread(target=self._watch, args=(self._signal,),
                          name='recovery', daemon=True).start()
 
     def stop(self) -> None:
         """Look no more; a cleaning that is under way ends by itself."""
-        self._bell.end()
+        self._signal.end()
 
     def wake(self) -> None:
         """Look soon, if it was started; never blocks."""
-        self._bell.ring()
+        self._signal.wake()
 
-    def _watch(self, bell: _Bell) -> None:
+    def notice(self, item: event_spec.GuestEvent) -> None:
+        """Look soon if a device left after the wait for it; never blocks."""
+        if isinstance(item, event_spec.DeviceEvent):
+            self.wake()
+
+    def clean_up(self, uuid: str, entry_id: str, *, force: bool) -> None:
+        """Clean up after an interrupted operation, as an operator wants.
+
+        :param force: also after one of another host, or of none that is
+            known, and forget it though that fails
+        :raises DriverError: it cannot be done now, and the entry stays
+        """
+        with self._exclusive.hold(
+                instance_spec.InstanceRef(uuid, uuid), OPERATION,
+                continuing=None, settling=not force):
+            if force:
+                self._clean_ups.end_by_force(uuid, entry_id)
+
+    def _watch(self, signal: _Signal) -> None:
         pause_s = _PAUSE_MIN_S
         complete = self._guarded(self._look_first)
-        while not bell.ended:
-            pause_s = _PAUSE_MAX_S if complete else min(
+        while not signal.ended:
+            signal.wait(_PAUSE_MAX_S if complete else pause_s)
+            pause_s = _PAUSE_MIN_S if complete else min(
                 2 * pause_s, _PAUSE_MAX_S)
-            bell.wait(pause_s)
-            complete = bell.ended or self._guarded(self._look)
+            complete = signal.ended or self._guarded(self._look)
 
     def _guarded(self, function: Callable[[], bool]) -> bool:
         try:
@@ -115,24 +122,29 @@ class Recovery:
     def _look_first(self) -> bool:
         complete = self._look()
         self._exclusive.sweep()
-        self._files.sweep_temporaries()
+        self._journal.sweep()
+        self._sweep()
         return complete
 
     def _look(self) -> bool:
-        # A list: one that cannot be cleaned is no reason to skip the rest.
-        return all([self._finish(uuid)
-                    for uuid in sorted(self._journal.subjects())])
+        subjects = sorted(self._journal.subjects())
+        if not subjects:
+            return True
+        # Several at once: one that takes long holds up no other. And all of
+        # them: one that cannot be cleaned is no reason to skip the rest.
+        with futures.ThreadPoolExecutor(
+                min(_AT_ONCE, len(subjects)), 'recovery') as pool:
+            return all(list(pool.map(self._finish, subjects)))
 
     def _finish(self, uuid: str) -> bool:
-        """Clean up after one instance; say whether nothing is left."""
+        """Clean up after one instance; say whether that succeeded."""
         instance = instance_spec.InstanceRef(uuid, uuid)
         try:
-            # The instance first, and its entries then: an operation that
-            # has begun meanwhile must not be taken for the one that died.
+            # To get the instance is to end what was interrupted on it.
             with self._exclusive.hold(
-                    instance, OPERATION, ports.NullProgress(),
-                    patient=False), self._journal.left(uuid) as entries:
-                return all([self._end(entry) for entry in entries])
+                    instance, OPERATION, patient=False, continuing=None):
+                self._reported.discard(uuid)
+                return True
         except exception.WrongState as error:
             # An operation is under way, whose entry this may be.
             LOG.debug('Not cleaned up: %s', error)
@@ -140,45 +152,9 @@ class Recovery:
             self._report(uuid, error)
         return False
 
-    def _end(self, entry: journal_module.Entry) -> bool:
-        try:
-            self._clean(entry)
-        except exception.ForeignDomain as error:
-            LOG.warning('Left from an interrupted %s: %s',
-                        entry.operation, error)
-        except Exception as error:
-            self._report(entry.uuid, error)
-            return False
-        entry.end()
-        self._reported.discard(entry.uuid)
-        return True
-
     def _report(self, uuid: str, error: Exception) -> None:
         known = uuid in self._reported
         self._reported.add(uuid)
         LOG.log(logging.DEBUG if known else logging.ERROR,
-                'What an interrupted operation on instance %s left cannot '
-                'be cleaned up now, and is tried again: %s', uuid, error)
-
-    def _clean(self, entry: journal_module.Entry) -> None:
-        instance = instance_spec.InstanceRef(entry.uuid, entry.name)
-        if entry.uuid not in self._reported:
-            LOG.warning('Cleaning up after an interrupted %s of instance '
-                        '%s.', entry.operation, entry.uuid)
-        if entry.operation == spawn_module.OPERATION:
-            self._domains.remove(instance)
-            self._files.remove(instance)
-        elif entry.operation == snapshot_module.OPERATION:
-            self._end_copying(instance, str(entry.values['target_dev']))
-            self._scratch.remove(str(entry.values['folder']))
-        elif entry.operation == rescue_module.OPERATION:
-            self._rescue.clean_up(
-                instance, was_up=bool(entry.values['was_up']))
-
-    def _end_copying(
-            self, instance: instance_spec.Instance,
-            target_dev: str) -> None:
-        guest = self._domains.guests.find_or_none(instance)
-        if guest is not None and guest.state().power in reach.UP:
-            guest.disk(target_dev).abort()
-            freeze.thaw_left(guest)
+                'What an interrupted operation left cannot be cleaned up '
+                'now, will retry: %s', error, instance={'uuid': uuid})

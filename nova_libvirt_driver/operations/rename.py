@@ -2,13 +2,13 @@
 
 """Giving an instance another name for its users."""
 
-from collections.abc import Callable
-
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.guest import guests as guests_module
+from nova_libvirt_driver.guest import reach
 from nova_libvirt_driver.operations.steps import exclusive as exclusive_module
-from nova_libvirt_driver import ports
+from nova_libvirt_driver.operations.steps import undo as undo_module
 from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.storage import spec_record
 
 OPERATION = 'rename'
 _MAX_LENGTH = 255
@@ -17,18 +17,19 @@ _MAX_LENGTH = 255
 class Rename:
     """Renames instances.
 
-    One step for the definition and, when the guest is up, one for what
-    runs; a failure of the second one leaves the new name for the next
-    start. The name of the domain stays.
+    Steps: write the name into what runs and into the definition; into the
+    record. When one fails, the former name is written again. The name of the
+    domain stays. A suspended guest is refused: its saved memory has the name,
+    too, which would come back with it.
     """
 
     def __init__(
             self, guests: guests_module.Guests,
             exclusive: exclusive_module.Exclusive,
-            note: Callable[[instance_spec.Instance, str], object]) -> None:
+            specs: spec_record.SpecRecords) -> None:
         self._guests = guests
         self._exclusive = exclusive
-        self._note = note
+        self._specs = specs
 
     def rename(
             self, instance: instance_spec.Instance,
@@ -36,10 +37,23 @@ class Rename:
         """Write the name into the metadata of the domain.
 
         :raises InvalidRequest: it is empty, too long, or no text
+        :raises WrongState: the guest is suspended
         """
         if not 0 < len(display_name.strip()) <= _MAX_LENGTH:
             raise exception.InvalidRequest(
                 reason=f'a name has 1 to {_MAX_LENGTH} characters')
-        with self._exclusive.hold(instance, OPERATION, ports.NullProgress()):
-            self._guests.find(instance).set_display_name(display_name)
-            self._note(instance, display_name)
+        with self._exclusive.hold(instance, OPERATION):
+            guest = self._guests.find(instance)
+            if guest.has_saved():
+                raise exception.WrongState(
+                    tried='rename it', instance=instance.uuid,
+                    state='suspended: resume it first')
+            with undo_module.Undo(OPERATION, instance) as undo:
+                mark = reach.mark_in(guest.xml(inactive=True))
+                if mark is not None:
+                    # Before: the call may do one of two things, and fail.
+                    undo.add('write the former name', lambda: (
+                        guest.set_display_name(mark.display_name)))
+                guest.set_display_name(display_name)
+                self._specs.note_display_name(instance, display_name)
+                undo.commit()

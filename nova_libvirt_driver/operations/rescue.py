@@ -2,21 +2,29 @@
 
 """Starting a guest from another image, and from its own disk again."""
 
+from collections.abc import Callable
+
+from oslo_log import log as logging
+
+from nova_libvirt_driver.events import router as router_module
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.guest import handle
 from nova_libvirt_driver.guest import reach
-from nova_libvirt_driver.guest import restarts as restarts_module
+from nova_libvirt_driver.operations.steps import attached as attached_module
 from nova_libvirt_driver.operations.steps import domains as domains_module
 from nova_libvirt_driver.operations.steps import exclusive as exclusive_module
-from nova_libvirt_driver.operations.steps import files as files_module
 from nova_libvirt_driver.operations.steps import rebuild as rebuild_module
 from nova_libvirt_driver.operations.steps import undo as undo_module
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.storage import instance_files
 from nova_libvirt_driver.storage import journal as journal_module
+from nova_libvirt_driver.storage import rescue_files
+from nova_libvirt_driver.storage import spec_record
+from nova_libvirt_driver.xmlmodel import domain as domain_model
 
-OPERATION = 'rescue'
+LOG = logging.getLogger(__name__)
 
 
 class Rescue:
@@ -33,14 +41,21 @@ class Rescue:
     succeeds.
     """
 
+    OPERATION = 'rescue'
+
     def __init__(
-            self, domains: domains_module.Domains, files: files_module.Files,
+            self, domains: domains_module.Domains,
+            files: instance_files.InstanceFiles,
+            rescues: rescue_files.RescueFiles,
+            specs: spec_record.SpecRecords,
             rebuild: rebuild_module.Rebuild,
             exclusive: exclusive_module.Exclusive,
             journal: journal_module.Journal,
-            restarts: restarts_module.Restarts) -> None:
+            restarts: router_module.Restarts) -> None:
         self._domains = domains
         self._files = files
+        self._rescues = rescues
+        self._specs = specs
         self._rebuild = rebuild
         self._exclusive = exclusive
         self._journal = journal
@@ -48,86 +63,125 @@ class Rescue:
 
     def rescue(
             self, spec: guest_spec.GuestSpec, image_id: str,
-            images: ports.ImageSource, *, stable_device: bool,
-            progress: ports.Progress) -> None:
+            images: ports.ImageSource, attachments: ports.Attachments, *,
+            stable_device: bool, progress: ports.Progress) -> None:
         """Start a guest from an image; see the contract's verb."""
-        with (self._exclusive.hold(spec, OPERATION, progress) as watched,
+        with (self._exclusive.hold(spec, self.OPERATION, progress) as watched,
               self._restarts.during(spec.uuid),
-              undo_module.Undo(OPERATION) as undo):
+              self._domains.ports.reservation() as reservation,
+              undo_module.Undo(self.OPERATION, spec) as undo):
             watched.step('check')
-            self._clean_up_before(spec)
             guest = self._checked(spec)
+            self._files.complete(spec, images, watched)
             was_up = guest.state().power in reach.UP
-            xml = self._rebuild.xml(spec, guest, self._files.plan_rescue(
-                spec, stable_device=stable_device))
             entry = self._journal.begin(
-                OPERATION, uuid=spec.uuid, name=spec.name, was_up=was_up)
+                self.OPERATION, uuid=spec.uuid, name=spec.name, was_up=was_up,
+                attachments=[one.name for one in attachments])
             undo.journal(entry)
+            attached = attached_module.Attached(attachments, watched, undo)
+            spec = attached.prepare(spec)
+            xml = self._rebuild.xml(spec, guest, self._domains.plan_rescue(
+                spec, stable_device=stable_device), reservation)
             watched.step('keep')
             before = guest.xml(inactive=True)
-            self._files.keep_xml(spec, before)
-            undo.add('put the guest back', lambda: self.take_back(
-                spec, before, start=was_up))
-            self._files.make_rescue(spec, image_id, images, watched)
+            self._rescues.keep_xml(spec, before)
+            undo.add('put the guest back', lambda: self._take_back(
+                spec, before, attached, start=was_up))
+            self._rescues.make(spec, image_id, images, watched)
             watched.step('stop')
             guest.destroy()
-            self._rebuild.define_and_start(spec, xml, watched, undo)
+            self._rebuild.define_and_start(spec, xml, attached)
             undo.commit()
 
-    def unrescue(self, instance: instance_spec.Instance) -> None:
+    def unrescue(
+            self, spec: guest_spec.GuestSpec, images: ports.ImageSource,
+            attachments: ports.Attachments) -> None:
         """Start a rescued guest from its own disk again.
 
+        :raises StorageFailure: its disk is gone, or what that is based on
         :raises WrongState: it is not rescued
         """
-        with (self._exclusive.hold(
-                instance, 'unrescue', ports.NullProgress()),
-              self._restarts.during(instance.uuid)):
-            before = self._files.kept_xml(instance)
+        with (self._exclusive.hold(spec, 'unrescue') as watched,
+              self._restarts.during(spec.uuid),
+              attached_module.starting(
+                  'unrescue', spec, attachments, watched) as attached):
+            before = self._rescues.kept_xml(spec)
             if before is None:
                 raise exception.WrongState(
-                    tried='unrescue it', instance=instance.uuid,
+                    tried='unrescue it', instance=spec.uuid,
                     state='not rescued')
-            self.take_back(instance, before, start=True)
+            spec = attached.prepare(spec)
+            image_id = domain_model.Domain.parse(
+                before).instance.root_uuid
+            self._files.complete_disks(spec, image_id or '', images, watched)
+            self._take_back(spec, before, attached, start=True)
 
     def clean_up(
-            self, instance: instance_spec.Instance, *, was_up: bool) -> None:
-        """Undo a rescue whose process died; the caller has the instance.
+            self, entry: journal_module.Entry,
+            attachments: Callable[[], ports.Attachments]) -> None:
+        """Put a guest back whose rescue was interrupted.
 
-        :param was_up: whether the guest was up before
+        One that has no domain any more gets none.
         """
-        xml = self._files.kept_xml(instance)
-        if xml is None:
-            self._files.remove_rescue(instance)
-        else:
-            self.take_back(instance, xml, start=was_up)
+        instance = instance_spec.InstanceRef(
+            entry.note.uuid, entry.note.name)
+        xml = self._rescues.kept_xml(instance)
+        if xml is None or (
+                self._domains.guests.find_or_none(instance) is None):
+            self._rescues.remove(instance)
+            return
+        outside = attachments()
+        try:
+            self._put_back(instance, xml, outside, prepare=True,
+                           start=bool(entry.note.values['was_up']))
+        except exception.HypervisorUnavailable:
+            raise
+        except Exception as error:
+            # What it lacks, such as a secret, may come with a user's request
+            # only, and no verb works on it before this has ended.
+            self._put_back(instance, xml, (), start=False)
+            LOG.error('Stopped after an interrupted rescue, because it '
+                      'cannot be started: %s', error,
+                      instance={'uuid': instance.uuid})
+        self._rescues.remove(instance)
 
-    def take_back(
-            self, instance: instance_spec.Instance, xml: str, *,
-            start: bool) -> None:
+    def _take_back(
+            self, instance: instance_spec.Instance, xml: str,
+            attached: attached_module.Attached, *, start: bool) -> None:
         """Put the guest back, and only then remove what was for its rescue.
 
-        Without the kept XML nobody could put it back later.
+        Without the kept XML it could not be put back later.
         """
-        self._put_back(instance, xml, start=start)
-        self._files.remove_rescue(instance)
+        if self._put_back(instance, xml, attached.attachments, start=start):
+            # It runs: what it is connected to stays connected.
+            attached.undo.commit()
+        self._rescues.remove(instance)
 
     def _put_back(
-            self, instance: instance_spec.Instance, xml: str, *,
-            start: bool) -> None:
+            self, instance: instance_spec.Instance, xml: str,
+            attachments: ports.Attachments, *, start: bool,
+            prepare: bool = False) -> bool:
+        """Define the guest as it was; say whether it had to be started."""
         guest = self._domains.guests.find_or_none(instance)
         if guest is not None and (
                 guest.xml(inactive=True) == xml
                 and (guest.state().power in reach.UP) == start):
-            return
-        if guest is not None:
-            guest.destroy()
-        self._domains.restore(instance, xml)
-        if start:
-            self._domains.guests.find(instance).start()
+            return False
+        with attached_module.starting(
+                'put back', instance, attachments,
+                ports.NullProgress()) as attached:
+            if start and prepare:
+                attached.prepare_recorded(self._specs.find(instance))
+            if guest is not None:
+                guest.destroy()
+            self._domains.guests.define(xml, instance)
+            if start:
+                attached.start(self._domains.guests.find(instance))
+        return start
 
     def _checked(self, spec: guest_spec.GuestSpec) -> handle.Guest:
         guest = self._domains.guests.find(spec)
-        if self._files.kept_xml(spec) is not None:
+        if self._rescues.kept_xml(spec) is not None:
             raise exception.WrongState(
                 tried='rescue it', instance=spec.uuid,
                 state='rescued already')
@@ -136,14 +190,3 @@ class Rescue:
                 tried='rescue it', instance=spec.uuid,
                 state='suspended: resume it first')
         return guest
-
-    def _clean_up_before(self, instance: instance_spec.Instance) -> None:
-        """Undo a rescue whose process died.
-
-        Who cleans up later on must not end the new one instead.
-        """
-        with self._journal.left(instance.uuid, OPERATION) as entries:
-            for entry in entries:
-                self.clean_up(
-                    instance, was_up=bool(entry.values['was_up']))
-                entry.end()

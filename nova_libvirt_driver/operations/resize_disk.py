@@ -1,31 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""Making the root disk of a guest larger."""
+"""Making a disk of a guest larger."""
 
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.operations.steps import disk_copy
 from nova_libvirt_driver.operations.steps import exclusive as exclusive_module
-from nova_libvirt_driver.operations.steps import files as files_module
 from nova_libvirt_driver.operations.steps import undo as undo_module
 from nova_libvirt_driver import ports
+from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.storage import disks as disks_module
+from nova_libvirt_driver.storage import spec_record
+from nova_libvirt_driver.xmlmodel.devices import disk as disk_model
 
 OPERATION = 'resize'
 _BYTES_PER_GIB = 1 << 30
 
 
 class ResizeDisk:
-    """Makes root disks larger.
+    """Makes root disks larger, and lets guests see larger volumes.
 
     Steps: record the new size; make the disk larger. When that fails the
     record says the former size again. A disk never becomes smaller.
     """
 
     def __init__(
-            self, copier: disk_copy.DiskCopy, files: files_module.Files,
+            self, copier: disk_copy.DiskCopy, disks: disks_module.Disks,
+            specs: spec_record.SpecRecords,
             exclusive: exclusive_module.Exclusive) -> None:
         self._copier = copier
-        self._files = files
+        self._disks = disks
+        self._specs = specs
         self._exclusive = exclusive
 
     def resize(
@@ -33,7 +38,7 @@ class ResizeDisk:
             progress: ports.Progress) -> None:
         """Make a root disk larger; see the contract's resize_root_disk."""
         with (self._exclusive.hold(instance, OPERATION, progress) as watched,
-              undo_module.Undo(OPERATION) as undo):
+              undo_module.Undo(OPERATION, instance) as undo):
             watched.step('check')
             source = self._copier.source(instance)
             size_bytes = size_gib * _BYTES_PER_GIB
@@ -42,12 +47,36 @@ class ResizeDisk:
                     reason=f'the disk has {source.virtual_size_bytes} bytes '
                     f'already, {size_gib} GiB would be less')
             watched.step('record')
-            former_gib = self._files.note_root_size(instance, size_gib)
+            former_gib = self._specs.note_root_size(instance, size_gib)
             undo.add('record the former size', lambda: (
-                self._files.note_root_size(instance, former_gib)))
+                self._specs.note_root_size(instance, former_gib)))
             watched.step('grow')
             if source.live:
                 source.guest.disk(source.target_dev).resize(size_bytes)
             else:
-                self._files.resize(source.path, source.format, size_bytes)
+                self._disks.resize(source.path, source.format, size_bytes)
             undo.commit()
+
+    def extend(
+            self, instance: instance_spec.Instance, key: disk_spec.DiskKey,
+            size_bytes: int, progress: ports.Progress) -> None:
+        """Let a running guest know of a larger volume; see extend_disk."""
+        with self._exclusive.hold(
+                instance, 'extend', progress) as watched:
+            watched.step('check')
+            guest = self._copier.guests.find(instance)
+            found = guest.device(key).live()
+            if found is None:
+                if guest.device(key).defined() is None:
+                    raise exception.InvalidRequest(
+                        reason=f'instance {instance.uuid} has no {key}')
+                return
+            assert isinstance(found, disk_model.Disk)
+            disk = guest.disk(found.target_dev or '')
+            now_bytes = disk.size_bytes()
+            if size_bytes < now_bytes:
+                raise exception.InvalidRequest(
+                    reason=f'{key} has {now_bytes} bytes already, '
+                    f'{size_bytes} would be less')
+            watched.step('grow')
+            disk.resize(size_bytes)

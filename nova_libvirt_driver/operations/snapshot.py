@@ -2,23 +2,25 @@
 
 """Keeping the root disk of a guest as an image."""
 
+from collections.abc import Callable
 import os
 
 from oslo_log import log as logging
 
+from nova_libvirt_driver.guest import freeze
+from nova_libvirt_driver.guest import reach
 from nova_libvirt_driver.operations.steps import disk_copy
 from nova_libvirt_driver.operations.steps import exclusive as exclusive_module
-from nova_libvirt_driver.operations.steps import freeze
 from nova_libvirt_driver.operations.steps import undo as undo_module
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import image as image_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.storage import journal as journal_module
 from nova_libvirt_driver.storage import scratch as scratch_module
+from nova_libvirt_driver.storage import spec_record
 
 LOG = logging.getLogger(__name__)
 
-OPERATION = 'snapshot'
 _BYTES_PER_GIB = 1 << 30
 
 
@@ -33,33 +35,43 @@ class Snapshot:
     The folder is removed in any case. When a step fails, there is no copy,
     no image and no job, and the guest runs on. A connection that is lost
     while the disk is copied, and got back in the time that a copy may take,
-    is no matter. When the process is killed, the next snapshot, or who looks
-    into the journal, removes the folder and the job, and thaws the guest.
+    changes nothing. When the process is killed, the next snapshot, or who
+    looks into the journal, removes the folder and the job, and thaws the
+    guest.
     """
+
+    OPERATION = 'snapshot'
 
     def __init__(
             self, copier: disk_copy.DiskCopy,
             scratch: scratch_module.Scratch,
             exclusive: exclusive_module.Exclusive,
-            journal: journal_module.Journal) -> None:
+            journal: journal_module.Journal,
+            specs: spec_record.SpecRecords) -> None:
         self._copier = copier
         self._scratch = scratch
         self._exclusive = exclusive
         self._journal = journal
+        self._specs = specs
 
     def snapshot(
             self, instance: instance_spec.Instance, wanted: image_spec.Wanted,
-            images: ports.ImageSource, progress: ports.Progress) -> None:
+            images: ports.ImageSource, progress: ports.Progress, *,
+            require_quiesce: bool | None = None) -> None:
         """Make an image; see :meth:`base.ComputeDriver.snapshot`."""
-        with (self._exclusive.hold(instance, OPERATION, progress) as watched,
-              undo_module.Undo(OPERATION) as undo):
+        with (self._exclusive.hold(
+                instance, self.OPERATION, progress) as watched,
+              undo_module.Undo(self.OPERATION, instance) as undo):
             watched.step('check')
-            source = self._copier.source(instance)
-            self._clean_up_before(source)
+            if require_quiesce is None:
+                require_quiesce = self._specs.features(
+                    instance).require_quiesce
+            source = self._copier.source(
+                instance, require_quiesce=require_quiesce)
             folder = self._scratch.choose()
             entry = self._journal.begin(
-                OPERATION, uuid=instance.uuid, name=instance.name,
-                folder=folder, target_dev=source.target_dev)
+                self.OPERATION, uuid=instance.uuid, name=instance.name,
+                folder=os.path.basename(folder), target_dev=source.target_dev)
             undo.journal(entry)
             watched.step('folder')
             self._scratch.make(folder)
@@ -70,16 +82,22 @@ class Snapshot:
             self._upload(instance, wanted, copy, images, watched)
             undo.commit()
 
-    def _clean_up_before(self, source: disk_copy.Source) -> None:
-        """End the copying of a killed snapshot; it would be in the way."""
-        with self._journal.left(source.guest.uuid, OPERATION) as entries:
-            for entry in entries:
-                target_dev = str(entry.values['target_dev'])
-                if source.live:
-                    source.guest.disk(target_dev).abort()
-                    freeze.thaw_left(source.guest)
-                self._scratch.remove(str(entry.values['folder']))
-                entry.end()
+    def clean_up(
+            self, entry: journal_module.Entry,
+            attachments: Callable[[], ports.Attachments]) -> None:
+        """End the copying of an interrupted snapshot, and remove the copy."""
+        guest = self._copier.guests.find_or_none(
+            instance_spec.InstanceRef(entry.note.uuid, entry.note.name))
+        if guest is not None and guest.state().power in reach.UP:
+            guest.disk(str(entry.note.values['target_dev'])).abort()
+            freeze.thaw_left(guest)
+        self.remove_outside(entry)
+
+    def remove_outside(self, entry: journal_module.Entry) -> None:
+        """Remove the copy."""
+        # Former versions wrote the path, which the operator may change.
+        self._scratch.remove(self._scratch.at(
+            os.path.basename(str(entry.note.values['folder']))))
 
     def _upload(
             self, instance: instance_spec.Instance, wanted: image_spec.Wanted,
@@ -90,10 +108,9 @@ class Snapshot:
             id=wanted.id, disk_format=copy.format,
             name=wanted.name or f'snapshot of {instance.name}',
             min_disk_gib=-(-copy.virtual_size_bytes // _BYTES_PER_GIB),
-            size_bytes=os.path.getsize(copy.path),
+            size_bytes=os.fstat(copy.file.fileno()).st_size,
             properties={'image_type': 'snapshot',
                         'instance_uuid': instance.uuid})
-        with open(copy.path, 'rb') as file:
-            images.upload(image, file, progress)
-        LOG.info('Guest %s: image %s is made of its disk.', instance.uuid,
-                 wanted.id)
+        images.upload(image, copy.file, progress)
+        LOG.info('Created image %s of the root disk', wanted.id,
+                 instance={'uuid': instance.uuid})

@@ -2,21 +2,24 @@
 
 """Making a guest."""
 
+from collections.abc import Callable
+
 from oslo_log import log as logging
 
 from nova_libvirt_driver import exception
-from nova_libvirt_driver.guest import handle
+from nova_libvirt_driver.operations.steps import attached as attached_module
 from nova_libvirt_driver.operations.steps import domains as domains_module
 from nova_libvirt_driver.operations.steps import exclusive as exclusive_module
-from nova_libvirt_driver.operations.steps import files as files_module
+from nova_libvirt_driver.operations.steps import serial_ports
 from nova_libvirt_driver.operations.steps import undo as undo_module
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import guest as guest_spec
+from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.storage import folder as folder_module
+from nova_libvirt_driver.storage import instance_files
 from nova_libvirt_driver.storage import journal as journal_module
 
 LOG = logging.getLogger(__name__)
-
-OPERATION = 'spawn'
 
 
 class Spawn:
@@ -24,109 +27,130 @@ class Spawn:
 
     Steps: check that name and uuid are free; note in the journal what is
     about to be made; make the folder; get the image into the cache; make
-    the disks and the kernel; ask for the interfaces; make the config drive;
-    record the spec; define the domain; connect it to its networks and start
-    it; let it run.
+    the disks and the kernel; prepare the attachments; make the config drive;
+    record the spec; define the domain; connect it and start it; let it run.
 
-    When a step fails, the domain and the folder are removed. When the
-    process is killed, the next one that looks into the journal does that.
+    When a step fails, the domain is removed and disconnected, and the folder
+    is removed. When the process is killed, the next one that looks into the
+    journal does that.
     What was in the cache stays there.
     """
 
+    OPERATION = 'spawn'
+
     def __init__(
-            self, domains: domains_module.Domains, files: files_module.Files,
+            self, domains: domains_module.Domains,
+            folders: folder_module.Folders,
+            files: instance_files.InstanceFiles,
             exclusive: exclusive_module.Exclusive,
             journal: journal_module.Journal, host: str) -> None:
         self._domains = domains
+        self._folders = folders
         self._files = files
         self._exclusive = exclusive
         self._journal = journal
         self._host = host
 
     def spawn(
-            self, spec: guest_spec.GuestSpec, images: ports.ImageSource, *,
-            power_on: bool, progress: ports.Progress,
-            network: ports.Network | None = None) -> None:
+            self, spec: guest_spec.GuestSpec, images: ports.ImageSource,
+            attachments: ports.Attachments, *, power_on: bool,
+            progress: ports.Progress) -> None:
         """Make a guest; see :meth:`base.ComputeDriver.spawn`."""
-        self._files.prepare_root()
-        with (self._exclusive.hold(spec, OPERATION, progress) as watched,
-              undo_module.Undo(OPERATION) as undo):
+        self._folders.prepare()
+        with (self._exclusive.hold(spec, self.OPERATION, progress) as watched,
+              self._domains.ports.reservation() as reservation,
+              undo_module.Undo(self.OPERATION, spec) as undo):
             watched.step('check')
             spec = self._settled(spec)
-            # What makes no domain is refused before anything is made, and
+            # What makes no domain is refused before anything is created, and
             # before libvirt is asked for a name that may be no text.
-            xml = self._build(spec)
-            self._clean_up_before(spec)
+            xml = self._build(spec, reservation)
             self._refuse_existing(spec)
             entry = self._journal.begin(
-                OPERATION, uuid=spec.uuid, name=spec.name)
+                self.OPERATION, uuid=spec.uuid, name=spec.name,
+                has_folder=False,
+                attachments=[one.name for one in attachments])
             undo.journal(entry)
-            self._files.make(spec, images, watched, undo)
-            if network is not None:
-                watched.step('interfaces')
-                spec = self._settled(network.completed(spec))
-                xml = self._build(spec)
+            # Own entry first: it makes NFS look into the folder again.
+            self._journal.supersede(spec.uuid)
+            try:
+                watched.step('folder')
+                folder = self._folders.make(spec)
+            except BaseException:
+                # Another host was faster.
+                self._journal.give_back(spec.uuid)
+                raise
+            undo.add('remove the folder', folder.remove)
+            entry.advance('folder made', has_folder=True)
+            self._files.make(spec, images, watched)
+            attached = attached_module.Attached(attachments, watched, undo)
+            completed = self._settled(attached.prepare(spec))
+            if completed != spec:
+                spec, xml = completed, self._build(completed, reservation)
             self._files.describe(spec, watched)
             watched.step('define')
-            if network is not None:
-                # After the domain has gone, which uses what is undone.
-                undo.add('disconnect its interfaces', network.disconnect)
+            # Before it is defined: a reply that is lost leaves a domain.
+            undo.add('remove the domain',
+                     lambda: self._domains.guests.remove(spec))
             guest = self._domains.guests.define(xml, spec)
-            # Before the start: one that outlives its deadline may succeed.
-            undo.add('remove the domain', lambda: self._domains.remove(spec))
             if power_on:
-                _start(guest, watched, network)
+                attached.start(guest)
             watched.step('finish')
             undo.commit()
-            LOG.info('Guest %s (%s) is made.', spec.name, spec.uuid)
+            LOG.info('Instance %s created', spec.name,
+                     instance={'uuid': spec.uuid})
+
+    def clean_up(
+            self, entry: journal_module.Entry,
+            attachments: Callable[[], ports.Attachments]) -> None:
+        """Remove what there is of a guest whose spawn was interrupted."""
+        instance = instance_spec.InstanceRef(
+            entry.note.uuid, entry.note.name)
+        self._domains.guests.remove(instance)
+        attached_module.disconnect(attachments())
+        if entry.superseded_by() is None:
+            folder = self._folders.of(instance)
+            if entry.note.values.get('has_folder', True):
+                folder.remove()
+            else:
+                # It may be that of a host that was faster.
+                folder.remove_empty()
 
     def xml(self, spec: guest_spec.GuestSpec) -> str:
         """Return the XML that :meth:`spawn` would define."""
-        return self._build(self._settled(spec))
+        with self._domains.ports.reservation() as reservation:
+            return self._build(self._settled(spec), reservation)
 
     def _settled(self, spec: guest_spec.GuestSpec) -> guest_spec.GuestSpec:
         return self._domains.settle(self._files.settle(spec))
 
-    def _build(self, spec: guest_spec.GuestSpec) -> str:
-        folder = self._files.folder(spec)
+    def _build(
+            self, spec: guest_spec.GuestSpec,
+            reservation: serial_ports.Reservation) -> str:
         return self._domains.build(
-            spec, self._files.plan_new(spec), folder.console_log).to_xml()
-
-    def _clean_up_before(self, spec: guest_spec.GuestSpec) -> None:
-        """Remove what a killed spawn of the same instance has left.
-
-        Who cleans up later on must not take the new guest for the old one.
-        """
-        with self._journal.left(spec.uuid, OPERATION) as entries:
-            for entry in entries:
-                self._domains.remove(spec)
-                self._files.remove(spec)
-                entry.end()
-        if spec.uuid in self._journal.subjects():
-            raise exception.WrongState(
-                tried='spawn it', instance=spec.uuid,
-                state='being cleaned up after an interruption')
+            spec, self._domains.plan_new(spec), reservation).to_xml()
 
     def _refuse_existing(self, spec: guest_spec.GuestSpec) -> None:
         guests = self._domains.guests
-        if guests.find_or_none(spec) is not None or (
-                self._files.folder(spec).exists()):
+        if guests.find_or_none(spec) is not None:
             raise exception.InstanceExists(
-                instance=spec.uuid, host=self._host)
+                instance=spec.uuid, host=self._host,
+                which=', as a domain of that uuid')
+        folder = self._folders.of(spec)
+        if folder.exists():
+            raise exception.InstanceExists(
+                instance=spec.uuid, host=self._host,
+                which=f': its folder {folder.path} is there, but no domain',
+                hint=self._hint(spec.uuid, folder.path))
         if guests.name_owner(spec.name) is not None:
             raise exception.InstanceExists(
                 instance=spec.name, host=self._host)
 
-
-def _start(
-        guest: handle.Guest, progress: ports.Progress,
-        network: ports.Network | None) -> None:
-    progress.step('start')
-    if network is None:
-        guest.start()
-        return
-    with network.connected() as wait:
-        guest.start(paused=wait)
-    if wait:
-        progress.step('run')
-        guest.resume()
+    def _hint(self, uuid: str, path: str) -> str:
+        for note in self._journal.foreign(uuid):
+            owner = note.owner or 'an unknown host'
+            return (f'a {note.operation} was interrupted on {owner}, and the '
+                    'guest may be running there: start the service there')
+        return ('an earlier attempt, or a host that was down, has left it: '
+                f'see whether any file in {path} is needed still, and remove '
+                'it')

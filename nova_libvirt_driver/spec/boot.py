@@ -37,6 +37,8 @@ class BootSpec:
     firmware: Firmware | None = None
     """None takes BIOS where the architecture has one."""
     secure_boot: bool = False
+    secure_boot_if_possible: bool = False
+    """Where the host and the machine can do it."""
     stateless_firmware: bool = False
     """UEFI that keeps no variables."""
     kernel: KernelBoot | None = None

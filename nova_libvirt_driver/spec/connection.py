@@ -5,6 +5,8 @@
 import dataclasses
 import enum
 
+from nova_libvirt_driver.spec import event
+
 
 class ConnectionState(enum.StrEnum):
     """Life of the connection; ``connection.state`` has the transitions."""
@@ -65,3 +67,5 @@ class ConnectionStatus:
     lost_for_s: float | None = None
     """How long ago a session was lost that has not been got back; None
     while there is one, and when there has been none."""
+    disk_errors: tuple[event.IOErrorEvent, ...] = ()
+    """The last error of each guest whose disks had any."""

@@ -14,12 +14,29 @@ class GraphicsKind(enum.StrEnum):
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SpiceSpec:
+    """What only SPICE has; empty and None are QEMU's own default."""
+
+    secure: bool = False
+    """Nothing goes over the network in plain text; QEMU has to have TLS."""
+    agent: bool = True
+    """The guest may run an agent, which needs a channel."""
+    image_compression: str = ''
+    jpeg_compression: str = ''
+    zlib_compression: str = ''
+    playback_compression: bool | None = None
+    streaming_mode: str = ''
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class GraphicsSpec:
     """One graphical console; libvirt chooses the port."""
 
     kind: GraphicsKind
     listen: str = '127.0.0.1'
     keymap: str = ''
+    spice: SpiceSpec = SpiceSpec()
+    """Of one of the kind SPICE."""
 
 
 class SerialKind(enum.StrEnum):

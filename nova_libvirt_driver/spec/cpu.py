@@ -66,6 +66,15 @@ class CpuTune:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class MaxAddress:
+    """How wide the guest's addresses of memory are."""
+
+    mode: str
+    """``emulate`` or ``passthrough``."""
+    bits: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class CpuSpec:
     """Virtual CPUs of one guest."""
 
@@ -88,3 +97,5 @@ class CpuSpec:
     """Virtual CPUs with the fifo scheduler."""
     realtime_priority: int = 1
     tune: CpuTune = CpuTune()
+    max_address: MaxAddress | None = None
+    """None is the hypervisor's choice."""

@@ -62,6 +62,8 @@ class IommuSpec:
     eim: bool = True
     caching_mode: bool = True
     iotlb: bool = True
+    address_bits: int | None = 48
+    """Width of addresses that devices use."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +73,8 @@ class DeviceSpec:
     video: VideoSpec | None = VideoSpec()
     """None for no card; without a graphical console there is none."""
     pointer: str = ''
-    """``usbtablet``, ``ps2mouse``, ``virtio``; empty chooses."""
-    rng: RngSpec | None = None
+    """``usbtablet``, ``ps2mouse``, ``virtio``, ``none``; empty chooses."""
+    rng: RngSpec | None = RngSpec()
     watchdog: WatchdogAction | None = None
     agent: bool = False
     """A channel for the guest agent."""
@@ -80,7 +82,12 @@ class DeviceSpec:
     sound: str = ''
     """Model of the sound card, empty for none."""
     iommu: IommuSpec | None = None
+    keyboard: str = ''
+    """Bus of a keyboard that the machine has not by itself."""
     usb_controller: bool = True
+    """False refuses what needs one."""
+    usb_model: str = ''
+    """Model of a controller that no device needs; empty for none."""
     usb_redirections: int = 0
     """Redirected USB devices over SPICE."""
     vsock_cid: int | None = None
@@ -103,7 +110,30 @@ class FeatureSpec:
     pmu: bool | None = None
     """None leaves libvirt's default."""
     hide_hypervisor: bool = False
-    vmcoreinfo: bool = False
+    vmcoreinfo: bool = True
+    """Crash dumps of the guest can be read."""
     hpet: bool = False
     os_type: OsType = OsType.OTHER
     """Windows gets its enlightenments and a clock in local time."""
+    admin_user: str = ''
+    """Administrator in the guest, empty for that of its operating system."""
+    require_quiesce: bool = False
+    """There are no snapshots unless its file systems can be frozen."""
+
+    @property
+    def administrator(self) -> str:
+        """Name of the administrator in the guest."""
+        if self.admin_user:
+            return self.admin_user
+        return ('Administrator' if self.os_type is OsType.WINDOWS
+                else 'root')
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Unmanaged:
+    """A device of a guest that this driver did not give it."""
+
+    name: str
+    is_kept: bool
+    """It stays when the guest is started again; otherwise no start is
+    possible."""

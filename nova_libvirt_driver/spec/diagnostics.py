@@ -5,6 +5,8 @@
 from collections.abc import Mapping
 import dataclasses
 
+from nova_libvirt_driver.spec import event
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class DiskDiagnostics:
@@ -47,6 +49,8 @@ class Diagnostics:
     disks: tuple[DiskDiagnostics, ...] = ()
     nics: tuple[NicDiagnostics, ...] = ()
     config_drive: bool = False
+    last_disk_error: event.IOErrorEvent | None = None
+    """The last one that this process has heard of, however long ago."""
     age_s: float = dataclasses.field(default=0.0, compare=False)
     """How long ago libvirt was asked."""
 

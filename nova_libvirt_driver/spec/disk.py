@@ -89,11 +89,34 @@ class DiskEncryption:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class DiskKey:
+    """Which disk of a guest is meant."""
+
+    id: str = ''
+    """Identifier of the volume."""
+    serial: str = ''
+    target_dev: str = ''
+    """Of a disk that has neither."""
+
+    @property
+    def alias(self) -> str:
+        """Name of the device in libvirt, empty for libvirt's choice."""
+        return f'ua-{self.id}' if self.id else ''
+
+    def __str__(self) -> str:
+        name = self.id or self.serial
+        return f'volume {name}' if name else f'disk {self.target_dev}'
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class DiskSpec:
     """One disk of a guest as it is attached."""
 
     target_dev: str
-    """Name that orders the disks, for example ``vda``."""
+    """Name that orders the disks, for example ``vda``; empty for the next
+    free one."""
+    id: str = ''
+    """Identifier of the volume, empty for a disk that the driver made."""
     bus: DiskBus
     format: str
     """Format QEMU is told; never found out by looking at the bytes."""
@@ -120,6 +143,12 @@ class DiskSpec:
     iotune: IoTune | None = None
     encryption: DiskEncryption | None = None
 
+    @property
+    def key(self) -> DiskKey:
+        """What finds the disk in its guest."""
+        return DiskKey(
+            id=self.id, serial=self.serial, target_dev=self.target_dev)
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class LocalDisk:
@@ -142,6 +171,10 @@ class StorageSpec:
     """Size of the root disk; 0 takes the image's, up to the host's limit."""
     bus: DiskBus | None = None
     """Bus of the disks; None takes the host's policy."""
+    root_bus: DiskBus | None = None
+    """Bus of the root disk, None for that of the others."""
+    cdrom_bus: DiskBus | None = None
+    """Bus of CD drives; None is the one that the machine has."""
     root_device: DiskDevice = DiskDevice.DISK
     """``cdrom`` for an image that is one."""
     scsi_model: str = ''

@@ -70,10 +70,11 @@ class HostFacts:
     cpus: int
     """CPUs that are online when the connection is opened."""
     memory_mib: int
+    """Memory when the connection is opened."""
     cpu_model: str
     """Model name from the capabilities, empty when there is none."""
     cpu_sockets: int
-    """Sockets per NUMA cell."""
+    """Sockets of all NUMA nodes together."""
     cpu_cores: int
     """Cores per socket."""
     cpu_threads: int
@@ -99,6 +100,8 @@ class HostOffers:
     video_models: frozenset[str] = frozenset()
     tpm_models: frozenset[str] = frozenset()
     tpm_versions: frozenset[str] = frozenset()
+    secure_boot: bool = False
+    stateless_firmware: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -138,3 +141,8 @@ class HostResources:
     """Room that cached images take."""
     running_instances: int
     online_cpus: frozenset[int]
+
+
+def dotted(number: int) -> str:
+    """Return a version as libvirt counts it in dotted form."""
+    return f'{number // 1000000}.{number // 1000 % 1000}.{number % 1000}'

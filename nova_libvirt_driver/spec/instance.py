@@ -78,9 +78,14 @@ class InstanceSummary:
     saved: bool = False
     """Its memory is on disk, for its next start."""
 
+    stopped_by_storage: bool = False
+    """It is paused because a disk of it fails, or has no room."""
+
     @property
     def status(self) -> str:
         """How it is, in a word for people."""
+        if self.stopped_by_storage:
+            return 'paused by an I/O error'
         if self.saved and self.state is PowerState.SHUTDOWN:
             return 'suspended'
         return self.state.name.lower()

@@ -39,6 +39,26 @@ class NicAddress:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class NicKey:
+    """Which interface of a guest is meant."""
+
+    id: str = ''
+    """Identifier of the port."""
+    mac: str
+    """Several interfaces may have it."""
+    target_dev: str = ''
+    """Name of the tap on the host, as far as it is known."""
+
+    @property
+    def alias(self) -> str:
+        """Name of the device in libvirt, empty for libvirt's choice."""
+        return f'ua-{self.id}' if self.id else ''
+
+    def __str__(self) -> str:
+        return f'port {self.id}' if self.id else f'interface {self.mac}'
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class NicSpec:
     """One network interface."""
 
@@ -47,7 +67,7 @@ class NicSpec:
     source: str = ''
     """Name of the bridge or network, or path of the vhost-user socket."""
     id: str = ''
-    """Identifier of the port, for the metadata."""
+    """Identifier of the port."""
     target_dev: str = ''
     """Name of the tap on the host, empty for one that libvirt chooses."""
     managed_tap: bool = True
@@ -71,3 +91,9 @@ class NicSpec:
     boot_order: int | None = None
     addresses: tuple[NicAddress, ...] = ()
     """Static addresses; none means DHCP."""
+
+    @property
+    def key(self) -> NicKey:
+        """What finds the interface in its guest."""
+        return NicKey(
+            id=self.id, mac=self.mac.lower(), target_dev=self.target_dev)

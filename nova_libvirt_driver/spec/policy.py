@@ -27,6 +27,16 @@ class ImageBackend(enum.StrEnum):
     """A full copy."""
 
 
+class ToolSandbox(enum.StrEnum):
+    """Whether programs that read images run in a sandbox."""
+
+    REQUIRED = 'required'
+    """Without one no image is read."""
+    PREFERRED = 'preferred'
+    """Without one they run with limits only, and a warning says so."""
+    OFF = 'off'
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class GuestPolicy:
     """Options that shape the XML of guests."""
@@ -87,11 +97,14 @@ class StoragePolicy:
     """Images are converted to raw when they come into the cache."""
     image_max_gib: int = 100
     """Largest root disk where neither flavor nor request names a size."""
+    console_log_max_mib: int = 2
+    """Length above which a console log is rotated, 0 for no limit."""
     tool_cpu_s: int = 30
     """CPU time that a look at an image may take."""
     tool_convert_cpu_s: int = 3600
     """CPU time that a conversion may take."""
     tool_memory_mib: int = 2048
+    tool_sandbox: ToolSandbox = ToolSandbox.PREFERRED
     tool_timeout_s: float = 3600
     """Wall-clock time that any tool may take."""
     ephemeral_filesystem: str = 'vfat'
@@ -101,5 +114,15 @@ class StoragePolicy:
     snapshot_format: str = ''
     """Format of snapshots, empty for that of the source image."""
     snapshot_compression: bool = False
+    host: str = ''
+    """Name of this host; others may share the folders."""
+    image_cache_folder: str = '_base'
+    """Folder of the image cache, below that of the instances."""
+    remove_unused_images: bool = True
     unused_image_age_s: float = 86400
-    """Age at which a cached image that nobody uses is removed."""
+    """Age at which a cached image that no disk uses is removed."""
+
+    @property
+    def image_cache_path(self) -> str:
+        """Folder of the image cache."""
+        return f'{self.instances_path}/{self.image_cache_folder}'

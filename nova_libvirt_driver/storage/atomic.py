@@ -5,9 +5,10 @@
 from collections.abc import Callable
 import contextlib
 import os
+import pathlib
 import tempfile
 
-from nova_libvirt_driver import exception
+from nova_libvirt_driver.storage import failure
 
 MODE = 0o640
 
@@ -31,7 +32,7 @@ def make(path: str, fill: Callable[[str], object], mode: int = MODE) -> None:
     :raises StorageFailure: there is no room, or no right to write
     """
     folder = os.path.dirname(path)
-    try:
+    with failure.naming(f'cannot write {path}', folder):
         descriptor, temporary = tempfile.mkstemp(
             prefix=f'.{os.path.basename(path)}.', dir=folder)
         try:
@@ -41,14 +42,9 @@ def make(path: str, fill: Callable[[str], object], mode: int = MODE) -> None:
             os.chmod(temporary, mode)
             os.rename(temporary, path)
         except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
+            pathlib.Path(temporary).unlink(missing_ok=True)
             raise
         sync(folder)
-    except OSError as error:
-        raise exception.StorageFailure(
-            reason=f'cannot write {path}: {error.strerror or error}',
-            path=folder) from error
 
 
 def sync(path: str) -> None:
@@ -61,3 +57,21 @@ def sync(path: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def discard(path: str) -> None:
+    """Remove a file that could not be completed; idempotent.
+
+    Its room is free at once. A sandbox of a tool that wrote it has it mounted
+    for a moment longer than the tool lives, and what undoes the rest may need
+    room on a full disk.
+    """
+    with contextlib.suppress(OSError):
+        descriptor = os.open(
+            path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            if os.fstat(descriptor).st_nlink == 1:
+                os.ftruncate(descriptor, 0)
+        finally:
+            os.close(descriptor)
+    pathlib.Path(path).unlink(missing_ok=True)

@@ -18,6 +18,7 @@ from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import image as image_spec
 from nova_libvirt_driver.spec import policy as policy_spec
+from nova_libvirt_driver.storage import atomic
 from nova_libvirt_driver.storage import folder as folder_module
 from nova_libvirt_driver.storage import image_fetch
 from nova_libvirt_driver.storage import qemu_img as qemu_img_module
@@ -26,7 +27,7 @@ from nova_libvirt_driver.storage import tool as tool_module
 
 LOG = logging.getLogger(__name__)
 
-_MIB, _GIB = 1 << 20, 1 << 30
+_MIB = 1 << 20
 _RAW, _QCOW2 = policy_spec.ImageBackend.RAW, policy_spec.ImageBackend.QCOW2
 # Program and its options, that for the label last; longest label.
 _FILE_SYSTEMS = {
@@ -51,36 +52,36 @@ class Disks:
 
     def make_root(
             self, folder: folder_module.InstanceFolder,
-            cached: image_spec.CachedImage, size_bytes: int, *,
-            image_id: str = '',
-            progress: ports.Progress | None = None) -> None:
+            cached: image_spec.CachedImage, size_bytes: int = 0, *,
+            rescue: bool = False, image_id: str = '',
+            progress: ports.Progress = ports.NullProgress()) -> None:
         """Make the root disk from an image; raw ones are copied.
 
         :param size_bytes: 0 for the image's size
+        :param rescue: it is the disk that a rescued guest starts from
         :param image_id: for messages
-        :raises FlavorTooSmall: the image's disk is larger than that, or
-            than the host's limit
-        :raises StorageFailure: it cannot be made
-        """
-        self._make_from_image(
-            folder, folder.disk, cached,
-            self._root_size(cached, size_bytes, image_id),
-            progress or ports.NullProgress())
-
-    def make_rescue(
-            self, folder: folder_module.InstanceFolder,
-            cached: image_spec.CachedImage, *, image_id: str = '',
-            progress: ports.Progress | None = None) -> None:
-        """Make the disk that a rescued guest starts from.
-
-        :raises FlavorTooSmall: the image's disk is larger than the host's
+        :raises FlavorTooSmall: the image's disk is larger than that
+        :raises ImageRefused: without a size, it is larger than the host's
             limit
         :raises StorageFailure: it cannot be made
         """
-        self._make_from_image(
-            folder, folder.rescue_disk, cached,
-            self._root_size(cached, 0, image_id),
-            progress or ports.NullProgress())
+        image_fetch.check_size(
+            image_id or os.path.basename(cached.path),
+            cached.virtual_size_bytes, size_bytes or None,
+            self._policy.image_max_gib)
+        size_bytes = size_bytes or cached.virtual_size_bytes
+        path = folder.rescue_disk if rescue else folder.disk
+        with _recorded(folder, path, self._policy.backend):
+            if self._policy.backend is _QCOW2:
+                self._qemu_img.create_overlay(
+                    path, cached.path, cached.format, size_bytes)
+                return
+            self._qemu_img.convert(
+                cached.path, cached.format, path, _RAW, progress=progress)
+            with _removed_on_failure(path):
+                if size_bytes > self._qemu_img.virtual_size_bytes(
+                        path, _RAW):
+                    self._qemu_img.resize(path, _RAW, size_bytes)
 
     def make_blank(
             self, path: str, folder: folder_module.InstanceFolder,
@@ -95,7 +96,7 @@ class Disks:
     def make_ephemeral(
             self, folder: folder_module.InstanceFolder, number: int,
             wanted: disk_spec.LocalDisk) -> None:
-        """Make a raw disk with a file system and without partitions.
+        """Make a disk with a file system and without partitions.
 
         :param number: counts from 0
         :raises InvalidRequest: there is no such file system or label
@@ -109,7 +110,7 @@ class Disks:
     def make_swap(
             self, folder: folder_module.InstanceFolder,
             wanted: disk_spec.LocalDisk) -> None:
-        """Make a raw disk that is ready to be swap space.
+        """Make a disk that is ready to be swap space.
 
         :raises InvalidRequest: there can be no such label
         :raises StorageFailure: it cannot be made
@@ -123,7 +124,7 @@ class Disks:
         :raises InvalidRequest: it is larger already
         :raises StorageFailure: it cannot be made larger; it may be in use
         """
-        before = self._qemu_img.info(path, format).virtual_size_bytes
+        before = self._qemu_img.virtual_size_bytes(path, format)
         if size_bytes < before:
             raise exception.InvalidRequest(
                 reason=f'{path} has {image_fetch.gib(before)} and cannot '
@@ -131,43 +132,25 @@ class Disks:
         if size_bytes > before:
             self._qemu_img.resize(path, format, size_bytes)
 
-    def _root_size(
-            self, cached: image_spec.CachedImage, size_bytes: int,
-            image_id: str) -> int:
-        limit = size_bytes or self._policy.image_max_gib * _GIB
-        if cached.virtual_size_bytes > limit:
-            raise exception.FlavorTooSmall(
-                image=image_id or os.path.basename(cached.path),
-                needed=image_fetch.gib(cached.virtual_size_bytes),
-                given=image_fetch.gib(limit))
-        return size_bytes or cached.virtual_size_bytes
-
-    def _make_from_image(
-            self, folder: folder_module.InstanceFolder, path: str,
-            cached: image_spec.CachedImage, size_bytes: int,
-            progress: ports.Progress) -> None:
-        with _recorded(folder, path, self._policy.backend):
-            if self._policy.backend is _QCOW2:
-                self._qemu_img.create_overlay(
-                    path, cached.path, cached.format, size_bytes)
-                return
-            self._qemu_img.convert(
-                cached.path, cached.format, path, _RAW, progress=progress)
-            with _removed_on_failure(path):
-                if size_bytes > self._qemu_img.info(
-                        path, _RAW).virtual_size_bytes:
-                    self._qemu_img.resize(path, _RAW, size_bytes)
-
     def _make_formatted(
             self, folder: folder_module.InstanceFolder, path: str,
             wanted: disk_spec.LocalDisk, file_system: str,
             label: str) -> None:
         line = _format_line(file_system, label)
-        with _recorded(folder, path, _RAW):
-            self._qemu_img.create(path, _RAW, wanted.size_mib * _MIB)
-            with _removed_on_failure(path):
-                self._tool.run([*line, path],
+        backend = self._policy.backend
+        is_raw = backend == policy_spec.ImageBackend.RAW
+        with _recorded(folder, path, str(backend)):
+            # The programs know no other format than raw.
+            bare = path if is_raw else f'{path}.raw'
+            self._qemu_img.create(bare, _RAW, wanted.size_mib * _MIB)
+            with _removed_on_failure(bare):
+                self._tool.run([*line, bare], writes=[bare],
                                cpu_s=self._policy.tool_convert_cpu_s)
+                if not is_raw:
+                    self._qemu_img.convert(
+                        bare, _RAW, path, str(backend),
+                        progress=ports.NullProgress())
+                    os.unlink(bare)
 
 
 def _format_line(file_system: str, label: str) -> list[str]:
@@ -199,8 +182,8 @@ def _recorded(
             record.forget(folder.disk_info, path)
         except exception.StorageFailure as error:
             # It does no harm: a disk that is made there replaces it.
-            LOG.warning('The format of %s, which could not be made, stays '
-                        'in the record: %s', path, error)
+            LOG.warning('Could not create %s, and could not remove its '
+                        'format from the record: %s', path, error)
         raise
 
 
@@ -209,6 +192,5 @@ def _removed_on_failure(path: str) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
+        atomic.discard(path)
         raise

@@ -2,123 +2,163 @@
 
 """The folder of one instance; its layout is that of Nova's own driver."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 import contextlib
 import os
 import shutil
 
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.storage import direct_io
+from nova_libvirt_driver.storage import failure
 
 _MODE = 0o750
+
+
+class _File:
+    """The path of a file in an instance's folder."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, folder: 'InstanceFolder', owner: object) -> str:
+        return os.path.join(folder.path, self._name)
 
 
 class InstanceFolder:
     """Names the files of an instance; makes and removes their folder.
 
+    :ivar path: of the folder itself
     :raises InvalidRequest: the uuid is none, so it names no folder
     """
+
+    disk = _File('disk')
+    """Root disk."""
+    disk_info = _File('disk.info')
+    """Record of the disks' formats."""
+    config_drive = _File('disk.config')
+    """Config drive, of either file system."""
+    console_log = _File('console.log')
+    """What the guest writes to its serial port."""
+    swap = _File('disk.swap')
+    """Swap disk."""
+    kernel = _File('kernel')
+    """Kernel that the hypervisor loads."""
+    ramdisk = _File('ramdisk')
+    """Initial RAM disk for that kernel."""
+    spec = _File('guest.json')
+    """Record of what the instance was made from."""
+    unrescue_xml = _File('unrescue.xml')
+    """XML of the domain as it was before a rescue."""
+    rescue_disk = _File('disk.rescue')
+    """Disk that a rescued guest starts from."""
+    rescue_config_drive = _File('disk.config.rescue')
+    """Config drive of a rescued guest."""
 
     def __init__(self, instances_path: str, uuid: str) -> None:
         if not instance_spec.is_uuid(uuid):
             raise exception.InvalidRequest(
-                reason=f'{uuid!r} is no uuid of an instance')
-        self._path = os.path.join(instances_path, uuid)
-
-    @property
-    def path(self) -> str:
-        """The folder itself."""
-        return self._path
-
-    @property
-    def disk(self) -> str:
-        """Root disk."""
-        return self._file('disk')
-
-    @property
-    def disk_info(self) -> str:
-        """Record of the disks' formats."""
-        return self._file('disk.info')
-
-    @property
-    def config_drive(self) -> str:
-        """Config drive, of either file system."""
-        return self._file('disk.config')
-
-    @property
-    def console_log(self) -> str:
-        """What the guest writes to its serial port."""
-        return self._file('console.log')
-
-    @property
-    def swap(self) -> str:
-        """Swap disk."""
-        return self._file('disk.swap')
-
-    @property
-    def kernel(self) -> str:
-        """Kernel that the hypervisor loads."""
-        return self._file('kernel')
-
-    @property
-    def ramdisk(self) -> str:
-        """Initial RAM disk for that kernel."""
-        return self._file('ramdisk')
-
-    @property
-    def spec(self) -> str:
-        """Record of what the instance was made from."""
-        return self._file('guest.json')
-
-    @property
-    def unrescue_xml(self) -> str:
-        """XML of the domain as it was before a rescue."""
-        return self._file('unrescue.xml')
-
-    @property
-    def rescue_disk(self) -> str:
-        """Disk that a rescued guest starts from."""
-        return self._file('disk.rescue')
-
-    @property
-    def rescue_config_drive(self) -> str:
-        """Config drive of a rescued guest."""
-        return self._file('disk.config.rescue')
+                reason=f'{uuid!r} is not the uuid of an instance')
+        self.path = os.path.join(instances_path, uuid)
 
     def ephemeral(self, number: int) -> str:
         """Ephemeral disk, counted from 0."""
-        return self._file(f'disk.eph{number}')
+        return os.path.join(self.path, f'disk.eph{number}')
 
     def create(self, group_id: int | None = None) -> None:
         """Make the folder; QEMU's group may be let in.
 
         :raises StorageFailure: there is one already, or it cannot be made
         """
-        try:
-            os.mkdir(self._path, _MODE)
-            with _removed_on_failure(self._path):
-                # The process's umask has no say in this.
-                os.chmod(self._path, _MODE)
-                let_group_in(self._path, group_id)
-        except OSError as error:
-            raise exception.StorageFailure(
-                reason=f'cannot make the folder {self._path}: '
-                f'{error.strerror}',
-                path=os.path.dirname(self._path)) from error
+        make(self.path, group_id)
 
     def remove(self) -> None:
         """Remove the folder and all in it; idempotent.
 
         :raises StorageFailure: something of it stays
         """
-        remove_tree(self._path)
+        remove_tree(self.path)
+
+    def remove_empty(self) -> None:
+        """Remove the folder if there is nothing in it; idempotent."""
+        with contextlib.suppress(OSError):
+            os.rmdir(self.path)
 
     def exists(self) -> bool:
         """Say whether there is something of that name."""
-        return os.path.lexists(self._path)
+        return os.path.lexists(self.path)
 
-    def _file(self, name: str) -> str:
-        return os.path.join(self._path, name)
+    def has_disk(self) -> bool:
+        """Say whether the root disk is there."""
+        return os.path.exists(self.disk)
+
+
+def make(path: str, group_id: int | None) -> None:
+    """Make a folder; QEMU's group may be let in.
+
+    :raises StorageFailure: there is one already, or it cannot be made
+    """
+    with failure.naming(f'cannot make the folder {path}',
+                        os.path.dirname(path)):
+        os.mkdir(path, _MODE)
+        try:
+            # The process's umask has no say in this.
+            os.chmod(path, _MODE)
+            let_group_in(path, group_id)
+        except BaseException:
+            os.rmdir(path)
+            raise
+
+
+def ensure(path: str, group_id: Callable[[], int | None]) -> None:
+    """Make a folder, and those that it is in, unless it is there.
+
+    :param group_id: returns the group that is let in; may ask libvirt
+    :raises StorageFailure: it cannot be made
+    """
+    if not os.path.isdir(path):
+        with failure.naming(f'cannot make the folder {path}', path):
+            # First, since libvirt may be away: a folder that is there is
+            # taken to be complete.
+            group = group_id()
+            os.makedirs(path, mode=_MODE, exist_ok=True)
+            let_group_in(path, group)
+
+
+class Folders:
+    """The folders of all instances of this host.
+
+    :param group_id: returns QEMU's group, which has to get at the files
+    """
+
+    def __init__(
+            self, path: str, group_id: Callable[[], int | None]) -> None:
+        self._path = path
+        self._group_id = group_id
+
+    def of(self, instance: instance_spec.Instance) -> InstanceFolder:
+        """Return the folder of an instance; it need not exist."""
+        return InstanceFolder(self._path, instance.uuid)
+
+    def cache_mode(self) -> str:
+        """Return the cache mode that disks in them best have."""
+        return direct_io.cache_mode(self._path)
+
+    def prepare(self) -> None:
+        """Make the folder that all of them are in, if need be.
+
+        :raises StorageFailure: it cannot be made
+        """
+        ensure(self._path, self._group_id)
+
+    def make(self, instance: instance_spec.Instance) -> InstanceFolder:
+        """Make the folder of an instance.
+
+        :raises StorageFailure: there is one already, or it cannot be made
+        """
+        folder = self.of(instance)
+        folder.create(self._group_id())
+        return folder
 
 
 def let_group_in(path: str, group_id: int | None) -> None:
@@ -133,25 +173,13 @@ def remove_tree(path: str) -> None:
 
     :raises StorageFailure: something of it stays
     """
-    try:
-        if os.path.islink(path):
-            os.unlink(path)
-        else:
-            shutil.rmtree(path)
-    except FileNotFoundError:
-        if os.path.lexists(path):
-            # Another one removes it, too: its last files went meanwhile.
-            remove_tree(path)
-    except OSError as error:
-        raise exception.StorageFailure(
-            reason=f'cannot remove {path}: {error.strerror}',
-            path=path) from error
-
-
-@contextlib.contextmanager
-def _removed_on_failure(path: str) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        os.rmdir(path)
-        raise
+    with failure.naming(f'cannot remove {path}', path):
+        try:
+            if os.path.islink(path):
+                os.unlink(path)
+            else:
+                shutil.rmtree(path)
+        except FileNotFoundError:
+            if os.path.lexists(path):
+                # Another one removes it, too: its last files went meanwhile.
+                remove_tree(path)

@@ -3,29 +3,36 @@
 """Images that were brought to this host, for guests to share.
 
 An image is ``_base/<key>``, where the key is made of its identifier alone;
-its format is in ``<key>.json`` beside it. ``.locks/<key>`` is locked by who
-brings it, and shared by who uses it.
+what it is was written down in ``<key>.json`` beside it. ``.locks/<key>`` is
+locked by whoever brings it, and shared by whoever uses it.
 """
 
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Set
 import contextlib
+import functools
 import hashlib
 import json
 import os
+import pathlib
 import random
 import re
 import stat
+import tempfile
 import time
 
 from oslo_log import log as logging
 
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.filesystem import locking
+from nova_libvirt_driver.filesystem import records
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import image as image_spec
 from nova_libvirt_driver.spec import policy as policy_spec
 from nova_libvirt_driver.storage import atomic
-from nova_libvirt_driver.storage import file_lock
+from nova_libvirt_driver.storage import backing
+from nova_libvirt_driver.storage import failure
 from nova_libvirt_driver.storage import folder as folder_module
 from nova_libvirt_driver.storage import image_fetch
 from nova_libvirt_driver.storage import inspection
@@ -37,23 +44,22 @@ _KEY = re.compile(r'[0-9a-f]{40}')
 # A record, or one that is being written.
 _RECORD = re.compile(r'\.?([0-9a-f]{40})\.json(?:\..*)?')
 _POLL_S = 0.02
-_MODE = 0o750
 
 
 class ImageCache:
     """Keeps images.
 
-    :param group_id: QEMU's group, which has to read them
+    :param group_id: returns QEMU's group, which has to read them
     """
 
     def __init__(
             self, policy: policy_spec.StoragePolicy,
             qemu_img: qemu_img_module.QemuImg,
-            group_id: int | None = None) -> None:
+            group_id: Callable[[], int | None] = lambda: None) -> None:
         self._policy = policy
-        self._fetch = image_fetch.Fetch(policy, qemu_img)
+        self._qemu_img = qemu_img
         self._group_id = group_id
-        self._folder = os.path.join(policy.instances_path, '_base')
+        self._folder = policy.image_cache_path
         self._locks = os.path.join(self._folder, '.locks')
 
     @contextlib.contextmanager
@@ -72,13 +78,13 @@ class ImageCache:
         :raises FlavorTooSmall: its disk is larger than that
         :raises StorageFailure: there is no room, or it cannot be had
         """
-        key = _key(image_id)
-        with _told(self._folder):
+        key = key_of(image_id)
+        with self._naming():
             self._make_folders()
-            lock, fetched = self._lease(
-                key, image_id, images, progress, at_most_bytes)
+            lock, fetched = self._lease(key, progress, functools.partial(
+                self._bring, key, image_id, images, progress, at_most_bytes))
         try:
-            with _told(self._folder):
+            with self._naming():
                 facts = self._checked(key, image_id, images)
             yield image_spec.CachedImage(
                 self._path(key), facts.format, facts.virtual_size_bytes,
@@ -86,20 +92,67 @@ class ImageCache:
         finally:
             os.close(lock)
 
-    def sweep(self, used_paths: Set[str]) -> list[str]:
+    def bring(
+            self, image_id: str, images: ports.ImageSource,
+            progress: ports.Progress) -> bool:
+        """Bring an image; return False when it was here.
+
+        :raises DriverError: see :meth:`using`
+        """
+        with self.using(image_id, images, progress) as cached:
+            return cached.fetched
+
+    def bring_back(
+            self, base: backing.Base, image_id: str,
+            images: ports.ImageSource, progress: ports.Progress) -> None:
+        """See that an image is here which a disk is based on.
+
+        One that is gone is fetched again, if it is that image's.
+
+        :param image_id: image that the disk was made from
+        :raises StorageFailure: it is gone and cannot be had, or what is
+            there is of another format than when the disk was made
+        """
+        key = os.path.basename(base.path)
+        is_ours = _KEY.fullmatch(key) is not None and os.path.realpath(
+            os.path.dirname(base.path)) == os.path.realpath(self._folder)
+        if not os.path.exists(base.path):
+            if not is_ours or not image_id or key != key_of(image_id):
+                raise _gone(base.path, 'it is not known from which image it '
+                            'came: put the file back')
+            try:
+                with self.using(image_id, images, progress):
+                    LOG.info('Fetched image %s again, which was missing '
+                             'from the cache', image_id)
+            except (exception.ImageNotFound,
+                    exception.ImageRefused) as error:
+                raise _gone(base.path, str(error)) from error
+        known = self._read_record(key) if is_ours else None
+        if known is not None and base.format not in ('', known.format):
+            raise exception.StorageFailure(
+                reason=f'{base.path} is {known.format}, and was '
+                f'{base.format} when the disk was made that is based on it: '
+                'see [DEFAULT] force_raw_images', path=base.path)
+
+    def sweep(self, find_used: Callable[[], Set[str]]) -> list[str]:
         """Remove images that have not been used for long.
 
-        :param used_paths: files that disks are based on; they stay, and
-            are as young as if they were just brought
+        :param find_used: returns the keys of the images that are in use;
+            they stay, and are as young as if they were just brought
         :returns: what was removed
         :raises StorageFailure: the cache cannot be read
         """
-        limit = time.time() - self._policy.unused_image_age_s
-        with _told(self._folder):
-            keys = [name for name in self._names() if _KEY.fullmatch(name)]
-            used = {key for key in keys if self._path(key) in used_paths}
-            for key in used:
-                _touch(self._path(key))
+        with self._naming():
+            keys = list(filter(_KEY.fullmatch, _names(self._folder)))
+            if not keys:
+                return []
+            # Taken before it is looked who uses what: an image that is used
+            # meanwhile is not older than this.
+            limit = self._now() - self._policy.unused_image_age_s
+        used = find_used()
+        with self._naming():
+            for key in used & set(keys):
+                self._touch(key)
             return [self._path(key) for key in keys
                     if key not in used and self._remove_older(key, limit)]
 
@@ -109,84 +162,81 @@ class ImageCache:
         :returns: what was removed
         :raises StorageFailure: the cache cannot be read
         """
-        with _told(self._folder):
-            names = self._names()
+        with self._naming():
+            names = _names(self._folder)
             removed = [self._path(name) for name in names
                        if self._is_left(name)
                        and self._remove_temporary(name)]
-            for key in self._locked_keys() - set(names):
-                lock = self._try(key)
-                if lock is not None:
-                    self._drop(lock, key)
+            for key in set(filter(
+                    _KEY.fullmatch, _names(self._locks))) - set(names):
+                with self._held(key):
+                    pass
             return removed
 
     def _is_left(self, name: str) -> bool:
         """Say whether a file is of use only while an image is brought."""
         if name.endswith(image_fetch.PART_SUFFIX):
-            return True
+            # Former versions did not write down the host.
+            return '@' not in name or name.endswith(
+                image_fetch.part_end(self._policy.host))
         found = _RECORD.fullmatch(name)
         return found is not None and (
             name.startswith('.')
             or not os.path.lexists(self._path(found[1])))
 
-    def _locked_keys(self) -> set[str]:
-        try:
-            return set(filter(_KEY.fullmatch, os.listdir(self._locks)))
-        except FileNotFoundError:
-            return set()
-
     def _lease(
-            self, key: str, image_id: str, images: ports.ImageSource,
-            progress: ports.Progress, at_most_bytes: int | None,
-            ) -> tuple[int, bool]:
-        """Return a shared lock on an image that is there."""
-        path = os.path.join(self._locks, key)
+            self, key: str, progress: ports.Progress,
+            bring: Callable[[], None]) -> tuple[int, bool]:
+        """Return a shared lock on an image, and whether this call brought it.
+
+        :param bring: gets it, under a lock that is not shared
+        """
         while True:
-            lock = file_lock.try_lock(path, shared=True)
+            lock = locking.try_lock(
+                os.path.join(self._locks, key), shared=True)
             if lock is not None:
                 if os.path.exists(self._path(key)):
                     return lock, False
                 os.close(lock)
-                lock = file_lock.try_lock(path)
-            if lock is not None and self._brought(
-                    lock, key, image_id, images, progress, at_most_bytes):
-                return lock, True
+                with self._held(key) as lock:
+                    if lock is not None and (
+                            not os.path.exists(self._path(key))):
+                        bring()
+                        # Shared without a moment in which others sweep.
+                        if locking.lock_open(lock, shared=True):
+                            return os.dup(lock), True
             # Also a chance to give up.
             progress.advance(0, 0)
             time.sleep(_POLL_S * (1 + random.random()))  # nosec
 
-    def _brought(
-            self, lock: int, key: str, image_id: str,
-            images: ports.ImageSource, progress: ports.Progress,
-            at_most_bytes: int | None) -> bool:
-        """Bring an image under its lock, and share the lock then."""
-        try:
-            if not os.path.exists(self._path(key)):
-                self._bring(key, images.show(image_id), images, progress,
-                            at_most_bytes)
-                if file_lock.make_shared(lock):
-                    return True
-        except BaseException:
-            self._drop(lock, key)
-            raise
-        os.close(lock)
-        return False
+    @contextlib.contextmanager
+    def _held(self, key: str) -> Iterator[int | None]:
+        """Lock an image if nobody has it.
 
-    def _drop(self, lock: int, key: str) -> None:
-        """Let go of a lock; without an image its file goes as well."""
-        if not os.path.exists(self._path(key)):
-            _remove(os.path.join(self._locks, key))
-        os.close(lock)
+        The file of the lock goes when there is no image at the end.
+        """
+        os.makedirs(self._locks, mode=0o750, exist_ok=True)
+        path = os.path.join(self._locks, key)
+        lock = locking.try_lock(path)
+        try:
+            yield lock
+        finally:
+            if lock is not None:
+                if not os.path.exists(self._path(key)):
+                    _remove(path)
+                os.close(lock)
 
     def _bring(
-            self, key: str, image: image_spec.Image,
-            images: ports.ImageSource, progress: ports.Progress,
-            at_most_bytes: int | None) -> None:
+            self, key: str, image_id: str, images: ports.ImageSource,
+            progress: ports.Progress, at_most_bytes: int | None) -> None:
         path = self._path(key)
-        part, facts = self._fetch.run(
-            image, images, path, progress, at_most_bytes=at_most_bytes)
+        # First: it may fail, and fetching an image may take long.
+        group_id = self._group_id()
+        part, facts = image_fetch.Fetch(
+            self._policy, self._qemu_img, images.show(image_id), images,
+            progress, at_most_bytes=at_most_bytes).run(path)
         try:
-            folder_module.let_group_in(part, self._group_id)
+            folder_module.let_group_in(part, group_id)
             # The record first: without it the image could not be checked.
             self._record(key, facts)
             os.rename(part, path)
@@ -213,7 +263,7 @@ class ImageCache:
                 raise exception.ImageRefused(
                     image=image_id, reason=f'{path} has another size than '
                     'when it was brought: it was changed')
-        _touch(path)
+        self._touch(key)
         return facts
 
     def _expected(self, image_id: str, images: ports.ImageSource) -> str:
@@ -229,95 +279,87 @@ class ImageCache:
     def _read_record(self, key: str) -> inspection.Facts | None:
         path = f'{self._path(key)}.json'
         try:
-            with open(path, encoding='utf-8') as file:
-                found = json.load(file)
+            found = records.load(path)
             return inspection.Facts(
                 image_spec.DiskFormat(found['format']),
                 int(found['virtual_size']))
         except FileNotFoundError:
             return None
-        except (KeyError, TypeError, ValueError) as error:
+        except (OSError, KeyError, TypeError, ValueError) as error:
             raise exception.StorageFailure(
                 reason=f'the record {path} is damaged', path=path) from error
 
     def _remove_older(self, key: str, limit: float) -> bool:
         path = self._path(key)
-        lock = self._try(key)
-        if lock is None:
-            return False
-        try:
+        with self._held(key) as lock, contextlib.suppress(FileNotFoundError):
             # Looked at under the lock: it may have been used just now.
-            status = os.lstat(path)
-            if status.st_mtime > limit or not stat.S_ISREG(status.st_mode):
-                return False
-            _remove(path)
-            _remove(f'{path}.json')
-            LOG.info('Removed the unused image %s from the cache.', path)
-            return True
-        except FileNotFoundError:
-            return False
-        finally:
-            self._drop(lock, key)
+            if lock is not None and stat.S_ISREG(os.lstat(path).st_mode) and (
+                    self._last_use(key) < limit):
+                _remove(path)
+                _remove(f'{path}.json')
+                return True
+        return False
+
+    def _now(self) -> float:
+        # By the clock of the file system: that of a server of files may be
+        # another one, and even here it lags by some milliseconds.
+        with tempfile.TemporaryFile(dir=self._folder) as file:
+            return os.fstat(file.fileno()).st_mtime
+
+    def _touch(self, key: str) -> None:
+        # The image may be QEMU's while a guest has it; the record is ours.
+        for path in (self._path(key), f'{self._path(key)}.json'):
+            with contextlib.suppress(FileNotFoundError, PermissionError):
+                os.utime(path, follow_symlinks=False)
+
+    def _last_use(self, key: str) -> float:
+        used = os.lstat(self._path(key)).st_mtime
+        with contextlib.suppress(FileNotFoundError):
+            used = max(used, os.lstat(f'{self._path(key)}.json').st_mtime)
+        return used
 
     def _remove_temporary(self, name: str) -> bool:
         key = name.removeprefix('.').partition('.')[0]
         # Who fills the file has it locked; who converts it has only this.
-        lock = self._try(key)
-        if lock is None:
-            return False
-        try:
+        with self._held(key) as lock:
             # Looked at under the lock: a record may have its image by now.
-            part = file_lock.try_lock(self._path(name), create=False) if (
-                self._is_left(name)) else None
+            part = locking.try_lock(self._path(name), create=False) if (
+                lock is not None and self._is_left(name)) else None
             if part is None:
                 return False
             _remove(self._path(name))
             os.close(part)
             return True
-        finally:
-            self._drop(lock, key)
-
-    def _try(self, key: str) -> int | None:
-        os.makedirs(self._locks, mode=_MODE, exist_ok=True)
-        return file_lock.try_lock(os.path.join(self._locks, key))
 
     def _make_folders(self) -> None:
         for path in (self._policy.instances_path, self._folder, self._locks):
-            if not os.path.isdir(path):
-                os.makedirs(path, mode=_MODE, exist_ok=True)
-                folder_module.let_group_in(path, self._group_id)
+            folder_module.ensure(path, self._group_id)
 
-    def _names(self) -> list[str]:
-        try:
-            return sorted(os.listdir(self._folder))
-        except FileNotFoundError:
-            return []
+    def _naming(self) -> contextlib.AbstractContextManager[None]:
+        return failure.naming(f'the image cache {self._folder}', self._folder)
 
     def _path(self, name: str) -> str:
         return os.path.join(self._folder, name)
 
 
-def _key(image_id: str) -> str:
+def key_of(image_id: str) -> str:
+    """Return the key of an image: the name of its file in the cache."""
     # Never a path; and the name that Nova's own driver gives it.
     return hashlib.sha1(
         image_id.encode(), usedforsecurity=False).hexdigest()
 
 
-@contextlib.contextmanager
-def _told(path: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise exception.StorageFailure(
-            reason=f'the image cache {path}: {error.strerror or error}',
-            path=path) from error
+def _gone(path: str, why: str) -> exception.StorageFailure:
+    return exception.StorageFailure(
+        reason=f'the cached image {path} is gone, and a disk is based on it; '
+        f'it cannot be fetched again: {why}', path=path)
 
 
-def _touch(path: str) -> None:
-    with contextlib.suppress(FileNotFoundError, PermissionError):
-        os.utime(path, follow_symlinks=False)
+def _names(folder: str) -> list[str]:
+    with contextlib.suppress(FileNotFoundError):
+        return sorted(os.listdir(folder))
+    return []
 
 
 def _remove(path: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
+    pathlib.Path(path).unlink(missing_ok=True)

@@ -1,85 +1,195 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""What is under way, so that what a killed process left can be cleaned.
+"""Which operations are under way, for whoever cleans up after a killed one.
 
 An entry is a file that its process holds locked. The lock ends with the
 process, the file does not.
+
+Several hosts may share the folder, and may or may not see each other's
+locks: on NFS that depends on how it is mounted. So no decision about an entry
+of another host rests on its lock, and none is locked, not even for a moment.
+The host stands in the name of the file.
 """
 
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 import contextlib
-import fcntl
+import dataclasses
 import json
 import os
+import pathlib
 import secrets
+import time
+from typing import Any
+from urllib import parse
 
 from oslo_log import log as logging
 
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.filesystem import locking
+from nova_libvirt_driver.filesystem import records
 from nova_libvirt_driver.storage import atomic
+from nova_libvirt_driver.storage import failure
 
 LOG = logging.getLogger(__name__)
 
-_FOLDER = '.operations'
+FOLDER = '.operations'
+"""Name of the folder of entries and of the locks of instances."""
+
+_REST = 'left for later'
+_RESTS = frozenset((_REST, 'failed', 'files left'))
+"""The last two are former versions'."""
+
 _SUFFIX = '.json'
-_MAX_BYTES = 1 << 20
-_FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW = '.new'
+_MAX_HOST = 100
+"""Of a host's name, so that a file's stays below the limit."""
+_TAKE_S = 0.5
+_POLL_S = 0.05
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose operation it is: only the owner may clean up after it."""
+
+    host: str
+    uri: str
+    host_uuid: str
+    """Of the host, as libvirt says; empty when it does not."""
+
+    def __str__(self) -> str:
+        return f'host {self.host} with {self.uri}'
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """What an entry says."""
+
+    id: str
+    operation: str
+    uuid: str
+    """Instance it is about."""
+    name: str
+    """Name of that instance's domain."""
+    owner: Owner | None
+    """None in an entry of a version that did not write it down."""
+    begun_at: float
+    """Seconds since the epoch, by the clock of the owner."""
+    phase: str = ''
+    """How far it is, in the operation's own words."""
+    deadline: float | None = None
+    """Until when it is open, in seconds since the epoch: its process has let
+    go of it, and has not died. None while it is under way."""
+    superseded_by: Owner | None = None
+    """Who has the instance by now, and with it the files."""
+    values: Mapping[str, Any]
+    """What the operation wrote down for its clean-up."""
+
+    @property
+    def age_s(self) -> float:
+        """How long ago it began."""
+        return max(0.0, time.time() - self.begun_at)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it waits for somebody to decide, and has time to."""
+        return self.deadline is not None and self.deadline > time.time()
+
+    @property
+    def is_rest(self) -> bool:
+        """Whether only what follows the domain of a guest is left to do."""
+        return self.phase in _RESTS
+
+    def age(self) -> str:
+        """Return how long ago it began, in words."""
+        seconds = round(self.age_s)
+        for unit, length in (('d', 86400), ('h', 3600), ('min', 60)):
+            if seconds >= 2 * length:
+                return f'{seconds // length} {unit}'
+        return f'{seconds} s'
+
+    def data(self) -> bytes:
+        """Return it as it stands in the file."""
+        return json.dumps(dataclasses.asdict(self)).encode()
 
 
 class Entry:
-    """One operation that is under way, or was when its process died."""
+    """One operation that is under way, or was when its process died.
+
+    :param end: of the names of files that this host writes
+    """
 
     def __init__(
-            self, path: str, descriptor: int,
-            note: Mapping[str, object]) -> None:
+            self, path: str, descriptor: int, note: Note, end: str) -> None:
+        self.note = note
         self._path = path
+        self._end = end
         self._descriptor: int | None = descriptor
-        self._note = note
 
-    @property
-    def operation(self) -> str:
-        """Name of the verb."""
-        return str(self._note['operation'])
+    def superseded_by(self) -> Owner | None:
+        """Return who has the instance by now, and with it the files.
 
-    @property
-    def uuid(self) -> str:
-        """Instance it is about."""
-        return str(self._note['uuid'])
-
-    @property
-    def name(self) -> str:
-        """Name of that instance's domain."""
-        return str(self._note['name'])
-
-    @property
-    def values(self) -> Mapping[str, object]:
-        """What else the operation wrote down when it began."""
-        values = self._note['values']
-        assert isinstance(values, dict)
-        return values
-
-    def save(self) -> None:
-        """Bring the entry to the disk.
-
-        :raises OSError: there is no room
+        :raises StorageFailure: the entry cannot be read, or has been removed
         """
-        if self._descriptor is not None:
-            with open(self._descriptor, 'wb', closefd=False) as file:
-                file.write(json.dumps(self._note).encode())
-            os.fsync(self._descriptor)
+        # By its path: another owner puts a file of its own there.
+        return _read(self._path).superseded_by
+
+    def advance(self, phase: str, **values: object) -> None:
+        """Write down how far the operation is; on the disk afterwards.
+
+        :param values: what else is needed to clean up
+        :raises StorageFailure: it cannot be written, and stays as it was,
+            or somebody has removed it
+        """
+        self._rewrite(phase, None, values)
+
+    def leave_open(
+            self, phase: str, timeout_s: float, **values: object) -> None:
+        """Let go of an operation that has neither failed nor ended.
+
+        Until the deadline it is nobody's to clean up, unless the operation
+        says that it is decided; see :meth:`Journal.picked_up`.
+
+        :param phase: what it waits for, in words
+        :raises StorageFailure: it cannot be written, and stays as it was
+        """
+        self._rewrite(phase, time.time() + timeout_s, values)
+        self.release()
+
+    def leave_rest(self) -> None:
+        """Let be done later what is to follow the domain of a guest.
+
+        That is once the domain has gone and no other owner is at work on the
+        instance. It is forgotten when the domain is there, or there again.
+        Idempotent.
+
+        :raises StorageFailure: it cannot be written, and stays as it was
+        """
+        if not self.note.is_rest:
+            self._rewrite(_REST, None, {})
+
+    def _rewrite(
+            self, phase: str, deadline: float | None,
+            values: Mapping[str, object]) -> None:
+        note = dataclasses.replace(
+            self.note, phase=phase, deadline=deadline,
+            superseded_by=self.superseded_by(),
+            values={**self.note.values, **values})
+        with failure.naming(f'cannot write {self._path}',
+                            os.path.dirname(self._path)):
+            descriptor = _write(self._path, note, self._end)
+        self.release()
+        self.note, self._descriptor = note, descriptor
 
     def end(self) -> None:
-        """Forget the operation; idempotent.
+        """Forget the operation, for good; idempotent.
 
-        :raises StorageFailure: the file cannot be removed
+        :raises StorageFailure: the file cannot be removed, and stays locked
         """
-        if self._descriptor is None:
-            return
-        try:
+        if self._descriptor is not None:
             # Removed before it is let go: nobody finds it unlocked.
-            _remove(self._path)
-        finally:
+            remove(self._path)
             self.release()
 
     def release(self) -> None:
@@ -90,10 +200,21 @@ class Entry:
 
 
 class Journal:
-    """Keeps the entries in a folder below that of the instances."""
+    """Keeps the entries in a folder below that of the instances.
 
-    def __init__(self, instances_path: str) -> None:
-        self._folder = os.path.join(instances_path, _FOLDER)
+    :param host: name of this host; no two that share the folder have the same
+    :param identity: returns URI and uuid of this host, as libvirt says; not
+        needed to look
+    """
+
+    def __init__(
+            self, instances_path: str, host: str,
+            identity: Callable[[], tuple[str, str]] = lambda: ('', ''),
+    ) -> None:
+        self.folder = os.path.join(instances_path, FOLDER)
+        self._host = host
+        self._end = f'@{quoted(host)}{_SUFFIX}'
+        self._identity = identity
 
     def begin(
             self, operation: str, *, uuid: str, name: str,
@@ -103,166 +224,280 @@ class Journal:
         :param values: what is needed to clean up; JSON can hold them
         :raises StorageFailure: it cannot be written; nothing is left
         """
-        note: dict[str, object] = {
-            'operation': operation, 'uuid': uuid, 'name': name,
-            'values': values}
-        try:
-            return _write(self._folder, note)
-        except OSError as error:
-            raise exception.StorageFailure(
-                reason=f'cannot write in {self._folder}: {error.strerror}',
-                path=self._folder) from error
+        token = secrets.token_hex(8)
+        note = Note(id=token, operation=operation, uuid=uuid, name=name,
+                    owner=self._owner(), begun_at=time.time(), values=values)
+        path = os.path.join(self.folder, f'{uuid}.{token}{self._end}')
+        with self._failing('write in'):
+            os.makedirs(self.folder, mode=0o750, exist_ok=True)
+            try:
+                return Entry(
+                    path, _write(path, note, self._end), note, self._end)
+            except BaseException:
+                remove(path)
+                raise
 
     def subjects(self) -> set[str]:
-        """Return the uuids that entries are about, whoever has them.
+        """Return the uuids of which this host may have something to clean.
 
-        Files that are no entries of ours are removed.
+        Files that are not entries are left where they are.
 
-        :raises StorageFailure: the folder cannot be read, or such a file
-            cannot be removed
+        :raises StorageFailure: the folder cannot be read
         """
-        found = set()
-        for path in self._paths():
-            uuid = _subject(path)
-            if uuid is not None:
-                found.add(uuid)
-            else:
-                _remove_damaged(path)
-        return found
+        return {note.uuid for _, note in self._notes(mine=True)}
+
+    def notes(self) -> list[Note]:
+        """Return what all entries say, of all hosts, the oldest first.
+
+        :raises StorageFailure: the folder cannot be read
+        """
+        return sorted((note for _, note in self._notes()),
+                      key=lambda note: note.begun_at)
+
+    def unreadable(self) -> list[str]:
+        """Return the paths of entries that say nothing.
+
+        :raises StorageFailure: the folder cannot be read
+        """
+        return sorted(path for path, found in self._entries()
+                      if isinstance(found, exception.StorageFailure))
+
+    def foreign(self, uuid: str) -> list[Note]:
+        """Return what is under way, or left, elsewhere on an instance.
+
+        :raises StorageFailure: the folder, or such an entry, cannot be read
+        """
+        return [note for _, note in self._foreign(uuid)
+                if note.superseded_by is None]
+
+    def supersede(self, uuid: str) -> None:
+        """Tell other owners that they no longer have an instance.
+
+        They remove their domain of it, and leave its files alone, whatever
+        their operation was about.
+
+        :raises StorageFailure: an entry cannot be read or written
+        """
+        for path, note in self._foreign(uuid):
+            if note.superseded_by == self._owner():
+                continue
+            LOG.warning(
+                'This host has the instance now: what %s began on %s is '
+                'superseded', note.operation,
+                note.owner or 'an unknown host', instance={'uuid': uuid})
+            self._mark(path, note, self._owner())
+
+    def give_back(self, uuid: str) -> None:
+        """Tell other owners that they have an instance after all.
+
+        :raises StorageFailure: an entry cannot be read or written
+        """
+        for path, note in self._foreign(uuid):
+            if note.superseded_by == self._owner():
+                self._mark(path, note, None)
+
+    def _mark(self, path: str, note: Note, owner: Owner | None) -> None:
+        with self._failing('write in'):
+            os.close(_write(path, dataclasses.replace(
+                note, superseded_by=owner), self._end))
+
+    def is_held(self, note: Note) -> bool:
+        """Say whether a process of this host has an entry."""
+        for path, found in self._notes(mine=True):
+            if found.id == note.id:
+                with self._failing('lock an entry in'):
+                    descriptor = locking.try_lock(path, create=False)
+                if descriptor is None:
+                    return os.path.exists(path)
+                os.close(descriptor)
+        return False
 
     @contextlib.contextmanager
     def left(
-            self, uuid: str,
-            operation: str | None = None) -> Iterator[list[Entry]]:
+            self, uuid: str, entry_id: str | None = None, *,
+            foreign: bool = False) -> Iterator[list[Entry]]:
         """Lend, locked, the entries about an instance that nobody has.
 
-        Their process has died, or could not undo what it did. Nobody else
-        gets them meanwhile. Those that are not ended are let go again.
+        They are this owner's, or of a version that wrote down no owner. Their
+        process has died, or could not undo what it did. Nobody else gets them
+        meanwhile. Those that are not ended are let go again.
 
-        :param operation: only those of this verb
-        :raises StorageFailure: the folder cannot be read
+        :param entry_id: only that one
+        :param foreign: those of other owners as well, for an operator who
+            knows that they are gone
+        :raises StorageFailure: the folder, or one of them, cannot be read
+        :raises WrongState: a process has one of them
         """
         with contextlib.ExitStack() as stack:
             entries = []
-            for path in sorted(self._paths()):
-                # Others' entries are not even locked for a moment.
-                entry = _take(path) if _subject(path) == uuid else None
+            for path, note in sorted(self._notes(uuid, mine=not foreign)):
+                if entry_id not in (None, note.id) or not (
+                        foreign or self._is_ours(note)):
+                    continue
+                entry = self._taken(path, uuid)
                 if entry is not None:
                     stack.callback(entry.release)
                     entries.append(entry)
-            yield [entry for entry in entries
-                   if operation in (None, entry.operation)]
+            yield entries
 
-    def _paths(self) -> Iterator[str]:
-        try:
-            for name in os.listdir(self._folder):
-                if name.endswith(_SUFFIX):
-                    yield os.path.join(self._folder, name)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise exception.StorageFailure(
-                reason=f'cannot read {self._folder}: {error.strerror}',
-                path=self._folder) from error
+    @contextlib.contextmanager
+    def picked_up(self, uuid: str, operation: str) -> Iterator[Entry]:
+        """Lend, locked, the entry of an open operation.
+
+        What is not ended, nor advanced to another phase, stays open.
+
+        :raises WrongState: it is not open on the instance
+        """
+        with self.left(uuid) as entries:
+            for entry in entries:
+                if entry.note.operation == operation and entry.note.is_open:
+                    yield entry
+                    return
+            raise exception.WrongState(
+                tried=f'continue to {operation}', instance=uuid,
+                state='without it open')
+
+    def sweep(self) -> None:
+        """Remove entries that processes of this host died writing."""
+        for name in self._names():
+            if name.endswith(self._end + _NEW):
+                path = os.path.join(self.folder, name)
+                descriptor = locking.try_lock(path, create=False)
+                if descriptor is not None:
+                    remove(path)
+                    os.close(descriptor)
+
+    def _owner(self) -> Owner:
+        return Owner(self._host, *self._identity())
+
+    def _is_ours(self, note: Note) -> bool:
+        if note.owner is None:
+            return note.superseded_by != self._owner()
+        return note.owner == self._owner()
+
+    def _foreign(self, uuid: str) -> Iterator[tuple[str, Note]]:
+        for path, note in self._notes(uuid):
+            if note.owner != self._owner():
+                yield path, note
+
+    def _notes(
+            self, uuid: str = '', *, mine: bool = False,
+    ) -> Iterator[tuple[str, Note]]:
+        for path, found in self._entries(uuid, mine=mine):
+            if isinstance(found, Note):
+                if uuid in ('', found.uuid):
+                    yield path, found
+            elif uuid and '@' in os.path.basename(path):
+                # It costs only the instance that it is about.
+                raise found
+
+    def _entries(
+            self, uuid: str = '', *, mine: bool = False,
+    ) -> Iterator[tuple[str, Note | exception.StorageFailure]]:
+        """Yield what entries say, or why one cannot be read.
+
+        :param uuid: leaves out those whose name says another one
+        """
+        for name in self._names():
+            stem, at, _ = name.partition('@')
+            if not name.endswith(_SUFFIX) or (
+                    at and (mine and not name.endswith(self._end)
+                            or uuid and not stem.startswith(uuid))):
+                continue
+            path = os.path.join(self.folder, name)
+            try:
+                yield path, _read(path)
+            except exception.StorageFailure as error:
+                # One that has ended by now does not count.
+                if not isinstance(error.__cause__, FileNotFoundError):
+                    yield path, error
+
+    def _taken(self, path: str, uuid: str) -> Entry | None:
+        """Return an entry, locked; None when it has just ended.
+
+        Who has the instance may have to wait for somebody who looks whether
+        the entry is held.
+        """
+        deadline = time.monotonic() + _TAKE_S
+        with self._failing('lock an entry in'):
+            while (entry := _take(path, self._end)) is None and (
+                    os.path.exists(path)):
+                if time.monotonic() >= deadline:
+                    raise exception.WrongState(
+                        tried='clean up', instance=uuid,
+                        state='busy in another process')
+                time.sleep(_POLL_S)
+        return entry
+
+    def _names(self) -> list[str]:
+        with self._failing('read'), contextlib.suppress(FileNotFoundError):
+            return os.listdir(self.folder)
+        return []
+
+    def _failing(self, what: str) -> contextlib.AbstractContextManager[None]:
+        return failure.naming(f'cannot {what} {self.folder}', self.folder)
 
 
-def _write(folder: str, note: Mapping[str, object]) -> Entry:
-    os.makedirs(folder, mode=0o750, exist_ok=True)
-    entry = None
-    while entry is None:
-        path = os.path.join(folder, secrets.token_hex(16) + _SUFFIX)
-        entry = _claim(path, note)
+def quoted(host: str) -> str:
+    """Return a host's name as a part of a file's."""
+    return parse.quote(host, safe='')[:_MAX_HOST]
+
+
+def remove(path: str) -> None:
+    """Remove a file, from the disk as well; there need not be one.
+
+    :raises StorageFailure: it cannot be removed
+    """
+    with failure.naming(f'cannot remove {path}', path):
+        pathlib.Path(path).unlink(missing_ok=True)
+        atomic.sync(os.path.dirname(path))
+
+
+def _write(path: str, note: Note, end: str) -> int:
+    """Write an entry and return its descriptor, locked.
+
+    It appears whole, and locked. One that is there is replaced.
+
+    :param end: of the temporary name, which no other writer uses
+    """
+    folder = os.path.dirname(path)
+    new = os.path.join(
+        folder, f'{note.uuid}.{secrets.token_hex(8)}{end}{_NEW}')
+    descriptor = None
+    while descriptor is None:
+        descriptor = locking.try_lock(new)
     try:
-        entry.save()
+        with open(descriptor, 'wb', closefd=False) as file:
+            file.write(note.data())
+        os.fsync(descriptor)
+        os.rename(new, path)
         atomic.sync(folder)
     except BaseException:
-        entry.end()
+        pathlib.Path(new).unlink(missing_ok=True)
+        os.close(descriptor)
         raise
-    return entry
+    return descriptor
 
 
-def _claim(path: str, note: Mapping[str, object]) -> Entry | None:
-    descriptor = os.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, 0o640)
-    # Another process may have looked at the file before it was locked. To
-    # that one it is an empty file, which is removed.
-    if _lock(descriptor) and os.fstat(descriptor).st_nlink:
-        return Entry(path, descriptor, note)
-    os.close(descriptor)
-    return None
+def _read(path: str) -> Note:
+    with failure.naming(f'cannot read {path}', path):
+        return _parsed(path, records.read(path))
 
 
-def _take(path: str) -> Entry | None:
-    try:
-        descriptor = os.open(path, _FLAGS)
-    except OSError:
+def _take(path: str, end: str) -> Entry | None:
+    descriptor = locking.try_lock(path, create=False)
+    if descriptor is None:
         return None
-    taken = False
     try:
-        if _lock(descriptor) and os.fstat(descriptor).st_nlink:
-            data = os.pread(descriptor, _MAX_BYTES, 0)
-            if not data:
-                # Nothing has begun yet: its process died too early, or is
-                # about to lock it and takes another one then.
-                _remove(path)
-                return None
-            note = _parsed(data)
-            taken = True
-            return Entry(path, descriptor, note)
-    except ValueError as error:
-        _remove(path)
-        LOG.warning('The journal entry %s was damaged and is removed: %s',
-                    path, error)
-    finally:
-        if not taken:
-            os.close(descriptor)
-    return None
+        return Entry(path, descriptor, _parsed(
+            path, records.read_open(descriptor)), end)
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
-def _subject(path: str) -> str | None:
-    try:
-        with open(path, 'rb', opener=_opener) as file:
-            return str(_parsed(file.read(_MAX_BYTES))['uuid'])
-    except (OSError, ValueError):
-        # It has just ended, or is being begun.
-        return None
-
-
-def _opener(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC)
-
-
-def _remove_damaged(path: str) -> None:
-    entry = _take(path)
-    if entry is not None:
-        # It was being begun, and its process has died since.
-        entry.release()
-
-
-def _lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _parsed(data: bytes) -> dict[str, object]:
-    note = json.loads(data)
-    if not isinstance(note, dict) or not isinstance(
-            note.get('values'), dict):
-        raise ValueError('it is no entry')
-    for key in ('operation', 'uuid', 'name'):
-        if not isinstance(note.get(key), str):
-            raise ValueError(f'it has no {key}')
-    return note
-
-
-def _remove(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        raise exception.StorageFailure(
-            reason=f'cannot remove {path}: {error.strerror}',
-            path=path) from error
+def _parsed(path: str, data: bytes) -> Note:
+    # What former versions did not write down.
+    older = {'id': os.path.basename(path).partition('.')[0],
+             'begun_at': os.path.getmtime(path), 'owner': None}
+    return records.structure({**older, **records.parse(data)}, Note)

@@ -6,6 +6,7 @@ Formats come from the record of the disks. Before there are disks they come
 from :func:`planned_formats`, which is for no other moment.
 """
 
+from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -34,49 +35,62 @@ def planned_formats(
     """Return the formats that the disks of a new guest will have."""
     return {
         folder.disk: str(backend), folder.rescue_disk: str(backend),
-        folder.swap: _RAW,
-        **{folder.ephemeral(number): _RAW
+        folder.swap: str(backend),
+        **{folder.ephemeral(number): str(backend)
            for number in range(len(spec.storage.ephemerals))}}
 
 
 def plan(
         spec: guest_spec.GuestSpec, folder: folder_module.InstanceFolder,
         formats: Mapping[str, str], guest_policy: policy_spec.GuestPolicy,
-        ) -> tuple[disk_spec.DiskSpec, ...]:
+        cache: str = '') -> tuple[disk_spec.DiskSpec, ...]:
     """Return the disks of a guest.
 
     :param formats: format of each disk, by path
+    :param cache: cache mode where no option names one
     :raises StorageFailure: a disk has no format there
     """
-    planner = _Planner(spec, formats, guest_policy)
+    planner = _Planner(spec, formats, guest_policy, cache)
     return planner.named([
-        *_root(planner, folder.disk, boot_order=1),
-        *_locals(planner, folder),
-        *_config_drive(planner, folder.config_drive),
-        *spec.storage.volumes])
+        *planner.root(folder, boot_order=1), *planner.locals(folder),
+        *planner.config_drive(folder.config_drive), *spec.storage.volumes])
 
 
 def plan_rescue(
         spec: guest_spec.GuestSpec, folder: folder_module.InstanceFolder,
         formats: Mapping[str, str], guest_policy: policy_spec.GuestPolicy,
-        stable_device: bool) -> tuple[disk_spec.DiskSpec, ...]:
+        stable_device: bool,
+        cache: str = '') -> tuple[disk_spec.DiskSpec, ...]:
     """Return the disks of a rescued guest.
 
     :param stable_device: all disks keep their names, and that which the
         guest starts from comes last; else it comes first, and only the
         root disk after it
+    :param cache: cache mode where no option names one
     :raises StorageFailure: a disk has no format there
     """
-    planner = _Planner(spec, formats, guest_policy)
+    planner = _Planner(spec, formats, guest_policy, cache)
     rescue = planner.disk(folder.rescue_disk, boot_order=1)
-    root = _root(planner, folder.disk, boot_order=None)
-    config_drive = _config_drive(planner, folder.rescue_config_drive)
+    root = planner.root(folder, boot_order=None)
+    config_drive = planner.config_drive(folder.rescue_config_drive)
     if not stable_device:
         return planner.named([rescue, *root, *config_drive])
     volumes = [dataclasses.replace(volume, boot_order=None)
                for volume in spec.storage.volumes]
     return planner.named([
-        *root, *_locals(planner, folder), *config_drive, *volumes, rescue])
+        *root, *planner.locals(folder), *config_drive, *volumes, rescue])
+
+
+def free_name(
+        disk: disk_spec.DiskSpec, taken: Collection[str],
+        spec: guest_spec.GuestSpec,
+        guest_policy: policy_spec.GuestPolicy) -> str:
+    """Return a name for one more disk of a guest.
+
+    :param taken: names of its disks, of any bus
+    """
+    return _free(
+        _Planner(spec, {}, guest_policy, '').prefix_of(disk), taken)
 
 
 class _Planner:
@@ -84,9 +98,10 @@ class _Planner:
 
     def __init__(
             self, spec: guest_spec.GuestSpec, formats: Mapping[str, str],
-            guest_policy: policy_spec.GuestPolicy) -> None:
-        self.spec = spec
+            guest_policy: policy_spec.GuestPolicy, cache: str) -> None:
+        self._spec = spec
         self._formats = formats
+        self._cache = guest_policy.disk_cachemodes.get('file', cache)
         self._prefix = guest_policy.disk_prefix
         self._bus = (spec.storage.bus or guest_policy.disk_bus
                      or _BUS.VIRTIO)
@@ -97,30 +112,52 @@ class _Planner:
             device: disk_spec.DiskDevice = _DEVICE.DISK,
             ) -> disk_spec.DiskSpec:
         """Return a disk that the driver made."""
-        storage = self.spec.storage
+        storage = self._spec.storage
         bus = self._fitting(bus or self._bus, device)
         return disk_spec.DiskSpec(
             target_dev='', bus=bus, device=device, boot_order=boot_order,
             format=self._format(path),
             source=disk_spec.DiskSource(path=path),
             readonly=device is _DEVICE.CDROM, discard=storage.discard,
+            cache=self._cache,
             scsi_model=storage.scsi_model if bus is _BUS.SCSI else '',
             iotune=storage.iotune)
 
-    def config_drive(
-            self, path: str, device: disk_spec.DiskDevice,
-            ) -> disk_spec.DiskSpec:
-        """Return a config drive; its format is known without a record."""
+    def root(
+            self, folder: folder_module.InstanceFolder, *,
+            boot_order: int | None) -> Iterator[disk_spec.DiskSpec]:
+        """Yield the root disk, if it is one that the driver made."""
+        storage = self._spec.storage
+        if storage.image_id or storage.root_gib:
+            yield self.disk(folder.disk, boot_order=boot_order,
+                            device=storage.root_device,
+                            bus=storage.root_bus)
+
+    def locals(
+            self, folder: folder_module.InstanceFolder,
+            ) -> Iterator[disk_spec.DiskSpec]:
+        """Yield the ephemeral disks and the swap disk."""
+        storage = self._spec.storage
+        for number, wanted in enumerate(storage.ephemerals):
+            yield self.disk(folder.ephemeral(number), bus=wanted.bus)
+        if storage.swap is not None:
+            yield self.disk(folder.swap, bus=storage.swap.bus)
+
+    def config_drive(self, path: str) -> Iterator[disk_spec.DiskSpec]:
+        """Yield the config drive; its format is known without a record."""
+        if self._spec.config_drive is None:
+            return
+        device = _DEVICE(self._spec.config_drive.device)
         bus = self._fitting(self._bus, device)
         if device is _DEVICE.CDROM:
             bus = self._cdrom_bus()
-        return disk_spec.DiskSpec(
+        yield disk_spec.DiskSpec(
             target_dev='', bus=bus, device=device, format=_RAW,
             source=disk_spec.DiskSource(path=path),
-            # QEMU has no IDE and SATA disks that cannot be written to.
-            readonly=device is _DEVICE.CDROM or bus not in (
-                _BUS.IDE, _BUS.SATA),
-            scsi_model=(self.spec.storage.scsi_model
+            readonly=device is _DEVICE.CDROM, cache=self._cache,
+            discard=self._spec.storage.discard,
+            iotune=self._spec.storage.iotune,
+            scsi_model=(self._spec.storage.scsi_model
                         if bus is _BUS.SCSI else ''))
 
     def named(
@@ -132,12 +169,13 @@ class _Planner:
         for disk in disks:
             if not disk.target_dev:
                 disk = dataclasses.replace(
-                    disk, target_dev=_free(self._prefix_of(disk), taken))
+                    disk, target_dev=_free(self.prefix_of(disk), taken))
                 taken.add(disk.target_dev)
             named.append(disk)
         return tuple(named)
 
-    def _prefix_of(self, disk: disk_spec.DiskSpec) -> str:
+    def prefix_of(self, disk: disk_spec.DiskSpec) -> str:
+        """Return how the name of a disk begins."""
         if self._prefix and disk.device is _DEVICE.DISK and (
                 disk.bus is self._bus):
             return self._prefix
@@ -154,47 +192,23 @@ class _Planner:
     def _fitting(
             self, bus: disk_spec.DiskBus,
             device: disk_spec.DiskDevice) -> disk_spec.DiskBus:
-        if device is _DEVICE.CDROM and bus is _BUS.VIRTIO:
+        if device is _DEVICE.CDROM:
             return self._cdrom_bus()
         if device is _DEVICE.FLOPPY:
             return _BUS.FDC
         # That machine has no IDE.
-        no_ide = bus is _BUS.IDE and 'q35' in self.spec.boot.machine
+        no_ide = bus is _BUS.IDE and 'q35' in self._spec.boot.machine
         return _BUS.SATA if no_ide else bus
 
     def _cdrom_bus(self) -> disk_spec.DiskBus:
-        machine, arch = self.spec.boot.machine, self.spec.boot.arch
+        if self._spec.storage.cdrom_bus is not None:
+            return self._spec.storage.cdrom_bus
+        machine, arch = self._spec.boot.machine, self._spec.boot.arch
         if 'q35' in machine:
             return _BUS.SATA
         if machine.startswith('pc') or not machine and arch in _X86:
             return _BUS.IDE
         return _BUS.SCSI
-
-
-def _root(
-        planner: _Planner, path: str, *,
-        boot_order: int | None) -> Iterator[disk_spec.DiskSpec]:
-    storage = planner.spec.storage
-    if storage.image_id or storage.root_gib:
-        yield planner.disk(
-            path, boot_order=boot_order, device=storage.root_device)
-
-
-def _locals(
-        planner: _Planner, folder: folder_module.InstanceFolder,
-        ) -> Iterator[disk_spec.DiskSpec]:
-    storage = planner.spec.storage
-    for number, wanted in enumerate(storage.ephemerals):
-        yield planner.disk(folder.ephemeral(number), bus=wanted.bus)
-    if storage.swap is not None:
-        yield planner.disk(folder.swap, bus=storage.swap.bus)
-
-
-def _config_drive(
-        planner: _Planner, path: str) -> Iterator[disk_spec.DiskSpec]:
-    wanted = planner.spec.config_drive
-    if wanted is not None:
-        yield planner.config_drive(path, _DEVICE(wanted.device))
 
 
 def _free(prefix: str, taken: Iterable[str]) -> str:

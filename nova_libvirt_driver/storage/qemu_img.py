@@ -3,41 +3,42 @@
 """Making and converting disk images.
 
 Every call names the format of every file: the tool never looks for itself
-(CVE-2013-1922, CVE-2026-24708). A file that is made must not exist before,
-and goes when it cannot be made.
+(CVE-2013-1922, CVE-2026-24708). What is read is opened as a tree of nodes
+that names each file below it, or none: whatever an image says, QEMU opens
+no other. A file that is made must not exist before, and goes when it cannot
+be made.
 """
 
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Sequence
 import contextlib
-import dataclasses
 import json
 import os
 import re
-import struct
+import typing
 
 from nova_libvirt_driver import exception
 from nova_libvirt_driver import ports
+from nova_libvirt_driver.privileged import client
 from nova_libvirt_driver.spec import image as image_spec
 from nova_libvirt_driver.spec import policy as policy_spec
+from nova_libvirt_driver.storage import atomic
+from nova_libvirt_driver.storage import backing as backing_module
+from nova_libvirt_driver.storage import failure
+from nova_libvirt_driver.storage import image_file
+from nova_libvirt_driver.storage import qcow2_header
 from nova_libvirt_driver.storage import tool as tool_module
 
 _MODE = 0o640
-_QCOW2_MAGIC = b'QFI\xfb'
-# Magic, version, where the backing file's name is, its length, bits of a
-# cluster, size.
-_QCOW2_HEADER = struct.Struct('>4sIQIIQ')
 _MIB = 1 << 20
 _PERCENT = re.compile(r'\((\d+(?:\.\d+)?)/100%\)')
 _RAW = image_spec.DiskFormat.RAW
 _QCOW2 = image_spec.DiskFormat.QCOW2
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class ImageInfo:
-    """What is known of a disk's content."""
-
-    virtual_size_bytes: int
+# QEMU may take the size of a VHD image from its geometry, which is rounded.
+_OPEN_OPTIONS = {image_spec.DiskFormat.VHD: {
+    'force_size_calc': 'current_size'}}
+_Node = dict[str, typing.Any]
 
 
 class QemuImg:
@@ -49,24 +50,35 @@ class QemuImg:
         self._tool = tool
         self._policy = policy
 
-    def info(self, path: str, format: str) -> ImageInfo:
-        """Look at a disk of that format.
+    def virtual_size_bytes(self, path: str, format: str) -> int:
+        """Return the size of a disk of that format, as its guest sees it.
 
         :raises StorageFailure: it cannot be read as such
         """
         word = _word(format)
         try:
-            if word == _RAW:
-                return ImageInfo(_length(path))
-            if word == _QCOW2:
-                return ImageInfo(_qcow2_size(path))
-            return ImageInfo(int(json.loads(self._tool.run(
-                ['qemu-img', 'info', '-f', word, '--output=json',
-                 _absolute(path)]))['virtual-size']))
+            if word not in (_RAW, _QCOW2):
+                return int(self.examine(path, word)['virtual-size'])
+            with image_file.opened(path) as file:
+                return (file.length if word == _RAW
+                        else qcow2_header.virtual_size_bytes(file))
         except (OSError, ValueError, KeyError) as error:
             raise exception.StorageFailure(
                 reason=f'{path} cannot be read as {format}: {error}',
                 path=path) from error
+
+    def examine(self, path: str, format: str) -> dict[str, typing.Any]:
+        """Return what QEMU itself says of an image; opens no other file.
+
+        :raises ToolFailure: QEMU refuses it
+        :raises StorageFailure: it cannot be looked at
+        """
+        found = json.loads(self._tool.run(
+            ['qemu-img', 'info', '--output=json',
+             _filename(_node(_absolute(path), _word(format)))],
+            reads=[path]))
+        assert isinstance(found, dict)
+        return found
 
     def create(self, path: str, format: str, size_bytes: int) -> None:
         """Make an empty disk that takes no room yet.
@@ -79,7 +91,8 @@ class QemuImg:
                 os.ftruncate(descriptor, size_bytes)
             else:
                 self._tool.run(['qemu-img', 'create', '-q', '-f', word,
-                                _absolute(path), str(size_bytes)])
+                                _absolute(path), str(size_bytes)],
+                               writes=[path])
 
     def create_overlay(
             self, path: str, backing: str, backing_format: str,
@@ -92,25 +105,51 @@ class QemuImg:
             self._tool.run([
                 'qemu-img', 'create', '-q', '-f', 'qcow2',
                 '-b', _absolute(backing), '-F', _word(backing_format),
-                _absolute(path), str(size_bytes)])
+                _absolute(path), str(size_bytes)],
+                reads=[backing], writes=[path])
 
     def convert(
             self, source: str, source_format: str, target: str,
             target_format: str, *, compress: bool = False,
             progress: ports.Progress) -> None:
-        """Copy a disk into a file of another format, or of the same.
+        """Copy an image into a file of another format, or of the same.
 
-        The copy has no backing file, and may not be on the disk yet. It
-        takes no more room than a disk of that size may take.
+        No other file is read, even when the image names one. The copy may
+        not be on the disk yet. It takes no more room than a disk of that
+        size may take.
 
         :raises StorageFailure: the target exists, or cannot be made
         """
-        total = self.info(source, source_format).virtual_size_bytes
+        client.ensure_readable(source)
+        layer = backing_module.Base(_absolute(source), _word(source_format))
+        self._convert((layer,), target, target_format, compress, progress)
+
+    def flatten(
+            self, source: str, source_format: str, target: str,
+            target_format: str, *, compress: bool = False,
+            progress: ports.Progress) -> None:
+        """Copy a disk that this host made, with what it is based on.
+
+        Otherwise like :meth:`convert`.
+
+        :raises StorageFailure: the target exists, or cannot be made
+        """
+        client.ensure_readable(source)
+        self._convert(_layers(source, source_format), target, target_format,
+                      compress, progress)
+
+    def _convert(
+            self, layers: Sequence[backing_module.Base], target: str,
+            target_format: str, compress: bool,
+            progress: ports.Progress) -> None:
+        top = layers[0]
+        total = self.virtual_size_bytes(top.path, top.format)
         with _new_file(target):
             self._tool.run(
                 ['qemu-img', 'convert', '-p', *(['-c'] if compress else ()),
-                 '-f', _word(source_format), '-O', _word(target_format),
-                 _absolute(source), _absolute(target)],
+                 '-O', _word(target_format), _filename(_tree(layers)),
+                 _absolute(target)],
+                reads=[layer.path for layer in layers], writes=[target],
                 cpu_s=self._policy.tool_convert_cpu_s,
                 file_bytes=_longest(total, target_format),
                 on_line=_teller(progress, total))
@@ -123,26 +162,58 @@ class QemuImg:
 
         :raises StorageFailure: it cannot be written
         """
-        self._tool.run(['sync', '--', _absolute(path)])
+        self._tool.run(['sync', '--', _absolute(path)], reads=[path])
 
     def resize(self, path: str, format: str, size_bytes: int) -> None:
         """Give a disk another size; smaller ones are refused.
 
         :raises StorageFailure: that failed; the disk may be in use
         """
+        client.ensure_writable(path)
+        below = _layers(path, format)[1:]
         self._tool.run(['qemu-img', 'resize', '-q', '-f', _word(format),
-                        _absolute(path), str(size_bytes)])
+                        path, str(size_bytes)],
+                       reads=[layer.path for layer in below], writes=[path])
+
+
+def _layers(path: str, format: str) -> tuple[backing_module.Base, ...]:
+    with failure.naming(f'{path} cannot be read', path):
+        return backing_module.layers(_absolute(path), _word(format))
+
+
+def _node(path: str, format: str) -> _Node:
+    """Return what QEMU is to open, and nothing below it."""
+    return {'driver': format,
+            'file': {'driver': 'file', 'filename': path},
+            'backing': None, **_OPEN_OPTIONS.get(_format(format), {})}
+
+
+def _tree(layers: Sequence[backing_module.Base]) -> _Node:
+    top, *below = layers
+    node = _node(top.path, _word(top.format))
+    if below and below[0].format:
+        node['backing'] = _tree(below)
+    elif below:
+        # An old disk, that does not say what its base is: QEMU looks itself.
+        del node['backing']
+    return node
+
+
+def _filename(node: _Node) -> str:
+    return f'json:{json.dumps(node)}'
 
 
 def _word(format: str) -> str:
+    known = _format(format)
+    return str(_RAW if known is image_spec.DiskFormat.ISO else known)
+
+
+def _format(format: str) -> image_spec.DiskFormat:
     try:
-        known = image_spec.DiskFormat(format)
+        return image_spec.DiskFormat(format)
     except ValueError as error:
         raise exception.StorageFailure(
-            reason=f'{format!r} is no format of a disk', path='') from error
-    if known is image_spec.DiskFormat.ISO:
-        return str(_RAW)
-    return str(known)
+            reason=f'{format!r} is not a disk format', path='') from error
 
 
 def _longest(size_bytes: int, format: str) -> int:
@@ -161,21 +232,6 @@ def _absolute(path: str) -> str:
     return path
 
 
-def _length(path: str) -> int:
-    with open(path, 'rb') as file:
-        # A block device has a length, too, but stat() does not tell it.
-        return file.seek(0, os.SEEK_END)
-
-
-def _qcow2_size(path: str) -> int:
-    with open(path, 'rb') as file:
-        magic, version, _, _, _, size = _QCOW2_HEADER.unpack(
-            file.read(_QCOW2_HEADER.size).ljust(_QCOW2_HEADER.size, b'\0'))
-    if magic != _QCOW2_MAGIC or version not in (2, 3):
-        raise ValueError('it has no such header')
-    return int(size)
-
-
 def _teller(
         progress: ports.Progress, total: int) -> Callable[[str], None]:
     def tell(line: str) -> None:
@@ -191,19 +247,14 @@ def _new_file(path: str) -> Iterator[int]:
 
     The tool keeps the mode of a file that exists, whatever the umask is.
     """
-    try:
+    with failure.naming(f'cannot make {path}', os.path.dirname(path)):
         descriptor = os.open(
             path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
         try:
             os.fchmod(descriptor, _MODE)
             yield descriptor
         except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
+            atomic.discard(path)
             raise
         finally:
             os.close(descriptor)
-    except OSError as error:
-        raise exception.StorageFailure(
-            reason=f'cannot make {path}: {error.strerror or error}',
-            path=os.path.dirname(path)) from error

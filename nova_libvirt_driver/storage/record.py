@@ -4,25 +4,25 @@
 
 A guest can write any bytes to its disk. So the format of a disk is what was
 written down when it was made, and never what the disk looks like
-(CVE-2014-0134, CVE-2015-7548, CVE-2016-2140). Who changes the record has
-the folder locked.
+(CVE-2014-0134, CVE-2015-7548, CVE-2016-2140).
 """
 
 from collections.abc import Iterator
 from collections.abc import Mapping
 import contextlib
-import fcntl
 import json
 import os
+import pathlib
 import re
-import time
+from typing import Any
 
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.filesystem import locking
+from nova_libvirt_driver.filesystem import records
 from nova_libvirt_driver.storage import atomic
+from nova_libvirt_driver.storage import failure
 
 _FORMAT = re.compile(r'[a-z0-9]{2,16}')
-_MAX_BYTES = 1 << 20
-_POLL_S = 0.005
 _BUSY_S = 30.0
 
 
@@ -58,15 +58,11 @@ def read_all(disk_info_path: str) -> dict[str, str]:
 
     :raises StorageFailure: the record is damaged
     """
-    try:
-        with open(disk_info_path, 'rb') as file:
-            return _parsed(file.read(_MAX_BYTES))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise exception.StorageFailure(
-            reason=f'the record {disk_info_path} cannot be read: {error}',
-            path=disk_info_path) from error
+    with failure.naming(
+            f'the record {disk_info_path} cannot be read', disk_info_path
+    ), contextlib.suppress(FileNotFoundError):
+        return _parsed(records.load(disk_info_path))
+    return {}
 
 
 def forget(disk_info_path: str, *disk_paths: str) -> None:
@@ -82,7 +78,10 @@ def forget(disk_info_path: str, *disk_paths: str) -> None:
                  if path not in disk_paths}
         if not after:
             # Needs no room, which there may not be.
-            _remove(disk_info_path)
+            with failure.naming(
+                    f'the record {disk_info_path} cannot be removed',
+                    disk_info_path):
+                pathlib.Path(disk_info_path).unlink(missing_ok=True)
         elif after != before:
             _replace(disk_info_path, after)
 
@@ -91,58 +90,24 @@ def forget(disk_info_path: str, *disk_paths: str) -> None:
 def _locked(disk_info_path: str) -> Iterator[None]:
     """Let nobody else change the record, in this process or another.
 
-    The folder is locked, for the record is another file after each change.
+    The record itself is another file after each change, and who may read
+    it, or its folder, could lock it as well.
     """
-    folder = os.path.dirname(disk_info_path)
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise exception.StorageFailure(
-            reason=f'the folder {folder} cannot be used: {error.strerror}',
-            path=folder) from error
-    try:
-        _wait_for(descriptor, disk_info_path)
+    folder, name = os.path.split(disk_info_path)
+    with contextlib.ExitStack() as stack:
+        with failure.naming(
+                f'the record {disk_info_path} cannot be locked', folder):
+            stack.enter_context(locking.held(
+                os.path.join(folder, f'.{name}.lock'), _BUSY_S))
         yield
-    finally:
-        os.close(descriptor)
-
-
-def _wait_for(descriptor: int, disk_info_path: str) -> None:
-    deadline = time.monotonic() + _BUSY_S
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            # Not waited for within the kernel, see file_lock.
-            if time.monotonic() > deadline:
-                raise exception.StorageFailure(
-                    reason=f'the record {disk_info_path} is locked by '
-                    'another process',
-                    path=disk_info_path) from None
-        time.sleep(_POLL_S)
 
 
 def _replace(disk_info_path: str, formats: Mapping[str, str]) -> None:
     atomic.write(disk_info_path, json.dumps(dict(formats)).encode())
 
 
-def _remove(disk_info_path: str) -> None:
-    try:
-        os.unlink(disk_info_path)
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        raise exception.StorageFailure(
-            reason=f'the record {disk_info_path} cannot be removed: '
-            f'{error.strerror}', path=disk_info_path) from error
-
-
-def _parsed(data: bytes) -> dict[str, str]:
-    record = json.loads(data)
-    if not isinstance(record, dict):
-        raise ValueError('it is no record of disks')
+def _parsed(record: dict[str, Any]) -> dict[str, str]:
     for path, format in record.items():
         if not isinstance(format, str) or not _FORMAT.fullmatch(format):
-            raise ValueError(f'{path} has no format {format!r}')
+            raise records.Unreadable(f'{path} has no format {format!r}')
     return record

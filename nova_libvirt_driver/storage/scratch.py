@@ -11,7 +11,6 @@ from nova_libvirt_driver import exception
 from nova_libvirt_driver.storage import folder as folder_module
 
 _FOLDER = 'snapshots'
-_MODE = 0o750
 _NAME = re.compile(r'[0-9a-f]{32}')
 
 
@@ -23,13 +22,17 @@ class Scratch:
 
     def __init__(
             self, instances_path: str,
-            group_id: Callable[[], int | None] = lambda: None) -> None:
+            group_id: Callable[[], int | None]) -> None:
         self._root = os.path.join(instances_path, _FOLDER)
         self._group_id = group_id
 
     def choose(self) -> str:
         """Return the path of a folder that is not made yet."""
-        return os.path.join(self._root, secrets.token_hex(16))
+        return self.at(secrets.token_hex(16))
+
+    def at(self, name: str) -> str:
+        """Return the path of the folder of a name."""
+        return os.path.join(self._root, name)
 
     def make(self, path: str) -> None:
         """Make a chosen folder.
@@ -37,18 +40,8 @@ class Scratch:
         :raises StorageFailure: it exists, or cannot be made
         """
         self._check(path)
-        group_id = self._group_id()
-        try:
-            if not os.path.isdir(self._root):
-                os.makedirs(self._root, mode=_MODE, exist_ok=True)
-                folder_module.let_group_in(self._root, group_id)
-            os.mkdir(path, _MODE)
-            os.chmod(path, _MODE)
-            folder_module.let_group_in(path, group_id)
-        except OSError as error:
-            raise exception.StorageFailure(
-                reason=f'cannot make the folder {path}: {error.strerror}',
-                path=self._root) from error
+        folder_module.ensure(self._root, self._group_id)
+        folder_module.make(path, self._group_id())
 
     def remove(self, path: str) -> None:
         """Remove a chosen folder and all in it; idempotent.
@@ -63,4 +56,4 @@ class Scratch:
         folder, name = os.path.split(path)
         if folder != self._root or not _NAME.fullmatch(name):
             raise exception.InvalidRequest(
-                reason=f'{path} is no folder in {self._root}')
+                reason=f'{path} is not a folder in {self._root}')

@@ -7,6 +7,7 @@ Owns the download and the order in which modules have to be loaded.
 
 from collections.abc import Iterable
 import dataclasses
+import lzma
 import pathlib
 import re
 import subprocess
@@ -35,10 +36,12 @@ class Kernel:
     def module_files(self, names: Iterable[str]) -> list[pathlib.Path]:
         """Return the files of modules and of what these need, in order.
 
+        Modules that are compressed, as in Debian 13, are unpacked.
+
         :raises KernelUnavailable: it has no such module
         """
-        known = {_plain(path.stem): path
-                 for path in self.modules.rglob('*.ko')}
+        known = {_plain(path.name.partition('.')[0]): path
+                 for path in self.modules.rglob('*.ko*')}
         ordered: dict[str, pathlib.Path] = {}
         for name in names:
             _add(_plain(name), known, ordered)
@@ -65,7 +68,15 @@ def fetch(folder: pathlib.Path) -> Kernel:
     _run(['dpkg', '-x', str(archive), str(folder)], folder)
     return Kernel(
         image=next(folder.glob('boot/vmlinuz-*')),
-        modules=next(folder.glob('lib/modules/*')))
+        modules=_modules(folder))
+
+
+def _modules(folder: pathlib.Path) -> pathlib.Path:
+    # Below usr since Debian 13.
+    for parent in (folder / 'lib', folder / 'usr' / 'lib'):
+        for found in parent.glob('modules/*'):
+            return found
+    raise KernelUnavailable('The package of the kernel has no modules.')
 
 
 def _package_name() -> str | None:
@@ -101,8 +112,17 @@ def _add(name: str, known: dict[str, pathlib.Path],
         return
     if name not in known:
         raise KernelUnavailable(f'The kernel has no module {name}.')
-    found = _DEPENDS.search(known[name].read_bytes())
+    path = _unpacked(known[name])
+    found = _DEPENDS.search(path.read_bytes())
     for needed in found[1].decode().split(',') if found else ():
         if needed:
             _add(_plain(needed), known, ordered)
-    ordered[name] = known[name]
+    ordered[name] = path
+
+
+def _unpacked(path: pathlib.Path) -> pathlib.Path:
+    if path.suffix != '.xz':
+        return path
+    plain = path.with_suffix('')
+    plain.write_bytes(lzma.decompress(path.read_bytes()))
+    return plain

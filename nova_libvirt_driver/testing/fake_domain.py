@@ -12,6 +12,7 @@ from typing import Protocol
 import libvirt
 from lxml import etree
 
+from nova_libvirt_driver.testing import fake_devices
 from nova_libvirt_driver.testing import fake_fault
 from nova_libvirt_driver.testing import fake_guest
 from nova_libvirt_driver.testing import fake_xml
@@ -29,6 +30,8 @@ class Hypervisor(Protocol):
     def new_id(self) -> int: ...
 
     def emit(self, event_id: int, guest: Guest, *args: object) -> None: ...
+
+    def complete_unplugs(self, guest: Guest) -> None: ...
 
 
 class Link(Protocol):
@@ -185,9 +188,22 @@ class FakeDomain:
         self._require_active()
         if self.guest.state == libvirt.VIR_DOMAIN_RUNNING:
             raise fake_fault.invalid('domain is already running')
-        return self._become(libvirt.VIR_DOMAIN_RUNNING,
-                            libvirt.VIR_DOMAIN_RUNNING_UNPAUSED,
-                            libvirt.VIR_DOMAIN_EVENT_RESUMED)
+        self._become(libvirt.VIR_DOMAIN_RUNNING,
+                     libvirt.VIR_DOMAIN_RUNNING_UNPAUSED,
+                     libvirt.VIR_DOMAIN_EVENT_RESUMED)
+        self._let_go()
+        if self.guest.disk_errors:
+            self._become(libvirt.VIR_DOMAIN_PAUSED,
+                         libvirt.VIR_DOMAIN_PAUSED_IOERROR,
+                         libvirt.VIR_DOMAIN_EVENT_SUSPENDED,
+                         libvirt.VIR_DOMAIN_EVENT_SUSPENDED_IOERROR)
+        return 0
+
+    def diskErrors(self, flags: int = 0) -> dict[str, int]:
+        """Return which disks fail, and libvirt's number for why."""
+        self._enter('diskErrors', 'virDomainGetDiskErrors')
+        self._require_active()
+        return dict(self.guest.disk_errors)
 
     def injectNMI(self, flags: int = 0) -> int:
         """Interrupt it; nothing follows."""
@@ -316,6 +332,68 @@ class FakeDomain:
         self.guest.passwords[user] = password
         return 0
 
+    # Devices.
+
+    def attachDeviceFlags(self, xml: str, flags: int = 0) -> int:
+        """Give it a device, at once, at its next start, or both."""
+        self._enter('attachDeviceFlags', 'virDomainAttachDeviceFlags',
+                    write=True)
+        live, config = self._affected(flags)
+        guest = self.guest
+        changed = (fake_devices.plugged(fake_devices.named(guest.live), xml)
+                   if live else '',
+                   fake_devices.plugged(guest.definition, xml)
+                   if config else '')
+        guest.live = changed[0] or guest.live
+        guest.definition = changed[1] or guest.definition
+        guest.hotplug.reach('was attached')
+        return 0
+
+    def detachDeviceFlags(self, xml: str, flags: int = 0) -> int:
+        """Take a device from its next start, or ask it for one."""
+        self._enter('detachDeviceFlags', 'virDomainDetachDeviceFlags',
+                    write=True)
+        live, config = self._affected(flags)
+        guest = self.guest
+        if live:
+            guest.hotplug.reach('asked')
+            self._ask_back(fake_devices.alias_of(
+                guest.xml(), xml, guest.hotplug.missing))
+            guest.hotplug.reach('was asked')
+        if config:
+            guest.hotplug.reach('from the definition')
+            guest.definition = fake_devices.unplugged(
+                guest.definition, xml, guest.hotplug.missing)
+        return 0
+
+    def _affected(self, flags: int) -> tuple[bool, bool]:
+        live = bool(flags & libvirt.VIR_DOMAIN_AFFECT_LIVE)
+        if live:
+            self._require_active()
+        return live, bool(flags & libvirt.VIR_DOMAIN_AFFECT_CONFIG)
+
+    def _ask_back(self, alias: str) -> None:
+        hotplug = self.guest.hotplug
+        hotplug.asked.append(alias)
+        if alias in hotplug.pending:
+            raise fake_fault.libvirt_error(
+                libvirt.VIR_ERR_INTERNAL_ERROR, libvirt.VIR_FROM_QEMU,
+                "internal error: unable to execute QEMU command "
+                f"'device_del': Device {alias} is already in the process of "
+                'unplug')
+        if hotplug.unplug is fake_devices.Unplug.REFUSE:
+            self._link.hypervisor.emit(
+                libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED,
+                self.guest, alias)
+            return
+        hotplug.pending.add(alias)
+        if self.guest.state == libvirt.VIR_DOMAIN_RUNNING:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self.guest.hotplug.unplug is fake_devices.Unplug.OBEY:
+            self._link.hypervisor.complete_unplugs(self.guest)
+
     # Disks.
 
     def blockCopy(
@@ -368,11 +446,18 @@ class FakeDomain:
         del self.guest.jobs[disk]
         return 0
 
+    def blockInfo(self, path: str, flags: int = 0) -> list[int]:
+        """Size that it sees, room taken, and end of the file."""
+        self._enter('blockInfo', 'virDomainGetBlockInfo')
+        self._require_disk(path)
+        return [self.guest.sizes.get(path, 0)] * 3
+
     def blockResize(self, disk: str, size: int, flags: int = 0) -> int:
-        """Do nothing: the fake has no disk."""
+        """Take note of the size: the fake has no disk."""
         self._enter('blockResize', 'virDomainBlockResize', write=True)
         self._require_active()
         self._require_disk(disk)
+        self.guest.sizes[disk] = size
         return 0
 
     # How it is done.
@@ -421,6 +506,7 @@ class FakeDomain:
         self._id = guest.id = -1
         guest.live = ''
         guest.jobs.clear()
+        guest.hotplug.pending.clear()
         guest.frozen = False
         if not guest.persistent:
             self._link.hypervisor.guests.remove(guest)

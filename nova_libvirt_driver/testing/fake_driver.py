@@ -6,6 +6,7 @@ It keeps its guests in a list and is connected when told so. It refuses to
 imitate libvirt: the fake session does that.
 """
 
+from collections.abc import Collection
 import time
 from typing import Any
 
@@ -49,7 +50,8 @@ class FakeDriver(base.ComputeDriver):
     def cleanup_host(self, host: str) -> None:
         self.calls.append('cleanup_host')
 
-    def manage_image_cache(self) -> list[str]:
+    def manage_image_cache(
+            self, image_ids: Collection[str] = ()) -> list[str]:
         self.tidyings += 1
         return []
 

@@ -14,7 +14,7 @@ from typing import Self
 
 import libvirt
 
-from nova_libvirt_driver.connection import native
+from nova_libvirt_driver.calls import runtime
 
 _HANG_LIMIT_S = 60.0
 
@@ -113,7 +113,7 @@ class Faults:
         self.calls: collections.Counter[str] = collections.Counter()
         """How often each method was called, failed calls included."""
         # In an eventlet process native and green threads take it.
-        self._lock = native.original('threading').Lock()
+        self._lock = runtime.original('threading').Lock()
         self._errors: dict[str, collections.deque[Exception]] = (
             collections.defaultdict(collections.deque))
         self._hangs: dict[str, Hang] = {}

@@ -11,6 +11,7 @@ from typing import Any
 
 import libvirt
 
+from nova_libvirt_driver.testing import fake_devices
 from nova_libvirt_driver.testing import fake_xml
 
 _SHUTOFF_STATES = (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_CRASHED)
@@ -38,6 +39,8 @@ class Guest:
     uuid: str
     state: int
     reason: int = 0
+    disk_errors: dict[str, int] = dataclasses.field(default_factory=dict)
+    """Disks that fail, by target; with one, it is paused when it goes on."""
     id: int = -1
     memory_kib: int = 32 * 1024
     busy: bool = False
@@ -60,6 +63,11 @@ class Guest:
     """Those that were set through the agent."""
     jobs: dict[str, BlockJob] = dataclasses.field(default_factory=dict)
     """Block jobs by target device."""
+    sizes: dict[str, int] = dataclasses.field(default_factory=dict)
+    """Sizes of disks in bytes, as far as they matter."""
+    hotplug: fake_devices.Hotplug = dataclasses.field(
+        default_factory=fake_devices.Hotplug)
+    """How it takes devices, and gives them back."""
     stats: dict[str, Any] = dataclasses.field(default_factory=dict)
     """Statistics in addition to those that the fake makes up."""
 
@@ -81,6 +89,8 @@ class Guest:
         text = fake_xml.with_agent_state(
             fake_xml.live(self.live or self.definition, self.id),
             self.agent)
+        if self.hotplug.aliases:
+            text = fake_devices.named(text)
         for target_dev, job in self.jobs.items():
             if job.ready:
                 text = fake_xml.with_mirror(text, target_dev)

@@ -77,7 +77,7 @@ class GuestDriver(fake_driver.FakeDriver):
             self, spec: guest_spec.GuestSpec, *,
             images: ports.ImageSource | None = None, power_on: bool = True,
             progress: ports.Progress = base.NO_PROGRESS,
-            network: ports.Network | None = None) -> None:
+            attachments: ports.Attachments = ()) -> None:
         progress.step('image')
         progress.advance(1, 2)
         progress.step('start')
@@ -90,11 +90,19 @@ class GuestDriver(fake_driver.FakeDriver):
 
     def destroy(
             self, instance: instance_spec.Instance, *,
-            destroy_disks: bool = True) -> None:
+            destroy_disks: bool = True,
+            attachments: ports.Attachments = (),
+            progress: ports.Progress = base.NO_PROGRESS) -> None:
         self._called('destroy', instance, destroy_disks=destroy_disks)
         self.instances = [known for known in self.instances
                           if known.uuid != instance.uuid]
         self.specs.pop(instance.uuid, None)
+
+    def clean_up_operation(
+            self, uuid: str, operation_id: str, *, force: bool) -> None:
+        self._called('clean_up_operation',
+                     instance_spec.InstanceRef(uuid, operation_id),
+                     force=force)
 
     def get_spec(
             self, instance: instance_spec.Instance) -> guest_spec.GuestSpec:
@@ -129,7 +137,9 @@ class GuestDriver(fake_driver.FakeDriver):
 
     def power_on(
             self, spec: guest_spec.GuestSpec, *,
-            progress: ports.Progress = base.NO_PROGRESS) -> None:
+            images: ports.ImageSource | None = None,
+            progress: ports.Progress = base.NO_PROGRESS,
+            attachments: ports.Attachments = ()) -> None:
         self._called('power_on', spec)
         self._change(spec, state=State.RUNNING)
 
@@ -142,7 +152,9 @@ class GuestDriver(fake_driver.FakeDriver):
     def reboot(
             self, spec: guest_spec.GuestSpec,
             reboot_type: guest_spec.RebootType, *,
-            progress: ports.Progress = base.NO_PROGRESS) -> None:
+            images: ports.ImageSource | None = None,
+            progress: ports.Progress = base.NO_PROGRESS,
+            attachments: ports.Attachments = ()) -> None:
         self._called('reboot', spec, reboot_type=reboot_type)
         self._change(spec, state=State.RUNNING)
 
@@ -158,7 +170,10 @@ class GuestDriver(fake_driver.FakeDriver):
         self._called('suspend', instance)
         self._change(instance, state=State.SHUTDOWN)
 
-    def resume(self, spec: guest_spec.GuestSpec) -> None:
+    def resume(
+            self, spec: guest_spec.GuestSpec, *,
+            images: ports.ImageSource | None = None,
+            attachments: ports.Attachments = ()) -> None:
         self._called('resume', spec)
         self._change(spec, state=State.RUNNING)
 
@@ -168,18 +183,23 @@ class GuestDriver(fake_driver.FakeDriver):
             self, spec: guest_spec.GuestSpec, image_id: str, *,
             images: ports.ImageSource | None = None,
             stable_device: bool = False,
-            progress: ports.Progress = base.NO_PROGRESS) -> None:
+            progress: ports.Progress = base.NO_PROGRESS,
+            attachments: ports.Attachments = ()) -> None:
         self._called('rescue', spec, image_id=image_id,
                      stable_device=stable_device)
         self._change(spec, state=State.RUNNING)
 
-    def unrescue(self, instance: instance_spec.Instance) -> None:
-        self._called('unrescue', instance)
-        self._change(instance, state=State.RUNNING)
+    def unrescue(
+            self, spec: guest_spec.GuestSpec, *,
+            images: ports.ImageSource | None = None,
+            attachments: ports.Attachments = ()) -> None:
+        self._called('unrescue', spec)
+        self._change(spec, state=State.RUNNING)
 
     def snapshot(
             self, instance: instance_spec.Instance, image_id: str, *,
             images: ports.ImageSource | None = None, name: str = '',
+            require_quiesce: bool | None = None,
             progress: ports.Progress = base.NO_PROGRESS) -> None:
         self._called('snapshot', instance, image_id=image_id, name=name)
         source = images or self.virtapi.images

@@ -15,8 +15,9 @@ import uuid as uuid_module
 
 import libvirt
 
-from nova_libvirt_driver.connection import native
+from nova_libvirt_driver.calls import runtime
 from nova_libvirt_driver.testing import fake_auth
+from nova_libvirt_driver.testing import fake_devices
 from nova_libvirt_driver.testing import fake_domain
 from nova_libvirt_driver.testing import fake_fault
 from nova_libvirt_driver.testing import fake_guest
@@ -60,6 +61,9 @@ class FakeHypervisor:
         self.keepalive = keepalive
         self.events = events
         self.capabilities = _CAPABILITIES
+        # MiB, CPUs, MHz, nodes, sockets of a node, cores, threads.
+        self.node_info = [8192, 4, 2400, 1, 1, 4, 1]
+        self.online_cpus = [True] * 4
         self.domain_capabilities: str | None = None
         self.baseline_cpu: str | None = None
         """XML text; None is a driver that has no such function."""
@@ -68,7 +72,7 @@ class FakeHypervisor:
         self.secrets: list[fake_secret.Kept] = []
         self.connections: list['FakeConnection'] = []
         """Every connection ever opened, in this order."""
-        self._lock = native.original('threading').Lock()
+        self._lock = runtime.original('threading').Lock()
         self._next_id = 1
         self._refusal: Exception | None = None
         self._credentials: tuple[str, str] | None = None
@@ -156,6 +160,45 @@ class FakeHypervisor:
         for connection in self.live_connections():
             connection.dispatch(event_id, guest, *args)
 
+    def connect_agent(self, guest: Guest) -> None:
+        """Let the agent in a guest open its channel."""
+        guest.agent = True
+        self.emit(
+            libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE, guest,
+            libvirt.VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_CONNECTED,
+            libvirt.VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_REASON_CHANNEL)
+
+    def complete_unplugs(self, guest: Guest) -> None:
+        """Let a guest let go of what it was asked for, and say so."""
+        pending, guest.hotplug.pending = guest.hotplug.pending, set()
+        for alias in sorted(pending):
+            guest.live = fake_devices.without(
+                fake_devices.named(guest.live), alias)
+            self.emit(libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, guest,
+                      alias)
+
+    def complete_copies(self) -> None:
+        """Let every copy of a disk catch up with it, and say so."""
+        for guest in self.guests:
+            for target_dev, job in guest.jobs.items():
+                if not job.ready:
+                    job.ready = True
+                    self._emit_copy(guest, target_dev,
+                                    libvirt.VIR_DOMAIN_BLOCK_JOB_READY)
+
+    def fail_copies(self) -> None:
+        """Let every copy of a disk end early, as without room."""
+        for guest in self.guests:
+            failed = list(guest.jobs)
+            guest.jobs.clear()
+            for target_dev in failed:
+                self._emit_copy(guest, target_dev,
+                                libvirt.VIR_DOMAIN_BLOCK_JOB_FAILED)
+
+    def _emit_copy(self, guest: Guest, target_dev: str, status: int) -> None:
+        self.emit(libvirt.VIR_DOMAIN_EVENT_ID_BLOCK_JOB_2, guest, target_dev,
+                  libvirt.VIR_DOMAIN_BLOCK_JOB_TYPE_COPY, status)
+
     # What a test asserts.
 
     @property
@@ -239,7 +282,7 @@ class FakeConnection:
         self.closed = False
         self.broken = False
         self._uri = uri
-        self._lock = native.original('threading').Lock()
+        self._lock = runtime.original('threading').Lock()
         self._callbacks: dict[int, _Callback] = {}
         self._next_callback_id = 0
         self._close_callback: tuple[Callable[..., Any], Any] | None = None
@@ -410,12 +453,13 @@ class FakeConnection:
     def getInfo(self) -> list[Any]:
         """Architecture, MiB, CPUs, MHz, nodes, sockets, cores, threads."""
         self._enter('getInfo')
-        return ['x86_64', 8192, 4, 2400, 1, 1, 4, 1]
+        return ['x86_64', *self.hypervisor.node_info]
 
     def getCPUMap(self, flags: int = 0) -> tuple[int, list[bool], int]:
         """CPUs, which of them are online, and how many."""
         self._enter('getCPUMap')
-        return 4, [True] * 4, 4
+        online = self.hypervisor.online_cpus
+        return len(online), list(online), sum(online)
 
     def getCPUStats(self, cpuNum: int, flags: int = 0) -> dict[str, int]:
         """Nanoseconds since the host was started."""
@@ -478,11 +522,11 @@ class FakeConnection:
                 if domain.guest in self.hypervisor.guests]
 
     def defineXML(self, xml: str) -> FakeDomain:
-        """Define a guest, or define it anew."""
+        """Define a guest, or define it again."""
         return self.defineXMLFlags(xml, 0)
 
     def defineXMLFlags(self, xml: str, flags: int = 0) -> FakeDomain:
-        """Define a guest, or define it anew."""
+        """Define a guest, or define it again."""
         self.enter('defineXMLFlags', 'virDomainDefineXMLFlags', write=True)
         guest, detail = self.hypervisor.define(xml)
         self.hypervisor.emit(
@@ -511,9 +555,9 @@ class FakeConnection:
     def secretLookupByUsage(
             self, usageType: int, usageID: str,
             flags: int = 0) -> fake_secret.FakeSecret:
-        """Find a secret; all of them are of one type."""
+        """Find a secret by what it is for."""
         self._enter('secretLookupByUsage')
-        return fake_secret.lookup(self, usageID)
+        return fake_secret.lookup(self, usageType, usageID)
 
     def _find(self, wanted: Callable[[Guest], bool]) -> FakeDomain:
         for guest in self._guests(0):

@@ -8,10 +8,10 @@ several threads; every wait is bounded.
 
 from collections.abc import Callable
 from collections.abc import Mapping
-import threading
 import time
 from typing import Any
 
+from nova_libvirt_driver.calls import runtime
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import event
 
@@ -71,12 +71,17 @@ class RecordingListener:
 def virt_api(
         notifier: ports.Notifier | None = None,
         service_state: ports.ServiceState | None = None,
-        images: ports.ImageSource | None = None) -> ports.VirtAPI:
+        images: ports.ImageSource | None = None,
+        attachments: ports.AttachmentsOf | None = lambda instance: (),
+        volumes: Callable[[], ports.VolumeConnector] | None = None,
+        attachment: ports.AttachmentOf | None = lambda instance, name: None
+) -> ports.VirtAPI:
     """Return ports, recording ones where none are given, and no images."""
     return ports.VirtAPI(
         notifier=notifier or RecordingNotifier(),
         service_state=service_state or RecordingServiceState(),
-        images=images or ports.NullImages())
+        images=images or ports.NullImages(), attachments=attachments,
+        volumes=volumes, attachment=attachment)
 
 
 def wait_until(
@@ -114,15 +119,15 @@ def run_threads(
         except Exception as error:
             results[number] = error
 
-    threads = [threading.Thread(target=work, args=(number,), daemon=True)
+    started = [runtime.Thread(target=work, args=(number,), daemon=True)
                for number in range(len(functions))]
-    for thread in threads:
+    for thread in started:
         thread.start()
     deadline = time.monotonic() + timeout_s
-    for thread in threads:
+    for thread in started:
         thread.join(max(0.0, deadline - time.monotonic()))
-    hung = sum(thread.is_alive() for thread in threads)
+    hung = sum(thread.is_alive() for thread in started)
     if hung:
         raise AssertionError(
-            f'{hung} of {len(threads)} threads hang after {timeout_s:g} s')
+            f'{hung} of {len(started)} threads hang after {timeout_s:g} s')
     return results

@@ -53,14 +53,14 @@ class FailingProgress(RecordingProgress):
 class KillingProgress(RecordingProgress):
     """Kills this very process when a step begins; for a child of a test.
 
-    :param step_number: the step, counted from 1
+    :param when: the step, counted from 1, or the name of one
     """
 
-    def __init__(self, step_number: int) -> None:
+    def __init__(self, when: int | str) -> None:
         super().__init__()
-        self._step_number = step_number
+        self._when = when
 
     def step(self, name: str) -> None:
         super().step(name)
-        if len(self.steps) == self._step_number:
+        if self._when in (len(self.steps), name):
             os.kill(os.getpid(), signal.SIGKILL)

@@ -20,6 +20,7 @@ class Kept:
     private: bool
     ephemeral: bool
     value: bytes | None = None
+    usage_type: int = libvirt.VIR_SECRET_USAGE_TYPE_VTPM
 
 
 class Hypervisor(Protocol):
@@ -63,12 +64,15 @@ class FakeSecret:
 
 
 def define(link: Link, xml: str) -> FakeSecret:
-    """Define a secret, or define it anew; one usage has one secret."""
+    """Define a secret, or define it again; one usage has one secret."""
     described = etree.fromstring(xml)
+    volume = described.findtext('usage/volume', '')
     kept = Kept(described.findtext('uuid', ''),
-                described.findtext('usage/name', ''),
+                volume or described.findtext('usage/name', ''),
                 private=described.get('private') == 'yes',
-                ephemeral=described.get('ephemeral') == 'yes')
+                ephemeral=described.get('ephemeral') == 'yes',
+                usage_type=(libvirt.VIR_SECRET_USAGE_TYPE_VOLUME if volume
+                            else libvirt.VIR_SECRET_USAGE_TYPE_VTPM))
     secrets = link.hypervisor.secrets
     for other in secrets:
         if (other.uuid == kept.uuid) != (
@@ -82,10 +86,10 @@ def define(link: Link, xml: str) -> FakeSecret:
     return FakeSecret(link, kept)
 
 
-def lookup(link: Link, usage_name: str) -> FakeSecret:
+def lookup(link: Link, usage_type: int, usage_name: str) -> FakeSecret:
     """Find a secret by what it is for."""
     for kept in link.hypervisor.secrets:
-        if kept.usage_name == usage_name:
+        if (kept.usage_type, kept.usage_name) == (usage_type, usage_name):
             return FakeSecret(link, kept)
     raise fake_fault.libvirt_error(
         libvirt.VIR_ERR_NO_SECRET, libvirt.VIR_FROM_SECRET,

@@ -42,6 +42,18 @@ _CODE = b''.join((
     b'\xeb\xfd',      # 20        jmp halt        ; only an NMI gets here
 ))
 
+# Instead of a halt: counts the text, eight digits, up by one and begins again.
+_COUNT = b''.join((
+    b'\xbf\x07\x7d',  # 1f  count: mov di, 0x7d07 ; the last digit
+    b'\xfe\x05',      # 22  digit: inc byte [di]
+    b'\x80\x3d\x39',  # 24        cmp byte [di], '9'
+    b'\x76\xdd',      # 27        jbe 0x06
+    b'\xc6\x05\x30',  # 29        mov byte [di], '0'
+    b'\x4f',          # 2c        dec di        ; carry
+    b'\xeb\xf3',      # 2d        jmp digit
+))
+_FIRST = '00000000'
+
 
 def boot_sector(message: str) -> bytes:
     """Return a disk of 512 bytes whose guest writes one line and halts.
@@ -61,9 +73,16 @@ def boot_sector(message: str) -> bytes:
         raise ValueError(
             f'A boot message has at most {MESSAGE_MAX_BYTES} characters, '
             f'this one has {len(message)}.')
-    text = message.encode('ascii') + b'\r\n\0'
-    sector = _CODE.ljust(_MESSAGE_OFFSET, b'\0') + text
-    return sector.ljust(_SIGNATURE_OFFSET, b'\0') + _SIGNATURE
+    return _sector(_CODE, message)
+
+
+def counting_sector() -> bytes:
+    """Return a disk of 512 bytes whose guest never stops writing lines.
+
+    Each is a number of eight digits, one more than the last, from 0 on; see
+    :func:`boot_sector` for the rest. The guest takes all of a processor.
+    """
+    return _sector(_CODE[:0x1f] + _COUNT, _FIRST)
 
 
 def boot_guest_xml(
@@ -104,6 +123,12 @@ def guest_xml_for_test_driver(
     os_element = etree.SubElement(domain, 'os')
     etree.SubElement(os_element, 'type').text = 'hvm'
     return etree.tostring(domain, encoding='unicode', pretty_print=True)
+
+
+def _sector(code: bytes, message: str) -> bytes:
+    text = message.encode('ascii') + b'\r\n\0'
+    sector = code.ljust(_MESSAGE_OFFSET, b'\0') + text
+    return sector.ljust(_SIGNATURE_OFFSET, b'\0') + _SIGNATURE
 
 
 def _domain(

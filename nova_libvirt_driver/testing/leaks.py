@@ -19,8 +19,8 @@ import fixtures
 import libvirt
 import psutil
 
-from nova_libvirt_driver.connection import calls
-from nova_libvirt_driver.connection import loop
+from nova_libvirt_driver.calls import calls
+from nova_libvirt_driver.connection import opener
 
 SETTLE_S = 20.0
 """How long what was let go of may take to go."""
@@ -127,7 +127,7 @@ class LeakCheck(fixtures.Fixture):
         self.cut_handshakes = 0
 
     def _setUp(self) -> None:
-        loop.ensure_running()
+        opener.ensure_loop()
         calls.make(host='', limit=1).run(
             libvirt.open(self._uri).close, name='closing', timeout_s=SETTLE_S)
         self.before = Level.take()

@@ -41,7 +41,7 @@ _QEMU_SETTINGS: Mapping[str, Setting] = {
     'user': 'root',
     'group': 'root',
     'security_driver': 'none',
-    # Else libvirt needs virtlogd, and two of those clash.
+    # Else libvirt needs virtlogd.
     'stdio_handler': 'file',
     'namespaces': (),
     'remember_owner': 0,
@@ -91,6 +91,7 @@ class PrivateHost:
         *,
         libvirtd: Mapping[str, Setting] | None = None,
         qemu: Mapping[str, Setting] | None = None,
+        virtlogd: Mapping[str, Setting] | None = None,
         capabilities: pathlib.Path | None = None,
     ) -> None:
         """Describe a host; nothing is started.
@@ -100,6 +101,8 @@ class PrivateHost:
             as socket paths have a limit (default: the temporary folder)
         :param libvirtd: more or other settings for libvirtd.conf
         :param qemu: more or other settings for qemu.conf
+        :param virtlogd: settings for virtlogd.conf; None is for no log
+            daemon, and libvirtd lets QEMU write its logs by itself
         :param capabilities: folder of QEMU's capabilities, shared with
             other hosts (default: below the user's cache folder)
         """
@@ -110,6 +113,9 @@ class PrivateHost:
         self._parent = state_dir
         self._libvirtd = dict(libvirtd or {})
         self._qemu = dict(qemu or {})
+        self._virtlogd = virtlogd
+        if virtlogd is not None:
+            self._qemu.setdefault('stdio_handler', 'logd')
         self._cache = capabilities or capability_cache.default_folder()
         self._directory: pathlib.Path | None = None
         self._namespaces: namespaces.Namespaces | None = None
@@ -169,6 +175,8 @@ class PrivateHost:
             stack.callback(self._forget)
             self._make_directory(stack)
             self._hold_namespaces(stack)
+            if self._virtlogd is not None:
+                self._start_log_daemon()
             self.start_daemon()
             self.wait_ready(timeout_s)
             # Makes libvirt look at QEMU now, not in somebody's first call.
@@ -198,6 +206,14 @@ class PrivateHost:
         if done.returncode:
             raise HostError(f'The libvirtd of {self.name} did not start: '
                             f'{done.stderr.strip() or self._last_log()}')
+
+    def _start_log_daemon(self) -> None:
+        # The default pid file is the machine's, and locked by its daemon.
+        done = self.run(['virtlogd', '--daemon',
+                         '--pid-file', '/run/libvirt/virtlogd.pid'])
+        if done.returncode:
+            raise HostError(f'The virtlogd of {self.name} did not start: '
+                            f'{done.stderr.strip()}')
 
     def wait_ready(self, timeout_s: float = 60.0) -> None:
         """Wait until the daemon answers a client, if only to refuse it.
@@ -356,6 +372,7 @@ class PrivateHost:
             _render({**_DAEMON_SETTINGS, **own, **self._libvirtd}))
         (folder / 'qemu.conf').write_text(
             _render({**_QEMU_SETTINGS, **self._qemu}))
+        (folder / 'virtlogd.conf').write_text(_render(self._virtlogd or {}))
 
     def _hold_namespaces(self, stack: contextlib.ExitStack) -> None:
         held = namespaces.Namespaces(self.directory, self.name)

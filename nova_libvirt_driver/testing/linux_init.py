@@ -4,10 +4,11 @@
 
 The guest speaks over its first serial port in lines that begin with
 ``guest:``, and takes one command in a line from there: ``write TEXT`` puts a
-note on the root disk, ``disks`` tells of the disks anew, ``poweroff`` ends
-it. Its boot counter and the note are in sectors of the root disk that no
-partition uses. It obeys the power button, and a guest agent of its own
-answers at the usual channel: it says what it was told, and freezes nothing.
+note on the root disk, ``put DISK TEXT`` on any disk, ``disks`` and ``nics``
+tell of these again, ``poweroff`` ends it. Its boot counter and the note are
+in sectors of the root disk that no partition uses. It obeys the power button,
+and a guest agent of its own answers at the usual channel: it says what it was
+told, and freezes nothing.
 """
 
 STATE_SECTOR = 1024
@@ -42,6 +43,7 @@ put() { printf '%s\n' "$3" | dd of="/dev/$1" bs=512 count=1 seek="$2" \
 tell_disks() {
     for d in $(disks); do
         say "disk $d sectors=$(cat "/sys/block/$d/size")" \
+            "serial=$(cat "/sys/block/$d/serial" 2>/dev/null)" \
             "note=$(get "$d" $((STATE + 1)))"
     done
 }
@@ -104,6 +106,9 @@ tell_devices() {
     say "memory_kib=$(awk '/^MemTotal/ {print $2}' /proc/meminfo)"
     tpm=$(cat /sys/class/tpm/tpm0/tpm_version_major 2>/dev/null) &&
         say "tpm=$tpm"
+    tell_nics
+}
+tell_nics() {
     for nic in /sys/class/net/e*; do
         [ -e "$nic" ] && say "nic mac=$(cat "$nic/address")" \
             "mtu=$(cat "$nic/mtu")"
@@ -161,7 +166,9 @@ say ready
 while read -r command text; do
     case $command in
     write) put "$root" $((STATE + 1)) "$text"; say "wrote $text";;
-    disks) tell_disks;;
+    put) put "${text%% *}" $((STATE + 1)) "${text#* }"; say "put $text";;
+    disks) tell_disks; say "disks told $text";;
+    nics) tell_nics; say "nics told $text";;
     poweroff) poweroff -f;;
     esac
 done

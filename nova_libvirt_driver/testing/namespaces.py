@@ -151,6 +151,8 @@ class Namespaces:
         # Killing nsenter would leave the command running, so this is left
         # to a process inside.
         entry = ['nsenter', '--target', str(self._init_pid), '--mount',
+                 # Else it would leave a chroot in which this runs.
+                 '--root', '--wd',
                  '--net', '--uts', '--pid', '--',
                  'timeout', '--kill-after=1', str(timeout_s)]
         started = time.monotonic()

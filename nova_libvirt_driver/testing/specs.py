@@ -35,7 +35,8 @@ def guest_spec(
         **overrides: typing.Any) -> guest_module.GuestSpec:
     """Return a guest with a disk of an image and nothing else.
 
-    No network, no display, no USB: it starts in an instant.
+    No network, no display, no USB, no random numbers: it starts in an
+    instant.
 
     :param image_id: image of the root disk, empty for no disk at all
     :param overrides: fields of :class:`guest_module.GuestSpec`
@@ -50,7 +51,8 @@ def guest_spec(
         memory=memory_spec.MemorySpec(size_mib=memory_mib),
         storage=disk_spec.StorageSpec(
             image_id=image_id, root_gib=root_gib),
-        devices=device_spec.DeviceSpec(video=None, usb_controller=False))
+        devices=device_spec.DeviceSpec(
+            video=None, rng=None, usb_controller=False))
     return dataclasses.replace(spec, **overrides)
 
 
@@ -64,13 +66,15 @@ def flavor(
 
 
 def boot_sector_image(
-        images: ImageStore, message: str, **fields: typing.Any
-) -> image_spec.Image:
+        images: ImageStore, message: str, *, padding: bytes = b'\0',
+        **fields: typing.Any) -> image_spec.Image:
     """Keep an image whose guest writes one line and halts.
 
     It is raw and of 1 MiB, which a BIOS can read from a disk of any bus.
 
+    :param padding: the byte that fills the rest of it; zeros take no room
+        on the host
     :param fields: of :class:`image_spec.Image`
     """
-    content = guests.boot_sector(message).ljust(_IMAGE_BYTES, b'\0')
+    content = guests.boot_sector(message).ljust(_IMAGE_BYTES, padding)
     return images.add(content, **fields)

@@ -2,7 +2,7 @@
 
 """Time and threads that go on only when a test says so.
 
-A :class:`Stepped` stands in for ``connection.runtime.PROCESS``. Its threads
+A :class:`Stepped` stands in for ``calls.runtime.PROCESS``. Its threads
 are real ones, of which one runs at a time: each runs until it waits, and
 which one is next is decided by a seed. Its clock moves only when nobody has
 anything to do. So a test sees the same every time, and ten minutes pass in
@@ -15,6 +15,8 @@ import queue
 import random
 import threading
 from typing import Any
+
+from nova_libvirt_driver.calls import runtime
 
 # Nobody does real work for as long as that.
 _STUCK_S = 20.0
@@ -134,8 +136,8 @@ class Future(futures.Future[Any]):
         return super().exception(0)
 
 
-class Stepped:
-    """A clock and threads; implements ``connection.runtime.Runtime``.
+class Stepped(runtime.Runtime):
+    """A clock and threads.
 
     :param seed: decides who is next
     :param step_limit: how many steps one wait, run or advance may take

@@ -53,15 +53,15 @@ class Element:
         :raises ValueError: it is not well formed, another element, or has
             a document type, which libvirt never writes
         """
-        try:
-            node = etree.fromstring(xml.encode(), _parser())
-        except etree.XMLSyntaxError as error:
-            raise ValueError(f'not well-formed XML: {error}') from error
-        if node.getroottree().docinfo.internalDTD is not None:
-            raise ValueError('XML with a document type is not accepted')
+        node = read(xml)
         if node.tag != cls.TAG:
             raise ValueError(f'{node.tag} is not {cls.TAG}')
         return cls(node)
+
+    @property
+    def tag(self) -> str:
+        """The name of the element."""
+        return self.TAG or str(self.element.tag)
 
     @property
     def element(self) -> etree._Element:
@@ -78,6 +78,10 @@ class Element:
         assert self._parent is not None
         above = self._parent.peek()
         return None if above is None else find(above, self._steps)
+
+    def copy(self) -> Self:
+        """Return the element with all that is in it, as a document."""
+        return type(self)(self._copy())
 
     def prune(self, node: etree._Element) -> None:
         """Remove a node with nothing in it, and then its parents."""
@@ -101,6 +105,16 @@ class Element:
         text = etree.tostring(node, encoding='unicode', with_tail=False)
         return f'{text}\n'
 
+    def compact(self) -> str:
+        """Return the XML text without white space around elements."""
+        node = self._copy()
+        for one in node.iter():
+            if len(one) and not (one.text or '').strip():
+                one.text = None
+            if not (one.tail or '').strip():
+                one.tail = None
+        return etree.tostring(node, encoding='unicode', with_tail=False)
+
     def canonical(self) -> str:
         """Return a text that is the same for the same content."""
         node = self._copy()
@@ -121,6 +135,20 @@ class Element:
         while element is not None and element._node is None:
             element = element._parent
         return None if element is None else element._node
+
+
+def read(xml: str) -> etree._Element:
+    """Return the root of a document.
+
+    :raises ValueError: it is not well formed, or has a document type
+    """
+    try:
+        node = etree.fromstring(xml.encode(), _parser())
+    except etree.XMLSyntaxError as error:
+        raise ValueError(f'not well-formed XML: {error}') from error
+    if node.getroottree().docinfo.internalDTD is not None:
+        raise ValueError('XML with a document type is not accepted')
+    return node
 
 
 def find(

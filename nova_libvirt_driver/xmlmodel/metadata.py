@@ -2,12 +2,40 @@
 
 """What a domain remembers of its instance, in Nova's namespace."""
 
+import itertools
+import re
+
+from lxml import etree
+
 from nova_libvirt_driver.xmlmodel import element
 from nova_libvirt_driver.xmlmodel import fields
 
 NAMESPACE = 'http://openstack.org/xmlns/libvirt/nova/1.1'
 
 _NOVA = f'{{{NAMESPACE}}}'
+
+# Nova 23 and before wrote 1.0, which has neither ports nor extra specs.
+_OF_NOVA = re.compile(
+    r'\{(http://openstack\.org/xmlns/libvirt/nova/1\.\d+)\}(.*)')
+
+
+def namespace_in(xml: str) -> str:
+    """Return Nova's namespace in a domain, today's where there is none."""
+    for node in element.read(xml).iterfind('metadata/*'):
+        if found := _OF_NOVA.fullmatch(str(node.tag)):
+            return found[1]
+    return NAMESPACE
+
+
+def modernize(domain: etree._Element) -> None:
+    """Put what any Nova has noted in a domain into today's namespace."""
+    # Every domain that is read comes by here: iterfind() takes longer.
+    for instance in itertools.chain(*domain.iterchildren('metadata')):
+        if str(instance.tag).startswith(_NOVA):
+            continue
+        for node in instance.iter(etree.Element):
+            if found := _OF_NOVA.fullmatch(str(node.tag)):
+                node.tag = f'{_NOVA}{found[2]}'
 
 
 class ExtraSpec(element.Element):
@@ -34,6 +62,16 @@ class Flavor(element.Element):
     ephemeral_gib = fields.Integer(f'{_NOVA}ephemeral')
     vcpus = fields.Integer(f'{_NOVA}vcpus')
     extra_specs = fields.Children(ExtraSpec, f'{_NOVA}extraSpecs')
+
+
+class ImageProperty(element.Element):
+    """One property of the image."""
+
+    TAG = f'{_NOVA}property'
+    NAMESPACES = {'nova': NAMESPACE}
+
+    name = fields.Text('@name')
+    value = fields.Text('.')
 
 
 class Ip(element.Element):
@@ -73,4 +111,20 @@ class Instance(element.Element):
     project_uuid = fields.Text(f'{_NOVA}owner/{_NOVA}project/@uuid')
     root_type = fields.Text(f'{_NOVA}root/@type')
     root_uuid = fields.Text(f'{_NOVA}root/@uuid')
+    image_uuid = fields.Text(f'{_NOVA}image/@uuid')
+    image_container_format = fields.Text(
+        f'{_NOVA}image/{_NOVA}containerFormat')
+    image_disk_format = fields.Text(f'{_NOVA}image/{_NOVA}diskFormat')
+    image_min_disk = fields.Text(f'{_NOVA}image/{_NOVA}minDisk')
+    image_min_ram = fields.Text(f'{_NOVA}image/{_NOVA}minRam')
+    image_properties = fields.Children(
+        ImageProperty, f'{_NOVA}image/{_NOVA}properties')
     ports = fields.Children(Port, f'{_NOVA}ports')
+
+
+class BareInstance(element.Element):
+    """The instance by itself: libvirt takes the namespace off."""
+
+    TAG = 'instance'
+
+    display_name = fields.Text('name')

@@ -16,3 +16,4 @@ class Secret(element.Element):
     uuid = fields.Text('uuid')
     usage_type = fields.Text('usage/@type')
     usage_name = fields.Text('usage/name')
+    usage_volume = fields.Text('usage/volume')

@@ -81,3 +81,20 @@ def process(domain: str) -> int:
     """Return the process of a domain's QEMU; it ends with the guest."""
     path = pathlib.Path('/run/libvirt/qemu') / f'{domain}.pid'
     return int(path.read_text())
+
+
+def daemon(name: str) -> int:
+    """Return the process of a daemon of the first host."""
+    return int((STATE / 'run' / f'{name}-h1.pid').read_text())
+
+
+def status(pid: int) -> dict[str, str]:
+    """Return what the kernel says of a process, field by field."""
+    text = pathlib.Path(f'/proc/{pid}/status').read_text()
+    return {name: value.strip() for name, _, value in (
+        line.partition(':') for line in text.splitlines())}
+
+
+def user_ids(pid: int) -> set[int]:
+    """Return the user ids of a process, all four."""
+    return set(map(int, status(pid)['Uid'].split()))

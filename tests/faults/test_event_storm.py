@@ -7,7 +7,7 @@ from typing import Any
 
 import libvirt
 
-from nova_libvirt_driver.connection import native
+from nova_libvirt_driver.calls import runtime
 from nova_libvirt_driver.spec import event
 from nova_libvirt_driver.testing import fake_ports
 from tests.faults import base
@@ -53,7 +53,7 @@ class EventStormTest(base.ConnectionFaultTestCase):
                     connection, domain, *(_RESUMED if number % 2
                                           else _PAUSED), None)
 
-        thread = native.original('threading').Thread(target=call_back)
+        thread = runtime.original('threading').Thread(target=call_back)
         thread.start()
         base.wait_until(lambda: not thread.is_alive(), 'the end',
                         timeout_s=CALLBACKS_S)

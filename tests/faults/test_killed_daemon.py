@@ -8,6 +8,7 @@ import time
 
 import libvirt
 
+from nova_libvirt_driver.calls import runtime
 from nova_libvirt_driver import driver as driver_module
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.testing import fake_ports
@@ -94,7 +95,7 @@ class KilledDaemonTest(base.ConnectionFaultTestCase):
             # The daemon hangs with a call in flight and is killed then: the
             # close callback may run on the thread that is in the call.
             self.host.kill_daemon(signal.SIGSTOP)
-            caller = threading.Thread(target=_ask, args=(driver,))
+            caller = runtime.Thread(target=_ask, args=(driver,))
             caller.start()
             time.sleep(0.1)
             self.host.kill_daemon(signal.SIGKILL)

@@ -13,6 +13,7 @@ from testtools import content
 from nova_libvirt_driver import conf
 from nova_libvirt_driver import driver as driver_module
 from nova_libvirt_driver import ports
+from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.testing import fake_ports
 from nova_libvirt_driver.testing import guests
 from nova_libvirt_driver.testing import libvirtd
@@ -41,6 +42,17 @@ class DriverTestCase(base.TestCase):
         self.listener = fake_ports.RecordingListener()
         self.image_source: ports.ImageSource = ports.NullImages()
 
+    def attachments_of(
+            self, instance: instance_spec.Instance) -> ports.Attachments:
+        """Return what the service knows of an interrupted instance."""
+        return ()
+
+    def attachment_of(
+            self, instance: instance_spec.Instance,
+            name: str) -> ports.Attachment | None:
+        """Return what the service knows of an interrupted device."""
+        return None
+
     def make_driver(
             self, uri: str, *, read_only: bool = False,
             **options: Any) -> driver_module.LibvirtDriver:
@@ -50,7 +62,8 @@ class DriverTestCase(base.TestCase):
                            **{**FAST, **options})
         driver = driver_module.LibvirtDriver(
             fake_ports.virt_api(
-                self.notifier, self.service_state, self.image_source),
+                self.notifier, self.service_state, self.image_source,
+                self.attachments_of, attachment=self.attachment_of),
             read_only)
         driver.register_event_listener(self.listener)
         self.addCleanup(driver.cleanup_host, 'here')
@@ -62,6 +75,8 @@ class PrivateHostTestCase(DriverTestCase):
 
     host: ClassVar[libvirtd.PrivateHost]
     qemu_settings: ClassVar[dict[str, libvirtd.Setting]] = {}
+    libvirtd_settings: ClassVar[dict[str, libvirtd.Setting]] = {}
+    virtlogd_settings: ClassVar[dict[str, libvirtd.Setting] | None] = None
     _exit: ClassVar[contextlib.ExitStack]
 
     @classmethod
@@ -69,7 +84,9 @@ class PrivateHostTestCase(DriverTestCase):
         super().setUpClass()
         with contextlib.ExitStack() as stack:
             cls.host = stack.enter_context(libvirtd.PrivateHost(
-                'test', qemu=cls.qemu_settings))
+                'test', qemu=cls.qemu_settings,
+                libvirtd=cls.libvirtd_settings,
+                virtlogd=cls.virtlogd_settings))
             cls._exit = stack.pop_all()
 
     @classmethod
@@ -93,6 +110,13 @@ class PrivateHostTestCase(DriverTestCase):
             # One that is shutting down may be gone by now.
             with contextlib.suppress(libvirtd.HostError):
                 self.host.virsh('destroy', name)
+
+    def remove_domains(self) -> None:
+        """Remove all guests, however a test has left them."""
+        self._ensure_daemon()
+        for name in self.host.virsh('list', '--all', '--name').split():
+            self.host.virsh('undefine', name, '--managed-save', '--nvram',
+                            '--snapshots-metadata')
 
     def restart_daemon(self) -> None:
         """Start the daemon again and wait until it answers."""

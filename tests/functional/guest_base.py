@@ -51,14 +51,15 @@ class GuestTestCase(base.PrivateHostTestCase):
         self.instances_path.mkdir()
         self.images = fake_images.MemoryImages()
         self.image_source = self.images
-        self.addCleanup(self._remove_domains)
+        self.addCleanup(self.remove_domains)
         self.driver = self.make_guest_driver()
 
     def make_guest_driver(
-            self, *, libvirt: dict[str, Any] | None = None,
+            self, *, uri: str = '', libvirt: dict[str, Any] | None = None,
             **defaults: Any) -> driver_module.LibvirtDriver:
         """Return a driver that is connected; it is ended with the test.
 
+        :param uri: default is that of the private host
         :param libvirt: options of the group ``[libvirt]``
         :param defaults: options of the group ``[DEFAULT]``
         """
@@ -69,22 +70,21 @@ class GuestTestCase(base.PrivateHostTestCase):
             'wait_soft_reboot_seconds': int(CONSOLE_TIMEOUT_S),
             **(libvirt or {})})
         driver = self.make_driver(
-            self.host.uri, **{**PATIENT, **self.own_options})
+            uri or self.host.uri, **{**PATIENT, **self.own_options})
         driver.init_host('here')
         return driver
-
-    def _remove_domains(self) -> None:
-        self._ensure_daemon()
-        for name in self.host.virsh('list', '--all', '--name').split():
-            self.host.virsh('undefine', name, '--managed-save', '--nvram',
-                            '--snapshots-metadata')
 
     # Guests.
 
     def boot_guest(
-            self, name: str, **overrides: Any) -> guest_spec.GuestSpec:
-        """Return a guest whose image prints ``NAME is up`` and halts."""
-        image = specs.boot_sector_image(self.images, f'{name} is up')
+            self, name: str, *, padding: bytes = b'\0',
+            **overrides: Any) -> guest_spec.GuestSpec:
+        """Return a guest whose image prints ``NAME is up`` and halts.
+
+        :param padding: see :func:`specs.boot_sector_image`
+        """
+        image = specs.boot_sector_image(
+            self.images, f'{name} is up', padding=padding)
         return specs.guest_spec(name, image.id, **overrides)
 
     def linux_image(self, name: str, note: str = '') -> image_spec.Image:

@@ -10,12 +10,22 @@ import sys
 
 from oslo_config import cfg
 
+from nova_libvirt_driver import base
 from nova_libvirt_driver import conf
 from nova_libvirt_driver import driver as driver_module
 from nova_libvirt_driver.images import local
+from nova_libvirt_driver import ports
+from nova_libvirt_driver.spec import disk as disk_spec
+from nova_libvirt_driver.spec import guest as guest_spec
+from nova_libvirt_driver.spec import volume as volume_spec
 from nova_libvirt_driver.storage import spec_record
+from nova_libvirt_driver.testing import fake_attachment
 from nova_libvirt_driver.testing import fake_ports
 from nova_libvirt_driver.testing import fake_progress
+from nova_libvirt_driver.testing import fake_volumes
+
+VOLUMES = ('6ca404f3-d844-4169-bb96-bc792f37de98',
+           '0cecc618-a007-4bb6-91f7-462293fe2ac2')
 
 
 def main() -> int:
@@ -23,6 +33,7 @@ def main() -> int:
     wanted = json.load(sys.stdin)
     conf.register_opts(cfg.CONF)
     cfg.CONF([], default_config_files=[])
+    cfg.CONF.set_override('host', wanted['host'])
     cfg.CONF.set_override('instances_path', wanted['instances_path'])
     cfg.CONF.set_override('connection_uri', wanted['uri'], group='libvirt')
     cfg.CONF.set_override('virt_type', 'qemu', group='libvirt')
@@ -31,15 +42,51 @@ def main() -> int:
         images=local.LocalImages(wanted['images'])))
     spec = spec_record.loads(wanted['spec'])
     progress = fake_progress.KillingProgress(wanted['step'])
-    if wanted['verb'] == 'spawn':
-        driver.spawn(spec, progress=progress)
-    elif wanted['verb'] == 'rescue':
-        driver.rescue(spec, spec.storage.image_id, progress=progress)
-    else:
+    at = fake_attachment.killing(wanted['step'])
+    attachments: list[ports.Attachment] = [
+        fake_attachment.FakeAttachment(path, at)
+        for path in wanted['attachments']]
+    if wanted['volumes']:
+        attachments.append(driver.volume_attachment(
+            spec, volumes(), fake_volumes.FakeConnector(
+                wanted['volumes'], at)))
+    if wanted['verb'] == 'snapshot':
         driver.snapshot(spec, wanted['image_id'], name='kept',
                         progress=progress)
+    else:
+        run(driver, wanted['verb'], spec, attachments, progress)
     driver.cleanup_host('here')
     return 0
+
+
+def volumes() -> list[volume_spec.Volume]:
+    """Return two volumes of a guest, one of them encrypted."""
+    return [
+        volume_spec.Volume(
+            info={'driver_volume_type': 'iscsi', 'serial': volume_id,
+                  'data': {'volume_id': volume_id, 'encrypted': encrypted}},
+            place=volume_spec.Placement(
+                target_dev=name, bus=disk_spec.DiskBus.VIRTIO))
+        for name, volume_id, encrypted in (
+            ('vdb', VOLUMES[0], False), ('vdc', VOLUMES[1], True))]
+
+
+def run(
+        driver: base.ComputeDriver, verb: str, spec: guest_spec.GuestSpec,
+        attachments: ports.Attachments,
+        progress: ports.Progress = base.NO_PROGRESS) -> None:
+    """Run a verb that starts or removes a guest."""
+    if verb == 'rescue':
+        driver.rescue(spec, spec.storage.image_id, progress=progress,
+                      attachments=attachments)
+    elif verb == 'reboot':
+        driver.reboot(spec, guest_spec.RebootType.HARD, progress=progress,
+                      attachments=attachments)
+    elif verb in ('spawn', 'power_on', 'destroy'):
+        getattr(driver, verb)(
+            spec, progress=progress, attachments=attachments)
+    else:
+        getattr(driver, verb)(spec, attachments=attachments)
 
 
 if __name__ == '__main__':

@@ -160,7 +160,7 @@ class ErrorTest(CliTestCase):
 
         done = self.run_client('--uri', _NOWHERE, 'server', 'list')
 
-        self.assertLess(time.monotonic() - begin, 5)
+        self.assertLess(time.monotonic() - begin, 30)
         lines = done.stderr.splitlines()
         self.assertEqual(5, done.returncode)
         self.assertEqual(4, len(lines), done.stderr)

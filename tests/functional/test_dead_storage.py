@@ -13,7 +13,7 @@ import time
 import fixtures
 import psutil
 
-from nova_libvirt_driver.connection import calls
+from nova_libvirt_driver.calls import calls
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import policy as policy_spec
 from nova_libvirt_driver.storage import record
@@ -22,11 +22,7 @@ from nova_libvirt_driver.storage import tool as tool_module
 from nova_libvirt_driver.testing import fake_ports
 from tests import base
 
-WRITER = '''
-import os, sys
-print(os.getpid(), flush=True)
-open(sys.argv[1], 'w')
-'''
+WRITER = "import sys; open(sys.argv[1], 'w')"
 
 
 class DeadStorageTest(base.TestCase):
@@ -48,26 +44,36 @@ class DeadStorageTest(base.TestCase):
         self.addCleanup(
             subprocess.check_call, ['fsfreeze', '--unfreeze', self.root])
 
-    def test_who_waits_for_a_tool_does_not_hang_with_it(self) -> None:
+    def write_to_what_does_not_answer(self, sandbox: str) -> None:
+        """Have a tool hang within the kernel, and check that we do not."""
         logged = self.useFixture(fixtures.FakeLogger())
         tool = tool_module.Tool(policy_spec.StoragePolicy(
-            instances_path=self.root, tool_timeout_s=1))
-        pids: list[int] = []
-        self.addCleanup(_wait_for, pids)
+            instances_path=self.root, tool_timeout_s=1,
+            tool_sandbox=policy_spec.ToolSandbox(sandbox)))
         path = pathlib.Path(self.root, 'x')
+        path.touch()
+        self.addCleanup(
+            fake_ports.wait_until, lambda: not _processes(path), 'their end')
         self._freeze()
         begun = time.monotonic()
 
         error = self.assertRaises(
             exception.StorageFailure, tool.run,
             [sys.executable, '-c', WRITER, str(path)],
-            on_line=lambda line: pids.append(int(line)))
+            reads=[sys.prefix, sys.base_prefix], writes=[str(path)])
 
         self.assertLess(time.monotonic() - begun, 60)
         self.assertIn('within 1 s', str(error))
-        [process] = map(psutil.Process, pids)
+        [process] = _processes(path)
         self.assertEqual(psutil.STATUS_DISK_SLEEP, process.status())
-        self.assertIn(str(process.pid), logged.output)
+        self.assertRegex(
+            logged.output, rf'Processes: (\d+, )*{process.pid}\b')
+
+    def test_who_waits_for_a_tool_does_not_hang_with_it(self) -> None:
+        self.write_to_what_does_not_answer('off')
+
+    def test_who_waits_for_a_sandbox_does_not_hang_with_it(self) -> None:
+        self.write_to_what_does_not_answer('required')
 
 
 class DeadFolderTest(base.TestCase):
@@ -79,7 +85,8 @@ class DeadFolderTest(base.TestCase):
         self.log = self.useFixture(fixtures.FakeLogger())
         self.calls = calls.make(host='here', limit=4)
         self.survey = survey.Survey(
-            str(self.path), self.calls, timeout_s=7, max_age_s=0)
+            str(self.path), str(self.path / '_base'), self.calls,
+            timeout_s=7, max_age_s=0)
         for number in range(3):
             folder = self.path / f'guest{number}'
             folder.mkdir()
@@ -136,14 +143,29 @@ class DeadFolderTest(base.TestCase):
 
         self.assertIn('does not answer within 1 s', str(error))
 
+    def test_a_sandbox_for_a_folder_that_hangs_ends(self) -> None:
+        tool = tool_module.Tool(policy_spec.StoragePolicy(
+            instances_path=str(self.path), tool_timeout_s=1,
+            tool_sandbox=policy_spec.ToolSandbox.REQUIRED))
+        disk = self.path / 'guest1' / 'disk'
+        self.kill(disk.parent)
+        begun = time.monotonic()
 
-def _wait_for(pids: list[int]) -> None:
-    deadline = time.monotonic() + 30
-    while any(map(_lives, pids)) and time.monotonic() < deadline:
-        time.sleep(0.01)
+        error = self.assertRaises(
+            exception.StorageFailure, tool.run, ['cat', str(disk)],
+            reads=[str(disk)])
+
+        self.assertLess(time.monotonic() - begun, 60)
+        self.assertIn('within 1 s', str(error))
+        self.assertEqual([], _processes(disk))
 
 
-def _lives(pid: int) -> bool:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    return False
+def _processes(path: pathlib.Path) -> list[psutil.Process]:
+    """Return what runs with a path on its command line."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if str(path) in process.cmdline() and (
+                    process.status() != psutil.STATUS_ZOMBIE):
+                found.append(process)
+    return found

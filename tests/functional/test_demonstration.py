@@ -3,6 +3,7 @@
 """The demonstration of the real service, on real QEMU with a daemon."""
 
 import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -12,6 +13,8 @@ import fixtures
 from nova_libvirt_driver.testing import footprint
 from tests.functional import base
 from tests.functional import process
+
+UUID = '8b0c0b9e-1d1c-4b4f-8a53-0f1a2c6f7e01'
 
 
 class DemonstrationTestCase(
@@ -61,6 +64,25 @@ class DemonstrationTestCase(
 
             self.assertEqual((130, ''), (service.wait(), service.err), step)
             self.assert_nothing_left(before)
+
+    def test_what_a_killed_one_leaves_is_removed_by_the_next(self) -> None:
+        before = self.look()
+        part = pathlib.Path(self.state_path, 'images', f'{UUID}.data.part')
+        for step in ('started', '  console '):
+            service = self.demonstrate()
+            service.wait_for(step)
+            service.process.kill()
+            service.wait()
+            self.assertIn('demo-', self.host.virsh('list', '--name'))
+            self.assertEqual(1, len(os.listdir(self.temporary)))
+            part.parent.mkdir(exist_ok=True)
+            part.write_bytes(b'half')
+
+            service = self.demonstrate()
+
+            self.assertEqual((0, ''), (service.wait(), service.err), step)
+            self.assert_nothing_left(before)
+            self.assertFalse(part.exists())
 
     def test_a_guest_that_is_kept_is_deleted_as_it_says(self) -> None:
         before = self.look()

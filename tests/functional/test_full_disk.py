@@ -18,12 +18,12 @@ from nova_libvirt_driver.spec import policy as policy_spec
 from nova_libvirt_driver.storage import disks as disks_module
 from nova_libvirt_driver.storage import folder as folder_module
 from nova_libvirt_driver.storage import image_cache
-from nova_libvirt_driver.storage import journal
 from nova_libvirt_driver.storage import qemu_img as qemu_img_module
 from nova_libvirt_driver.storage import record
 from nova_libvirt_driver.storage import tool as tool_module
 from nova_libvirt_driver.testing import fake_images
 from tests import base
+from tests import owners
 
 MIB = 1 << 20
 UUID = '5b2d9d6f-6f4f-4b5c-8f2c-3f2a4f4c8f11'
@@ -127,7 +127,7 @@ class FullDiskTest(base.TestCase):
 
     def test_small_files(self) -> None:
         self._fill()
-        book = journal.Journal(self.root)
+        book = owners.journal(self.root)
         pathlib.Path(self.root, '.operations').mkdir()
 
         self.assertLeavesNothing(

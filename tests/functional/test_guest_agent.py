@@ -9,12 +9,12 @@ import time
 from lxml import etree
 
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.guest import agent
+from nova_libvirt_driver.guest import freeze
 from nova_libvirt_driver.guest import handle
-from nova_libvirt_driver.operations import admin_password
-from nova_libvirt_driver.operations import quiesce
-from nova_libvirt_driver.operations.steps import freeze
 from nova_libvirt_driver.operations.steps import shutdown
 from nova_libvirt_driver import ports
+from nova_libvirt_driver.spec import device as device_spec
 from nova_libvirt_driver.testing import fake_ports
 from nova_libvirt_driver.testing import linux_guest
 from tests.functional import boot_guest
@@ -32,6 +32,14 @@ class AgentTest(boot_guest.BootGuestTestCase):
 
     def boot(self) -> handle.Guest:
         """Start the Linux guest and wait for its agent."""
+        guest = self.start()
+        wait_until(lambda: self.printed('ready'), 'the boot',
+                   timeout_s=BOOT_S)
+        wait_until(guest.agent.is_connected, 'the agent')
+        return guest
+
+    def start(self) -> handle.Guest:
+        """Start the Linux guest."""
         linux = linux_guest.build()
         domain = etree.fromstring(self.xml(CHANNEL))
         os_element = domain.find('os')
@@ -45,9 +53,6 @@ class AgentTest(boot_guest.BootGuestTestCase):
         guest = self.guests.define(
             etree.tostring(domain, encoding='unicode'), INSTANCE)
         guest.start()
-        wait_until(lambda: self.printed('ready'), 'the boot',
-                   timeout_s=BOOT_S)
-        wait_until(guest.agent.is_connected, 'the agent')
         return guest
 
     def printed(self, words: str) -> int:
@@ -59,20 +64,28 @@ class AgentTest(boot_guest.BootGuestTestCase):
 
     def test_agent_freezes_thaws_and_sets_a_password(self) -> None:
         guest = self.boot()
-        verb = quiesce.Quiesce(self.guests)
 
-        verb.quiesce(INSTANCE)
-        verb.unquiesce(INSTANCE)
+        freeze.freeze(guest)
+        freeze.thaw(guest)
         with freeze.frozen(guest) as is_frozen:
             self.assertTrue(is_frozen)
-        admin_password.AdminPassword(
-            self.guests).set_admin_password(INSTANCE, CANARY)
+        guest.agent.set_user_password(
+            device_spec.FeatureSpec().administrator, CANARY)
 
         for command, times in (('fsfreeze-freeze', 2), ('fsfreeze-thaw', 2),
                                ('set-user-password', 1)):
             wait_until(lambda: self.printed(
                 f'agent guest-{command}') == times, command)
         self.assertNotIn(CANARY, self.log.output)
+
+    def test_agent_of_a_guest_that_boots_is_waited_for(self) -> None:
+        guest = self.start()
+        self.assertFalse(guest.agent.is_connected())
+
+        guest.agent.await_connected(BOOT_S)
+
+        self.assertTrue(guest.agent.is_connected())
+        self.assertEqual(1, guest.agent.freeze())
 
     def test_agent_that_does_nothing_does_not_keep_a_guest_up(self) -> None:
         guest = self.boot()
@@ -101,7 +114,7 @@ class AgentTest(boot_guest.BootGuestTestCase):
 
 class WithoutAgentTest(boot_guest.BootGuestTestCase):
 
-    def test_channel_that_nobody_opened_is_told_at_once(self) -> None:
+    def test_channel_that_nobody_opens_is_told_soon(self) -> None:
         guest = self.define(CHANNEL)
         guest.start()
         self.wait_booted()
@@ -112,7 +125,8 @@ class WithoutAgentTest(boot_guest.BootGuestTestCase):
                     lambda: guest.agent.set_user_password('root', CANARY)):
             error = self.assertRaises(exception.AgentUnavailable, act)
             self.assertIn('not connected', str(error))
-        self.assertLess(time.monotonic() - began, 10)
+        self.assertLess(
+            time.monotonic() - began, 2 * agent.CONNECT_TIMEOUT_S + 10)
 
     def test_guest_without_a_channel_has_no_agent(self) -> None:
         guest = self.define()

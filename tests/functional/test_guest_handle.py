@@ -2,18 +2,19 @@
 
 """The handle of a guest, and verbs that need no more, on real QEMU."""
 
+from nova_libvirt_driver.calls import calls
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.guest import handle
-from nova_libvirt_driver.guest import owner
-from nova_libvirt_driver.operations import console_output
-from nova_libvirt_driver.operations import consoles
+from nova_libvirt_driver.guest import reach
 from nova_libvirt_driver.operations import power_off
 from nova_libvirt_driver.operations import rename
 from nova_libvirt_driver.operations.steps import exclusive
 from nova_libvirt_driver.operations.steps import shutdown
-from nova_libvirt_driver.operations import suspend
 from nova_libvirt_driver.spec import event
 from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.storage import console_log
+from nova_libvirt_driver.storage import folder
+from nova_libvirt_driver.storage import spec_record
 from nova_libvirt_driver.testing import fake_ports
 from tests.functional import boot_guest
 
@@ -55,14 +56,13 @@ class PowerTest(boot_guest.BootGuestTestCase):
         agent = guest.agent
 
         for act in (guest.pause, guest.resume, guest.save, guest.shutdown,
-                    guest.reboot, guest.inject_nmi, agent.freeze,
+                    guest.inject_nmi, agent.freeze,
                     guest.disk('hda').job):
             error = self.assertRaises(exception.WrongState, act)
             self.assertEqual('shutdown', error.fields['state'])
         guest.start(paused=True)
         self.assertEqual(_State.PAUSED, guest.state().power)
         self.assertRaises(exception.WrongState, guest.start)
-        self.assertRaises(exception.WrongState, guest.rename, 'two')
 
     def test_guest_that_ignores_the_button_loses_its_power(self) -> None:
         guest = self.define()
@@ -70,7 +70,7 @@ class PowerTest(boot_guest.BootGuestTestCase):
         self.wait_booted()
 
         power_off.PowerOff(
-            self.guests, exclusive.Exclusive(str(self.folder)),
+            self.guests, exclusive.Exclusive(str(self.folder), 'here'),
             shutdown.Shutdown()).power_off(INSTANCE, 1.0, 0.3)
 
         self.assertEqual((_State.SHUTDOWN, 'destroyed'), guest.state())
@@ -81,9 +81,7 @@ class PowerTest(boot_guest.BootGuestTestCase):
         guest.start()
         self.wait_booted()
 
-        suspend.Suspend(
-            self.guests, exclusive.Exclusive(str(self.folder)),
-        ).suspend(INSTANCE)
+        guest.save()
         self.assertTrue(guest.has_saved())
         guest.start()
 
@@ -101,10 +99,7 @@ class PowerTest(boot_guest.BootGuestTestCase):
                        saves])
         self.addCleanup(self.host.run, ['umount', saves])
 
-        self.assertRaises(
-            exception.DriverError, suspend.Suspend(
-                self.guests, exclusive.Exclusive(str(self.folder))).suspend,
-            INSTANCE)
+        self.assertRaises(exception.DriverError, guest.save)
 
         self.assertEqual(_State.RUNNING, guest.state().power)
         self.assertFalse(guest.has_saved())
@@ -150,9 +145,6 @@ class DefinitionTest(boot_guest.BootGuestTestCase):
 
         self.assertRaises(exception.InstanceExists, self.guests.define, xml,
                           INSTANCE)
-        guest = self.define()
-        self.assertRaises(exception.InstanceExists, guest.rename, 'theirs')
-        self.assertEqual('two', guest.rename('two').name)
 
     def test_saved_memory_goes_with_the_definition(self) -> None:
         guest = self.define()
@@ -188,11 +180,13 @@ class DefinitionTest(boot_guest.BootGuestTestCase):
         before = guest.xml(inactive=True)
 
         rename.Rename(
-            self.guests, exclusive.Exclusive(str(self.folder)),
-            lambda *noted: None).rename(INSTANCE, 'a <b> & c')
+            self.guests, exclusive.Exclusive(str(self.folder), 'here'),
+            spec_record.SpecRecords(
+                folder.Folders(str(self.folder), lambda: None), 'here'),
+        ).rename(INSTANCE, 'a <b> & c')
 
         for xml in (guest.xml(), guest.xml(inactive=True)):
-            self.assertEqual(owner.Mark('a <b> & c'), owner.mark_in(xml))
+            self.assertEqual(reach.Mark('a <b> & c'), reach.mark_in(xml))
         self.assertEqual(
             before.replace('>web<', '>a &lt;b&gt; &amp; c<'),
             guest.xml(inactive=True))
@@ -279,13 +273,12 @@ class LookingTest(boot_guest.BootGuestTestCase):
 
     def test_consoles_answer_where_they_are_said_to(self) -> None:
         guest = self.define(boot_guest.VNC, boot_guest.SERIAL)
-        verb = consoles.Consoles(self.guests, my_address='192.0.2.1')
         self.assertRaises(exception.ConsoleUnavailable,
-                          verb.get_vnc_console, INSTANCE)
+                          guest.console, 'vnc', '192.0.2.1')
         guest.start()
 
-        vnc = verb.get_vnc_console(INSTANCE)
-        serial = verb.get_serial_console(INSTANCE)
+        vnc = guest.console('vnc', '192.0.2.1')
+        serial = guest.console('serial', '192.0.2.1')
 
         done = self.host.run(
             ['bash', '-c', f'head -c 12 </dev/tcp/{vnc.host}/{vnc.port}'])
@@ -295,15 +288,18 @@ class LookingTest(boot_guest.BootGuestTestCase):
             ['bash', '-c', f': </dev/tcp/{serial.host}/{serial.port}'])
         self.assertEqual(0, done.returncode, done.stderr)
         self.assertRaises(exception.ConsoleUnavailable,
-                          verb.get_spice_console, INSTANCE)
+                          guest.console, 'spice', '192.0.2.1')
 
     def test_console_output_is_what_the_guest_printed(self) -> None:
         self.define().start()
         self.wait_booted()
 
-        output = console_output.ConsoleOutput(
-            self.guests, lambda instance: str(self.console),
-        ).get_console_output(INSTANCE)
+        path = self.folder / INSTANCE.uuid / 'console.log'
+        path.parent.mkdir()
+        path.hardlink_to(self.console)
+        output = console_log.ConsoleLogs(
+            str(self.folder), 0, calls.make(host='here', limit=1),
+        ).read(INSTANCE)
 
         self.assertTrue(output.endswith(b'one is up\r\n'), output)
 
@@ -314,7 +310,7 @@ class LookingTest(boot_guest.BootGuestTestCase):
         guest.start()
         self.wait_booted()
 
-        figures = self.reached.snapshots.figures_of(INSTANCE.uuid)
+        figures = self.reached.statistics.figures_of(INSTANCE.uuid)
 
         assert figures is not None
         self.assertEqual(('running', 32, 1),

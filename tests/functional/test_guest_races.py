@@ -65,7 +65,8 @@ class DeletionTest(guest_base.GuestTestCase):
         if self.deletions:
             return
         self.deletions.append(self.pool.submit(self.driver.destroy, spec))
-        wanted = self.instances_path / '.operations' / f'{spec.uuid}.cancel'
+        wanted = (self.instances_path / '.operations'
+                  / f'{spec.uuid}@{self.config.conf.host}.cancel')
         fake_ports.wait_until(
             lambda: _is_locked(wanted) or self.deletions[0].done(),
             'the deletion under way')

@@ -6,29 +6,17 @@ from collections.abc import Callable
 import json
 import os
 import pathlib
-import signal
 import subprocess
-import sys
 from typing import Any
 import uuid as uuid_module
 
-import fixtures
-
 from nova_libvirt_driver import exception
-from nova_libvirt_driver.images import local
 from nova_libvirt_driver import ports
-from nova_libvirt_driver.spec import configdrive as configdrive_spec
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import instance as instance_spec
-from nova_libvirt_driver.storage import spec_record
-from nova_libvirt_driver.testing import fake_ports
 from nova_libvirt_driver.testing import fake_progress
-from nova_libvirt_driver.testing import guests
-from nova_libvirt_driver.testing import specs
 from tests.functional import guest_base
-
-ROOT = pathlib.Path(__file__).parents[2]
-DRIVE = configdrive_spec.ConfigDriveSpec(user_data='hello')
+from tests.functional import kills
 
 
 class UndoTestCase(guest_base.GuestTestCase):
@@ -59,7 +47,7 @@ class UndoTestCase(guest_base.GuestTestCase):
 class FailedStepTest(UndoTestCase):
 
     def test_spawn_leaves_nothing(self) -> None:
-        spec = self.boot_guest('web', config_drive=DRIVE)
+        spec = self.boot_guest('web', config_drive=kills.DRIVE)
         before = self.look_at_host()
 
         steps = self.each_step(
@@ -87,7 +75,7 @@ class FailedStepTest(UndoTestCase):
         self.assertEqual(2, len(self.images.ids))
 
     def test_rescue_puts_the_guest_back(self) -> None:
-        spec = self.running(config_drive=DRIVE)
+        spec = self.running(config_drive=kills.DRIVE)
         files = sorted(os.listdir(self.instances_path / spec.uuid))
         xml = self.driver.get_domain_xml(spec, inactive=True)
 
@@ -159,7 +147,7 @@ class FullDiskTest(UndoTestCase):
         self.addCleanup(subprocess.run, ['umount', str(folder)], check=True)
 
     def test_a_spawn_that_finds_no_room_leaves_nothing(self) -> None:
-        spec = self.boot_guest('web', config_drive=DRIVE)
+        spec = self.boot_guest('web', padding=b'x', config_drive=kills.DRIVE)
         # What does not fit: the image, its overlay, the config drive.
         for size_kib in (64, 512, 1100, 1250, 1400):
             self.mount(self.instances_path, size_kib)
@@ -184,72 +172,38 @@ class FullDiskTest(UndoTestCase):
         self.assertEqual(1, len(self.images.ids))
 
 
-class KilledTest(UndoTestCase):
+class KilledTest(kills.KillTestCase):
     """The process is killed within a verb; the next one cleans up."""
 
-    def setUp(self) -> None:
-        super().setUp()
-        self.folder = self.useFixture(fixtures.TempDir()).path
-        self.store = local.LocalImages(self.folder)
-        sector = pathlib.Path(self.useFixture(fixtures.TempDir()).path, 'b')
-        sector.write_bytes(
-            guests.boot_sector('web is up').ljust(1 << 20, b'\0'))
-        self.image = self.store.add(
-            str(sector), name='boot', progress=ports.NullProgress())
-
-    def run_verb(
-            self, verb: str, spec: guest_spec.GuestSpec, step: int) -> int:
-        done = subprocess.run(
-            [sys.executable, '-m', 'tests.functional.killed'], cwd=ROOT,
-            input=json.dumps({
-                'uri': self.host.uri, 'verb': verb, 'step': step,
-                'instances_path': str(self.instances_path),
-                'images': self.folder,
-                'image_id': str(uuid_module.uuid4()),
-                'spec': spec_record.dumps(spec)}),
-            capture_output=True, text=True, timeout=60)
-        self.assertIn(done.returncode, (0, -signal.SIGKILL), done.stderr)
-        return done.returncode
-
-    def each_kill(
+    def each_recovery(
             self, verb: str, spec: guest_spec.GuestSpec,
             check: Callable[[], object]) -> int:
-        number = 1
-        while self.run_verb(verb, spec, number):
+        step = 0
+        for step in self.each_kill(verb, spec):
             self.make_guest_driver()
             self.wait_clean()
             check()
-            number += 1
-        return number - 1
-
-    def wait_clean(self) -> None:
-        """Wait until nothing is left to clean up."""
-        fake_ports.wait_until(
-            lambda: not [
-                name for name in os.listdir(
-                    self.instances_path / '.operations')
-                if name.endswith('.json')], 'an empty journal',
-            timeout_s=60)
+        return step
 
     def test_spawn_is_undone_by_the_next_process(self) -> None:
-        spec = specs.guest_spec('web', self.image.id, config_drive=DRIVE)
+        spec = self.guest()
         (self.instances_path / '.operations').mkdir()
         before = self.look_at_host()
 
-        steps = self.each_kill(
+        steps = self.each_recovery(
             'spawn', spec, lambda: self.assert_host_is(before))
 
         self.assertGreater(steps, 8)
         self.wait_console(spec, 'web is up')
 
     def test_snapshot_is_undone_by_the_next_process(self) -> None:
-        spec = specs.guest_spec('web', self.image.id)
-        self.assertEqual(0, self.run_verb('spawn', spec, 100))
+        spec = self.guest()
+        self.assertFalse(self.run_verb('spawn', spec))
         self.wait_console(spec, 'web is up')
         pid = self.host.guest_pid('web')
         before = self.look_at_host()
 
-        steps = self.each_kill(
+        steps = self.each_recovery(
             'snapshot', spec, lambda: self.assert_host_is(before))
 
         self.assertGreater(steps, 4)
@@ -257,25 +211,24 @@ class KilledTest(UndoTestCase):
         self.assertEqual(2, len(self.store.list()))
 
     def test_snapshot_works_again_in_a_process_that_runs(self) -> None:
-        spec = specs.guest_spec('web', self.image.id)
-        self.assertEqual(0, self.run_verb('spawn', spec, 100))
+        spec = self.guest()
+        self.assertFalse(self.run_verb('spawn', spec))
         self.wait_console(spec, 'web is up')
         before = self.look_at_host()
-        step = 1
-        while self.run_verb('snapshot', spec, step):
+        step = 0
+        for step in self.each_kill('snapshot', spec):
             self.driver.snapshot(
                 spec, str(uuid_module.uuid4()), name='kept')
             self.wait_clean()
             self.assert_host_is(before)
-            step += 1
 
-        self.assertGreater(step, 5)
+        self.assertGreater(step, 4)
 
-    def rescue_target(self) -> tuple[
+    def running_guest(self) -> tuple[
             guest_spec.GuestSpec, Callable[[], object]]:
         """Return a guest that runs, and a check that it is as it was."""
-        spec = specs.guest_spec('web', self.image.id, config_drive=DRIVE)
-        self.assertEqual(0, self.run_verb('spawn', spec, 100))
+        spec = self.guest()
+        self.assertFalse(self.run_verb('spawn', spec))
         self.wait_console(spec, 'web is up')
         folder = self.instances_path / spec.uuid
         files = sorted(os.listdir(folder))
@@ -290,29 +243,48 @@ class KilledTest(UndoTestCase):
         return spec, check
 
     def test_rescue_is_undone_by_the_next_process(self) -> None:
-        spec, check = self.rescue_target()
+        spec, check = self.running_guest()
 
-        steps = self.each_kill('rescue', spec, check)
+        steps = self.each_recovery('rescue', spec, check)
 
         self.assertGreater(steps, 6)
 
     def test_rescue_works_again_in_a_process_that_runs(self) -> None:
-        spec, check = self.rescue_target()
-        step = 1
-        while self.run_verb('rescue', spec, step):
+        spec, check = self.running_guest()
+        step = 0
+        for step in self.each_kill('rescue', spec):
             self.driver.rescue(spec, self.image.id, images=self.store)
             self.driver.unrescue(spec)
             self.wait_clean()
             check()
-            step += 1
 
-        self.assertGreater(step, 7)
+        self.assertGreater(step, 6)
 
-    def test_what_is_left_is_cleaned_when_libvirt_is_back(self) -> None:
-        spec = specs.guest_spec('web', self.image.id, config_drive=DRIVE)
+    def test_reboot_is_finished_by_the_next_process(self) -> None:
+        spec, check = self.running_guest()
+
+        steps = self.each_recovery('reboot', spec, check)
+
+        self.assertGreater(steps, 4)
+
+    def test_destroy_is_finished_by_the_next_process(self) -> None:
+        spec = self.guest()
         (self.instances_path / '.operations').mkdir()
         before = self.look_at_host()
-        self.assertNotEqual(0, self.run_verb('spawn', spec, 9))
+        for step in ('domain', 'files', 'finish'):
+            self.assertFalse(self.run_verb('spawn', spec))
+
+            self.assertTrue(self.run_verb('destroy', spec, step))
+            self.make_guest_driver()
+            self.wait_clean()
+
+            self.assert_host_is(before)
+
+    def test_what_is_left_is_cleaned_when_libvirt_is_back(self) -> None:
+        spec = self.guest()
+        (self.instances_path / '.operations').mkdir()
+        before = self.look_at_host()
+        self.assertTrue(self.run_verb('spawn', spec, 9))
         self.driver.cleanup_host('here')
         self.host.kill_daemon()
         self.make_guest_driver()

@@ -10,8 +10,8 @@ import fixtures
 import libvirt
 
 from nova_libvirt_driver.configurators import builder
+from nova_libvirt_driver.configurators import checks
 from nova_libvirt_driver.configurators import inputs as inputs_module
-from nova_libvirt_driver.configurators import text
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.xmlmodel import domain as domain_module
 from tests.functional import base
@@ -37,7 +37,8 @@ STARTED = (
     'console-without-card', 'device-tpm', 'device-policy',
     'device-iommu-intel', 'device-iommu-plain', 'device-iommu-virtio',
     'disk-iotune', 'disk-buses', 'disk-options', 'disk-config-drive',
-    'disk-config-drive-q35', 'nic-user',
+    'disk-config-drive-q35', 'nic-user', 'device-asked-for',
+    'cpu-addresses',
 )
 
 _LEFT_BEHIND = (libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
@@ -94,7 +95,7 @@ class QemuTest(base.PrivateHostTestCase):
 
         found = domain_module.Domain.parse(domain.XMLDesc()).instance
 
-        self.assertEqual(text.clean(name), found.display_name)
+        self.assertEqual(checks.clean(name), found.display_name)
         self.assertEqual('m1.large & <more>', found.flavor.name)
         self.assertEqual(4, found.flavor.vcpus)
 

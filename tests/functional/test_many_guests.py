@@ -81,7 +81,7 @@ class ManyGuestsTest(guest_base.GuestTestCase):
         found = self.driver.get_available_resource(HOST)
 
         self.assertEqual(
-            {'virNodeGetCPUMap': 1},
+            {'virNodeGetInfo': 1},
             self.counts(lambda: self.driver.get_available_resource(HOST)))
         self.assertEqual((RUNNING, RUNNING),
                          (found.running_instances, found.vcpus_used))
@@ -92,11 +92,11 @@ class ManyGuestsTest(guest_base.GuestTestCase):
             lambda: self.power(RUNNING) is State.RUNNING, 'the event')
 
         self.assertEqual(
-            {'virNodeGetCPUMap': 1, 'virConnectListAllDomains': 1,
+            {'virNodeGetInfo': 1, 'virConnectListAllDomains': 1,
              'virDomainListGetStats': 1},
             self.counts(lambda: self.driver.get_available_resource(HOST)))
         self.assertEqual(
-            {'virNodeGetCPUMap': 1},
+            {'virNodeGetInfo': 1},
             self.counts(lambda: self.driver.get_available_resource(HOST)))
 
     def test_power_states_are_one_call(self) -> None:

@@ -9,8 +9,8 @@ import time
 from typing import ClassVar
 
 from nova_libvirt_driver.compute import rpc_client
-from nova_libvirt_driver.compute import transport
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.messaging import transport
 from nova_libvirt_driver.testing import broker
 from tests.functional import process
 

@@ -13,7 +13,7 @@ import fixtures
 import libvirt
 import psutil
 
-from nova_libvirt_driver.connection import loop
+from nova_libvirt_driver.connection import opener
 from nova_libvirt_driver.testing import fixtures as rig_fixtures
 from nova_libvirt_driver.testing import guests
 from nova_libvirt_driver.testing import libvirtd
@@ -28,6 +28,26 @@ host.start()
 host.virsh('create', sys.argv[2])
 print(host.holder_pid, host.guest_pid('one'), flush=True)
 time.sleep(60)
+'''
+
+
+# A chroot that only its own root tells from the machine's.
+CHROOT = '''set -e
+mount --rbind / "$1"
+mount -t tmpfs tmpfs "$1/mnt"
+echo inside >"$1/mnt/marker"
+exec chroot "$1" "$2" -c "$3"
+'''
+IN_CHROOT = '''
+import pathlib, tempfile
+from nova_libvirt_driver.testing import namespaces
+folder = pathlib.Path(tempfile.mkdtemp(dir='/mnt'))
+for name in namespaces.SHADOWED:
+    (folder / name).mkdir()
+held = namespaces.Namespaces(folder, 'inside')
+held.hold()
+print(held.run(['cat', '/mnt/marker']))
+held.release()
 '''
 
 
@@ -175,7 +195,7 @@ class PrivateHostTest(RigTest):
 
     def test_read_only_socket_lets_nobody_write(self) -> None:
         host = self.start_host()
-        loop.ensure_running()
+        opener.ensure_loop()
         connection = libvirt.open(host.read_only_uri)
         self.addCleanup(connection.close)
 
@@ -188,7 +208,7 @@ class PrivateHostTest(RigTest):
 
     def test_host_may_refuse_everyone(self) -> None:
         host = self.start_host(libvirtd={'auth_unix_rw': 'sasl'})
-        loop.ensure_running()
+        opener.ensure_loop()
 
         error = self.assertRaises(
             libvirt.libvirtError, libvirt.open, host.uri)
@@ -204,6 +224,21 @@ class PrivateHostTest(RigTest):
         mode = (host.directory / 's' / 'libvirt-sock').stat().st_mode
 
         self.assertEqual(0o770, mode & 0o777)
+
+
+class ChrootTest(base.TestCase):
+
+    def test_a_host_stays_in_the_chroot_that_made_it(self) -> None:
+        root = self.useFixture(fixtures.TempDir()).path
+
+        done = subprocess.run(
+            ['unshare', '--mount', '--propagation', 'private', 'bash', '-c',
+             CHROOT, 'bash', root, sys.executable, IN_CHROOT],
+            cwd='/', text=True, capture_output=True, check=False,
+            env={**os.environ, 'TMPDIR': '/tmp',
+                 'PYTHONPATH': str(pathlib.Path(__file__).parents[2])})
+
+        self.assertIn("stdout='inside\\n'", done.stdout, done.stderr)
 
 
 class CapabilityCacheTest(RigTest):
@@ -318,7 +353,7 @@ class _Qemu(contract.Contract):
 
     def setUp(self) -> None:
         super().setUp()
-        loop.ensure_running()
+        opener.ensure_loop()
         self.host = self.useFixture(rig_fixtures.PrivateHost('alpha')).host
         self.host.virsh('define', guest_xml(self.host.directory))
 

@@ -8,7 +8,7 @@ from hypothesis import stateful
 from hypothesis import strategies
 import libvirt
 
-from nova_libvirt_driver.connection import session as session_module
+from nova_libvirt_driver.events import inbox as inbox_module
 from nova_libvirt_driver.spec import event as event_spec
 from nova_libvirt_driver.testing import fake_fault
 from nova_libvirt_driver.testing import fake_libvirt
@@ -130,10 +130,10 @@ class Faults(stage.Stage):
         number = self.supervisor.generation - age
         session = self.supervisor.session
         if session is None or session.generation != number:
-            self.world.inbox.put(session_module.Closed(number, 1))
+            self.world.inbox.put(inbox_module.Closed(number, 1))
         elif session.closed:
-            self.world.inbox.put(session_module.Closed(number, 1))
-            self.world.inbox.put(session_module.Closed(number, 1))
+            self.world.inbox.put(inbox_module.Closed(number, 1))
+            self.world.inbox.put(inbox_module.Closed(number, 1))
         self.go_on(steps)
 
     @stateful.rule(number=strategies.integers(0, 2))
@@ -147,9 +147,9 @@ class Faults(stage.Stage):
                 one.done() for one in self.callers):
             return
         for old in range(max(0, generation - 2), generation):
-            self.world.inbox.put(session_module.Closed(old, 1))
+            self.world.inbox.put(inbox_module.Closed(old, 1))
             for _, kind in guests.EVENTS.values():
-                self.world.lifecycle.receive(
+                self.supervisor.attempts.receive(
                     fake_libvirt.FakeDomain(self.any_link(), guest),
                     kind, 0, old)
         self.go_on(None)

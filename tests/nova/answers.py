@@ -2,12 +2,11 @@
 
 """Print what one driver tells Nova of a host.
 
-Run ``python -m tests.nova.answers MODULE URI FILE``: the driver is the
-``LibvirtDriver`` of that module, FILE is Nova's configuration. In a process of
-its own, since Nova's driver starts threads and leaves them.
+Run ``python -m tests.nova.answers DRIVER URI FILE``: DRIVER is a class with
+its module, FILE is Nova's configuration. In a process of its own, since
+Nova's driver starts threads and leaves them.
 """
 
-import importlib
 import json
 import os
 import sys
@@ -16,15 +15,16 @@ from typing import Any
 from nova.compute import provider_tree
 from nova import config
 from nova import objects
+from oslo_utils import importutils
 
 import nova.conf
 
-OURS = 'nova_libvirt_driver.nova_plugin.driver'
-NOVAS = 'nova.virt.libvirt.driver'
+OURS = 'nova_libvirt_driver.nova_plugin.driver.NovaLibvirtDriver'
+NOVAS = 'nova.virt.libvirt.driver.LibvirtDriver'
 NODE_UUID = '3f9d2c5e-7a61-4a0a-9b1d-5a4a3d9b6c10'
 
 
-def main(module: str, uri: str, path: str) -> dict[str, Any]:
+def main(name: str, uri: str, path: str) -> dict[str, Any]:
     """Return the record of the node, its inventory and its traits."""
     objects.register_all()
     config.parse_args(['nova', '--config-file', path],
@@ -35,16 +35,16 @@ def main(module: str, uri: str, path: str) -> dict[str, Any]:
     # It looks for guests of before there was PCPU.
     objects.ComputeNode.get_by_nodename = lambda context, name: (
         objects.ComputeNode(numa_topology=None))
-    driver = importlib.import_module(module).LibvirtDriver(None)
-    if module == OURS:
+    driver = importutils.import_object(name, None)
+    if name == OURS:
         driver.init_host(nova.conf.CONF.host)
-    name = driver.get_available_nodes()[0]
+    node = driver.get_available_nodes()[0]
     tree = provider_tree.ProviderTree()
-    tree.new_root(name, NODE_UUID)
-    driver.update_provider_tree(tree, name)
-    found = tree.data(name)
+    tree.new_root(node, NODE_UUID)
+    driver.update_provider_tree(tree, node)
+    found = tree.data(node)
     return {
-        'record': driver.get_available_resource(name),
+        'record': driver.get_available_resource(node),
         'inventory': found.inventory, 'traits': sorted(found.traits),
         'nodes': driver.get_nodenames_by_uuid(),
         'cpu_times': driver.get_host_cpu_stats()}

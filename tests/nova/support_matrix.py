@@ -78,8 +78,8 @@ FEATURES = (
     Feature('live-migration-control', 'Abort or force a live migration',
             ('live_migration_abort', 'live_migration_force_complete'),
             cli='openstack server migration abort'),
-    Feature('evacuate', 'Evacuate', flags=('supports_evacuate',),
-            cli='openstack server evacuate'),
+    Feature('evacuate', 'Evacuate', ('get_host_ip_addr',),
+            ('supports_evacuate',), cli='openstack server evacuate'),
     Feature('console-log', 'Text of the serial console',
             ('get_console_output',), cli='openstack console log show'),
     Feature('vnc', 'VNC console', ('get_vnc_console',),
@@ -109,7 +109,8 @@ FEATURES = (
     Feature('remote-ports', 'Ports of a smart NIC with a processor of its own',
             flags=('supports_remote_managed_ports',)),
     Feature('attach-volume', 'Attach and detach volumes',
-            ('attach_volume', 'detach_volume', 'get_volume_connector'),
+            ('attach_volume', 'detach_volume', 'get_volume_connector',
+             'default_root_device_name'),
             cli='openstack server add volume; openstack server remove volume'),
     Feature('attach-tagged-volume', 'Attach volumes with a tag',
             flags=('supports_tagged_attach_volume',)),
@@ -163,7 +164,10 @@ FEATURES = (
 OF_THE_HOST = frozenset((
     'init_host', 'cleanup_host', 'get_available_nodes',
     'get_available_resource', 'update_provider_tree', 'get_host_cpu_stats',
-    'get_host_ip_addr', 'get_host_uptime', 'instance_exists',
+    'get_host_uptime', 'instance_exists',
+    'process_instances_at_startup', 'check_instance_shared_storage_local',
+    'check_instance_shared_storage_remote',
+    'check_instance_shared_storage_cleanup',
     'list_instance_uuids', 'instance_on_disk', 'get_instance_disk_info',
     'delete_instance_files'))
 """Verbs that no user asks for."""
@@ -172,7 +176,7 @@ OF_THE_HOST = frozenset((
 def verbs() -> list[str]:
     """Return the verbs of Nova's contract that the driver has."""
     return sorted(
-        name for name, member in vars(driver.LibvirtDriver).items()
+        name for name, member in vars(driver.NovaLibvirtDriver).items()
         if inspect.isfunction(member) and not name.startswith('_'))
 
 
@@ -184,7 +188,7 @@ def flags() -> set[str]:
 def verdict(feature: Feature) -> str:
     """Say how much of a feature the driver has."""
     has = ([verb in verbs() for verb in feature.verbs]
-           + [bool(driver.LibvirtDriver.capabilities.get(flag))
+           + [bool(driver.NovaLibvirtDriver.capabilities.get(flag))
               for flag in feature.flags])
     if all(has):
         return 'complete'

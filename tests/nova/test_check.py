@@ -26,12 +26,14 @@ class CheckTest(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
 
-    def check(self, text: str, **environ: str) -> tuple[int, dict[str, Any]]:
+    def check(
+            self, text: str, *, arguments: tuple[str, ...] = (),
+            **environ: str) -> tuple[int, dict[str, Any]]:
         """Return the exit code, and the row of each check."""
         path = self.folder / 'nova.conf'
         path.write_text(text)
         done = subprocess.run(
-            [*COMMAND, '--config-file', str(path)], text=True,
+            [*COMMAND, '--config-file', str(path), *arguments], text=True,
             capture_output=True, timeout=environments.TIMEOUT_S,
             env={**os.environ, **environ})
         self.assertEqual('', done.stderr)
@@ -79,6 +81,16 @@ class CheckTest(unittest.TestCase):
         self.assertEqual(1, code)
         self.assertIn('images_type', rows['loading']['Detail'])
 
+    def test_strictly_an_option_without_effect_is_a_failure(self) -> None:
+        for text, expected in (
+                ('[spice]\nrequire_secure = true\n', 0),
+                ('[DEFAULT]\npreallocate_images = space\n', 1)):
+            code, rows = self.check(
+                f'[DEFAULT]\ncompute_driver = {DRIVER}\n{text}',
+                arguments=('--strict',))
+
+            self.assertEqual(expected, code, rows)
+
     def test_what_becomes_of_options_that_are_set(self) -> None:
         code, rows = self.check(
             f'[DEFAULT]\ncompute_driver = {DRIVER}\n'
@@ -88,7 +100,19 @@ class CheckTest(unittest.TestCase):
         self.assertEqual(
             {'[libvirt] virt_type': 'ok', '[libvirt] inject_key': 'warning'},
             {name: row['Status'] for name, row in rows.items()
-             if name.startswith('[')})
+             if name.startswith('[libvirt]')})
+
+    def test_guests_are_asked_for(self) -> None:
+        text = f'[DEFAULT]\ncompute_driver = {DRIVER}\n[libvirt]\n'
+        for uri, expected in (
+                ('test:///default', 0),
+                ('qemu+unix:///system?socket=/nowhere', 1)):
+            code, rows = self.check(
+                f'{text}connection_uri = {uri}\nvirt_type = qemu\n',
+                arguments=('--guests',))
+
+            self.assertEqual(expected, code, rows)
+            self.assertIn('guests', rows)
 
 
 class NotInstalledTest(unittest.TestCase):

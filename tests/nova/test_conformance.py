@@ -55,5 +55,8 @@ class ConformanceTest(unittest.TestCase):
     def test_qemu_eventlet(self) -> None:
         self.check('qemu', eventlet=True)
 
+    def test_mixed(self) -> None:
+        self.check('mixed', eventlet=False, at_least=8)
+
     def test_servers(self) -> None:
         self.check('servers', eventlet=False, at_least=24)

@@ -1,19 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""The ports of a server that is built."""
+"""The ports of a server."""
 
 from collections.abc import Iterator
 import contextlib
+import dataclasses
 import importlib
+import tempfile
 from typing import Any
 import unittest
 from unittest import mock
 
 from nova import exception as nova_exception
+from nova.network import model as network_model
+from nova import objects
+from os_vif import exception as os_vif_exception
 
 import nova.conf
+from nova_libvirt_driver import base
+from nova_libvirt_driver import exception
+from nova_libvirt_driver.nova_plugin import attachments
+from nova_libvirt_driver.nova_plugin import interfaces
 from nova_libvirt_driver.nova_plugin import network
+from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import guest as guest_spec
+from nova_libvirt_driver.testing import fake_attachment
 from nova_libvirt_driver.testing import specs
 from tests.nova import test_translate
 
@@ -28,6 +39,19 @@ def timeout() -> BaseException:
         kind = importlib.import_module('eventlet').Timeout
     made: BaseException = kind()
     return made
+
+
+class FakeCore(base.ComputeDriver):
+    """Knows of volumes no more than that they are connected or not.
+
+    :param folder: of the file that says so
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+
+    def volume_attachment(self, *args: Any, **kwargs: Any) -> Any:
+        return fake_attachment.FakeAttachment(f'{self._folder}/volumes')
 
 
 class FakeVirtAPI:
@@ -59,16 +83,19 @@ class NetworkTest(unittest.TestCase):
             self.addCleanup(patch.stop)
         self.addCleanup(CONF.clear_override, 'vif_plugging_is_fatal')
 
+    def existing(self, *vifs: Any) -> network.Ports:
+        return network.Ports(test_translate.make_instance(), vifs)
+
     def network(
             self, virtapi: FakeVirtAPI, *,
-            active: bool = False) -> network.NovaNetwork:
-        return network.NovaNetwork(
-            virtapi, test_translate.make_instance(),
+            active: bool = False) -> network.NewPorts:
+        return network.NewPorts(
+            test_translate.make_instance(),
             [test_translate.make_vif('ovs', active=active)],
-            self.complete)
+            complete=self.complete, virtapi=virtapi)
 
-    def complete(self) -> guest_spec.GuestSpec:
-        return specs.guest_spec('whole', 'image')
+    def complete(self, spec: guest_spec.GuestSpec) -> guest_spec.GuestSpec:
+        return dataclasses.replace(spec, name='whole')
 
     def calls(self) -> tuple[int, int]:
         """Return how often a port was plugged, and unplugged."""
@@ -78,18 +105,18 @@ class NetworkTest(unittest.TestCase):
     def test_nobody_waits_for_ports_before_they_are_needed(self) -> None:
         info = mock.MagicMock()
 
-        made = network.NovaNetwork(
-            FakeVirtAPI(), test_translate.make_instance(), info,
-            self.complete)
+        made = network.NewPorts(
+            test_translate.make_instance(), info, complete=self.complete,
+            virtapi=FakeVirtAPI())
 
         self.assertEqual([], info.mock_calls)
         self.assertEqual(
-            'whole', made.completed(specs.guest_spec('bare', 'image')).name)
+            'whole', made.prepare(specs.guest_spec('bare', 'image')).name)
 
     def test_ports_are_plugged_and_waited_for(self) -> None:
         virtapi = FakeVirtAPI()
 
-        with self.network(virtapi).connected() as wait:
+        with self.network(virtapi).connect() as wait:
             self.assertEqual((1, 0), self.calls())
 
         self.assertTrue(wait)
@@ -100,32 +127,150 @@ class NetworkTest(unittest.TestCase):
     def test_a_port_that_is_there_is_not_waited_for(self) -> None:
         virtapi = FakeVirtAPI()
 
-        with self.network(virtapi, active=True).connected() as wait:
+        with self.network(virtapi, active=True).connect() as wait:
             self.assertEqual((1, 0), self.calls())
 
         self.assertFalse(wait)
         self.assertEqual([], virtapi.waited)
 
-    def test_what_was_plugged_is_unplugged(self) -> None:
+    def test_what_a_spawn_has_plugged_is_unplugged(self) -> None:
         made = self.network(FakeVirtAPI())
 
-        made.disconnect()
+        made.revert()
         self.assertEqual((0, 0), self.calls())
-        with made.connected():
+        with made.connect():
             pass
-        made.disconnect()
+        made.revert()
         self.assertEqual((1, 1), self.calls())
+
+    def test_an_existing_server_waits_for_no_event(self) -> None:
+        with self.existing(
+                test_translate.make_vif('ovs', active=False)).connect() as (
+                    wait):
+            self.assertEqual((1, 0), self.calls())
+
+        self.assertFalse(wait)
+
+    def test_only_what_was_not_plugged_before_is_unplugged(self) -> None:
+        # Every host has the second device.
+        for device, unplugged in (('tap-missing', 1), ('lo', 0)):
+            with self.subTest(device=device), mock.patch.multiple(
+                    'nova.privsep.linux_net', autospec=True,
+                    create_tap_dev=mock.DEFAULT,
+                    delete_net_dev=mock.DEFAULT) as linux_net:
+                vif = test_translate.make_vif('tap')
+                vif['devname'] = device
+                made = self.existing(vif)
+                with made.connect():
+                    pass
+
+                made.revert()
+
+                self.assertEqual(
+                    unplugged, linux_net['delete_net_dev'].call_count)
+
+    def test_a_bridge_of_its_own_tells_whether_a_port_is_plugged(
+            self) -> None:
+        # Libvirt plugs the first one, when its guest starts.
+        for details, unplugged in (({}, 0), ({'ovs_hybrid_plug': True}, 1)):
+            with self.subTest(details=details):
+                getattr(self, 'unplug').reset_mock()
+                made = self.existing(
+                    test_translate.make_vif('ovs', details=details))
+                with made.connect():
+                    pass
+
+                made.revert()
+
+                self.assertEqual(unplugged, self.calls()[1])
+
+    def test_a_removed_server_is_unplugged_whoever_plugged_it(self) -> None:
+        self.existing(test_translate.make_vif('ovs')).disconnect()
+
+        self.assertEqual((0, 1), self.calls())
+
+    def test_a_port_that_cannot_be_unplugged_does_not_stop_a_removal(
+            self) -> None:
+        vifs = [test_translate.make_vif('ovs') for _ in range(2)]
+        getattr(self, 'unplug').side_effect = (
+            os_vif_exception.ExceptionBase('no bridge'))
+
+        with self.assertLogs(interfaces.LOG.logger, 'ERROR') as logs:
+            self.existing(*vifs).disconnect()
+
+        self.assertEqual((0, 2), self.calls())
+        self.assertEqual(2, len(logs.output))
+        with self.assertRaises(nova_exception.NovaException):
+            interfaces.unplug(test_translate.make_instance(), vifs)
+
+    def test_an_interrupted_server_is_looked_up(self) -> None:
+        for answer, unplugged in (
+                ([self.known(CONF.host)], 1),
+                (nova_exception.InstanceNotFound(instance_id='gone'), 0)):
+            getattr(self, 'unplug').reset_mock()
+            with self.subTest(answer=answer):
+                for found in self.interrupted(answer):
+                    found.disconnect()
+
+                self.assertEqual(unplugged, self.calls()[1])
+
+    def test_an_interrupted_port_is_looked_up_by_its_name(self) -> None:
+        for name, unplugged in ((f'port {test_translate.PORT_ID}', 1),
+                                ('port gone', 0)):
+            getattr(self, 'unplug').reset_mock()
+            with self.subTest(name=name), mock.patch.object(
+                    objects.Instance, 'get_by_uuid', autospec=True,
+                    side_effect=[self.known(CONF.host)]):
+                found = attachments.interrupted_device(
+                    test_translate.make_instance(), name)
+                if found is not None:
+                    found.disconnect()
+
+                self.assertEqual(unplugged, self.calls()[1])
+
+    def test_one_that_was_evacuated_is_not_started_again(self) -> None:
+        for host, refused in ((CONF.host, False), ('other', True)):
+            first = self.interrupted([self.known(host)])[0]
+            with self.subTest(host=host):
+                try:
+                    with first.connect():
+                        pass
+                except exception.WrongState as error:
+                    self.assertIn('on host other', str(error))
+                    self.assertTrue(refused)
+                else:
+                    self.assertFalse(refused)
+
+    def known(self, host: str) -> objects.Instance:
+        """Return a server with a port, as Nova's database has it."""
+        vifs = [test_translate.make_vif('ovs')]
+        return test_translate.make_instance(
+            host=host, root_device_name='/dev/vda',
+            info_cache=objects.InstanceInfoCache(
+                network_info=network_model.NetworkInfo(vifs)))
+
+    def interrupted(self, answer: Any) -> ports.Attachments:
+        """Return the attachments, when the database gives that answer."""
+        folder = self.enterContext(tempfile.TemporaryDirectory())
+        with mock.patch.object(
+                objects.Instance, 'get_by_uuid', autospec=True,
+                side_effect=answer), mock.patch.object(
+                objects.BlockDeviceMappingList, 'get_by_instance_uuid',
+                autospec=True,
+                return_value=objects.BlockDeviceMappingList(objects=[])):
+            return attachments.interrupted(
+                FakeCore(folder), test_translate.make_instance())
 
     def test_a_word_that_does_not_come_is_an_error(self) -> None:
         with self.assertRaises(
                 nova_exception.VirtualInterfaceCreateException):
-            with self.network(FakeVirtAPI(timeout())).connected():
+            with self.network(FakeVirtAPI(timeout())).connect():
                 pass
 
     def test_unless_that_is_not_fatal(self) -> None:
         CONF.set_override('vif_plugging_is_fatal', False)
 
-        with self.network(FakeVirtAPI(timeout())).connected() as wait:
+        with self.network(FakeVirtAPI(timeout())).connect() as wait:
             pass
 
         self.assertTrue(wait)

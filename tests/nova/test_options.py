@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""Options of Nova's group [libvirt]."""
+"""Options that Nova's own driver reads."""
 
+import ast
+from collections.abc import Iterator
 import csv
 import io
 import os
+import pathlib
+import tempfile
 import unittest
 
-from nova.conf import libvirt as nova_libvirt
+import nova.conf
+from nova import virt
 from oslo_config import cfg
 
 from nova_libvirt_driver import conf
@@ -17,45 +22,141 @@ from tests.nova import environments
 
 TABLE = environments.ROOT / 'doc/source/admin/nova-options.csv'
 REGENERATE = os.environ.get('NOVA_LIBVIRT_GOLDEN') == 'regenerate'
-VOLUMES = ('iscsi', 'iser', 'nfs', 'ceph', 'quobyte', 'smbfs', 'vzstorage',
-           'remote_filesystem', 'rbd', 'volume', 'num_', 'use_default_aio')
+
+MODULES = (
+    nova.conf.compute, nova.conf.devices, nova.conf.imagecache,
+    nova.conf.libvirt, nova.conf.netconf, nova.conf.paths, nova.conf.spice,
+    nova.conf.workarounds)
+
+# What Nova's own driver consists of, below nova/virt.
+PARTS = ('libvirt/**/*.py', 'disk/**/*.py', 'image/**/*.py',
+         'block_device.py', 'configdrive.py', 'driver.py', 'hardware.py',
+         'imagecache.py', 'images.py', 'netutils.py')
+NO_OPTIONS = {
+    # Of oslo.config itself.
+    '[DEFAULT] config_file',
+    # A group whose name is looked up.
+    '[DEFAULT] neutron_tunnel',
+}
+
+
+def read_by_nova() -> set[str]:
+    """Return the options outside [libvirt] that Nova's own driver reads."""
+    folder = pathlib.Path(virt.__path__[0])
+    groups = set(nova.conf.CONF)
+    found = set()
+    for part in PARTS:
+        for path in folder.glob(part):
+            for chain in chains(ast.parse(path.read_text())):
+                if chain[0] not in groups or chain[0] in nova_defaults():
+                    found.add(f'[DEFAULT] {chain[0]}')
+                elif len(chain) > 1:
+                    found.add(f'[{chain[0]}] {chain[1]}')
+    return {name for name in found - NO_OPTIONS
+            if not name.startswith('[libvirt]')}
+
+
+def nova_defaults() -> set[str]:
+    """Return the names of the options of Nova's group [DEFAULT]."""
+    return {name for name in nova.conf.CONF
+            if not isinstance(nova.conf.CONF[name], cfg.ConfigOpts.GroupAttr)}
+
+
+def chains(tree: ast.AST) -> Iterator[list[str]]:
+    """Yield what is looked up in Nova's configuration, as a list of names."""
+    for node in ast.walk(tree):
+        names: list[str] = []
+        while isinstance(node, ast.Attribute):
+            names.insert(0, node.attr)
+            node = node.value
+        if isinstance(node, ast.Name) and names:
+            names.insert(0, node.id)
+            if names[:3] == ['nova', 'conf', 'CONF']:
+                del names[:2]
+            if names[0] == 'CONF' and len(names) > 1:
+                yield names[1:]
 
 
 class OptionsTest(unittest.TestCase):
 
     def setUp(self) -> None:
+        # Not the one that other tests have changed: it does not forget.
         self.conf = cfg.ConfigOpts()
-        nova_libvirt.register_opts(self.conf)
+        for module in MODULES:
+            module.register_opts(self.conf)
         conf.register_opts(self.conf)
         self.conf([], default_config_files=[])
+        # All groups of Nova's are registered there.
+        self.all = nova.conf.CONF
+        nova.conf.neutron.register_dynamic_opts(self.all)
+        conf.register_opts(self.all)
 
     def test_what_is_not_set_is_nobodys_business(self) -> None:
         self.assertEqual([], list(options.report(self.conf)))
 
     def test_what_is_set_is_told(self) -> None:
-        self.conf.set_override('virt_type', 'qemu', 'libvirt')
-        self.conf.set_override('live_migration_with_native_tls', True,
-                               'libvirt')
+        self.read('[libvirt]\nvirt_type = qemu\n'
+                  'live_migration_with_native_tls = true\n')
 
         self.assertEqual(
-            [('live_migration_with_native_tls', 'ignored',
+            [('[libvirt] live_migration_with_native_tls', 'ignored',
               'there is no live migration yet'),
-             ('virt_type', 'honoured', '')],
+             ('[libvirt] virt_type', 'honoured', '')],
             list(options.report(self.conf)))
 
-    def test_only_what_is_about_volumes_is_said_to_be(self) -> None:
-        left = [name for name in self.conf.libvirt
-                if options.remark(name) == 'there are no volumes yet'
-                and not name.startswith(VOLUMES)]
+    def test_options_of_other_groups_are_told_too(self) -> None:
+        self.read('[DEFAULT]\npreallocate_images = space\nmy_ip = 10.0.0.1\n'
+                  '[spice]\nrequire_secure = true\n'
+                  '[image_cache]\nsubdirectory_name = images\n'
+                  'remove_unused_resized_minimum_age_seconds = 7\n')
 
-        self.assertEqual([], left)
+        self.assertEqual({
+            '[DEFAULT] preallocate_images': 'ignored',
+            '[DEFAULT] my_ip': 'honoured',
+            '[spice] require_secure': 'honoured',
+            '[image_cache] subdirectory_name': 'honoured',
+            '[image_cache] remove_unused_resized_minimum_age_seconds':
+                'ignored',
+        }, {name: verdict for name, verdict, _ in options.report(self.conf)})
+
+    def test_groups_of_mediated_devices_are_told(self) -> None:
+        text = ('[devices]\nenabled_mdev_types = nvidia-35\n'
+                '[mdev_nvidia-35]\nmdev_class = CUSTOM_VGPU\n')
+        self.read(text)
+        nova.conf.devices.register_dynamic_opts(self.conf)
+        self.read(text)
+
+        self.assertEqual(
+            ['[devices] enabled_mdev_types',
+             '[mdev_nvidia-35] mdev_class'],
+            [name for name, _, _ in options.report(self.conf)])
+
+    def read(self, text: str) -> None:
+        """Read a configuration file."""
+        with tempfile.NamedTemporaryFile('w', suffix='.conf') as file:
+            file.write(text)
+            file.flush()
+            self.conf([], default_config_files=[file.name])
+
+    def test_each_option_is_known(self) -> None:
+        self.assertEqual([], [
+            name for name in self.conf.libvirt
+            if options.remark(name) == 'this driver does not know it'])
+
+    @unittest.skipIf(environments.nova_release() < 34,
+                     'the table has the options of 34')
+    def test_each_option_that_novas_driver_reads_has_a_verdict(self) -> None:
+        known = {name for name, _, _ in options.table(self.all)}
+
+        self.assertGreater(len(read_by_nova()), 60)
+        self.assertEqual(set(), read_by_nova() - known)
 
     @unittest.skipIf(environments.nova_release() < 34,
                      'the table has the options of 34')
     def test_the_documentation_has_all_of_them(self) -> None:
         lines = io.StringIO()
         csv.writer(lines, lineterminator='\n').writerows(
-            options.table(self.conf))
+            options.table(self.all))
         if REGENERATE:
             TABLE.write_text(lines.getvalue())
 
@@ -65,7 +166,7 @@ class OptionsTest(unittest.TestCase):
 
     def test_what_is_honoured_has_a_name_of_novas(self) -> None:
         theirs = cfg.ConfigOpts()
-        nova_libvirt.register_opts(theirs)
+        nova.conf.libvirt.register_opts(theirs)
 
         self.assertEqual(set(), {opt.dest for opt in libvirt.OPTS}
                          - set(theirs.libvirt))

@@ -2,6 +2,7 @@
 
 """TPMs, and their secrets in the key manager."""
 
+import tempfile
 from typing import Any
 import unittest
 from unittest import mock
@@ -17,7 +18,10 @@ from nova_libvirt_driver import driver
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.nova_plugin import tpm
 from nova_libvirt_driver.nova_plugin import translate
+from nova_libvirt_driver.spec import device as device_spec
 from nova_libvirt_driver.testing import fake_libvirt
+from nova_libvirt_driver.testing import fake_secret
+from nova_libvirt_driver.testing import specs
 from tests.nova import environments
 from tests.nova import test_translate
 
@@ -43,6 +47,10 @@ class TpmTest(unittest.TestCase):
         save.start()
         self.addCleanup(save.stop)
         self.context = nova_context.RequestContext('u', 'p')
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        config.CONF.set_override('instances_path', folder.name)
+        self.addCleanup(config.CONF.clear_override, 'instances_path')
         self.core: base.ComputeDriver = driver.LibvirtDriver()
         self.core.init_host('here')
         self.addCleanup(self.core.cleanup_host, 'here')
@@ -53,8 +61,15 @@ class TpmTest(unittest.TestCase):
 
     def start(self, instance: objects.Instance) -> list[Any]:
         """Return what libvirt has while the guest is started."""
-        with tpm.opened(self.core, self.context, instance):
+        made = self.secret(instance)
+        self.prepared = made.prepare(translate.guest(translate.Request(
+            instance, test_translate.make_image())))
+        with made.connect():
             return list(self.hypervisor.secrets)
+
+    def secret(self, instance: objects.Instance) -> tpm.Secret:
+        return tpm.Secret(
+            self.core, self.context, instance, destroy_secrets=True)
 
     def test_each_start_has_the_secret_of_the_first(self) -> None:
         instance = self.instance()
@@ -73,8 +88,7 @@ class TpmTest(unittest.TestCase):
         instance = self.instance()
         self.start(instance)
 
-        made = translate.guest(translate.Request(
-            instance, test_translate.make_image())).devices.tpm
+        made = self.prepared.devices.tpm
 
         assert made is not None
         self.assertEqual(
@@ -90,8 +104,69 @@ class TpmTest(unittest.TestCase):
 
         self.assertEqual(first, self.start(instance))
 
-        tpm.forget(self.core, self.context, instance, True)
+        self.secret(instance).disconnect()
         self.assertEqual([], self.hypervisor.secrets)
+
+    @unittest.skipIf(environments.nova_release() < 33,
+                     'this Nova knows secrets of users only')
+    def test_one_of_the_host_goes_when_the_first_start_fails(self) -> None:
+        instance = self.instance(tpm_secret_security='host')
+        for left in (0, 1):
+            made = self.secret(instance)
+            made.prepare(translate.guest(translate.Request(
+                instance, test_translate.make_image())))
+            with made.connect():
+                pass
+
+            made.revert()
+
+            self.assertEqual(left, len(self.hypervisor.secrets))
+            self.start(instance)
+
+    def test_one_that_libvirt_takes_too_late_goes(self) -> None:
+        instance = self.instance()
+        made = self.secret(instance)
+        made.prepare(translate.guest(translate.Request(
+            instance, test_translate.make_image())))
+        self.hypervisor.fail_next('secretDefineXML', OSError('no answer'))
+        with self.assertRaises(OSError), made.connect():
+            pass
+        self.hypervisor.secrets.append(fake_secret.Kept(
+            instance.system_metadata['vtpm_secret_uuid'], instance.uuid,
+            private=True, ephemeral=True))
+
+        made.revert()
+
+        self.assertEqual([], self.hypervisor.secrets)
+
+    def spawn(self, instance: objects.Instance) -> str:
+        """Make a guest without disks; return its XML."""
+        spec = specs.guest_spec(
+            'web', '', uuid=instance.uuid,
+            devices=device_spec.DeviceSpec(tpm=tpm.spec(instance)))
+        self.addCleanup(self.core.destroy, spec)
+        self.core.spawn(spec, attachments=[self.secret(instance)])
+        return str(self.hypervisor.guests[0].xml)
+
+    def test_a_guest_is_made_with_the_secret_that_it_gets(self) -> None:
+        instance = self.instance()
+
+        xml = self.spawn(instance)
+
+        self.assertIn(instance.system_metadata['vtpm_secret_uuid'], xml)
+        self.assertEqual([], self.hypervisor.secrets)
+
+    @unittest.skipIf(environments.nova_release() < 33,
+                     'this Nova knows secrets of users only')
+    def test_one_of_the_host_stays_if_the_guest_starts(self) -> None:
+        instance = self.instance(tpm_secret_security='host')
+        self.hypervisor.fail_next('createWithFlags', OSError('no memory'))
+
+        self.assertRaises(OSError, self.spawn, instance)
+        self.assertEqual([], self.hypervisor.secrets)
+        self.spawn(instance)
+
+        self.assertEqual(1, len(self.hypervisor.secrets))
 
     def test_a_secret_that_is_lost_is_no_other_secret(self) -> None:
         instance = self.instance()
@@ -106,7 +181,7 @@ class TpmTest(unittest.TestCase):
         instance = test_translate.make_instance()
 
         self.assertEqual([], self.start(instance))
-        tpm.forget(self.core, self.context, instance, True)
+        self.secret(instance).disconnect()
         self.assertNotIn('secretLookupByUsage', self.hypervisor.calls)
 
     def test_a_host_without_tpms_refuses(self) -> None:
@@ -116,5 +191,5 @@ class TpmTest(unittest.TestCase):
                 exception.InvalidRequest, 'swtpm_enabled'):
             translate.guest(translate.Request(
                 self.instance(), test_translate.make_image()))
-        # A guest of before is not kept from its other verbs.
-        self.assertEqual([], self.start(self.instance()))
+        # A guest of before is not kept from its removal.
+        self.secret(self.instance()).disconnect()

@@ -2,12 +2,15 @@
 
 """Guests as Nova wants them."""
 
+import subprocess
+import sys
 from typing import Any
 import unittest
 import uuid
 
 from nova import config
 from nova import context as nova_context
+from nova import exception as nova_exception
 from nova.network import model as network_model
 from nova import objects
 import os_vif
@@ -21,6 +24,33 @@ from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import host as host_spec
 from nova_libvirt_driver.spec import nic as nic_spec
+from tests.nova import environments
+
+TAP_MAC = '02:00:de:ad:be:ef'
+TAP = f'''
+import json, subprocess
+import nova.privsep
+from nova_libvirt_driver.nova_plugin import interfaces
+from tests.nova import test_translate
+nova.privsep.sys_admin_pctxt.set_client_mode(False)
+subprocess.check_call(["mount", "-t", "sysfs", "sysfs", "/sys"])
+def links():
+    return json.loads(subprocess.check_output(
+        ["ip", "-details", "-json", "link", "show", "type", "tun"]))
+vif = test_translate.make_vif(
+    "tap", details={{"mac_address": "{TAP_MAC}"}})
+instance = test_translate.make_instance(
+    system_metadata={{"image_hw_vif_multiqueue_enabled": "True"}})
+interfaces.plug(instance, [vif])
+interfaces.plug(instance, [vif])
+link, = links()
+print(link["address"])
+print(link["linkinfo"]["info_data"]["multi_queue"])
+print("UP" in link["flags"])
+interfaces.unplug(instance, [vif])
+interfaces.unplug(instance, [vif])
+print(links())
+'''
 
 objects.register_all()
 os_vif.initialize()
@@ -43,13 +73,15 @@ def make_instance(
             'id': 1, 'uuid': str(uuid.uuid4()), 'image_ref': IMAGE_ID,
             'display_name': 'a <b> & c', 'user_id': 'u', 'project_id': 'p',
             'kernel_id': '', 'ramdisk_id': '', 'flavor': flavor,
-            'numa_topology': None, 'system_metadata': {}, **fields})
+            'numa_topology': None, 'system_metadata': {}, 'os_type': None,
+            'vm_mode': None, **fields})
 
 
 def make_image(**properties: Any) -> objects.ImageMeta:
     """Return what the image service says of an image."""
     return objects.ImageMeta.from_dict({
-        'id': IMAGE_ID, 'disk_format': 'qcow2', 'properties': properties})
+        'id': IMAGE_ID, 'name': 'image', 'disk_format': 'qcow2',
+        'properties': properties})
 
 
 def make_vif(kind: str, **fields: Any) -> network_model.VIF:
@@ -81,17 +113,44 @@ class GuestTest(unittest.TestCase):
         self.assertEqual('42', spec.metadata.flavor.id)
         self.assertEqual('a <b> & c', spec.metadata.display_name)
 
+    def test_an_owner_may_have_no_name(self) -> None:
+        for noted, name in (({}, 'N/A'), ({'owner_user_name': None}, ''),
+                            ({'owner_user_name': 'ann'}, 'ann')):
+            with self.subTest(noted=noted):
+                owner = translate.guest(translate.Request(
+                    make_instance(system_metadata=noted),
+                    make_image())).metadata.owner
+
+                assert owner is not None
+                self.assertEqual(name, owner.user_name)
+
     def test_properties_of_the_image_count(self) -> None:
         spec = self.make(hw_disk_bus='scsi', hw_qemu_guest_agent='yes')
 
         self.assertIs(disk_spec.DiskBus.SCSI, spec.storage.bus)
         self.assertTrue(spec.devices.agent)
 
-    def test_the_flavor_wins_over_the_image(self) -> None:
-        spec = self.make({'hw:watchdog_action': 'reset'},
-                         hw_watchdog_action='pause')
+    def test_the_image_wins_over_the_flavor_where_it_does_in_nova(
+            self) -> None:
+        spec = self.make({'hw:watchdog_action': 'reset',
+                          'hw:boot_menu': 'false'},
+                         hw_watchdog_action='pause', hw_boot_menu='true')
 
-        self.assertEqual('reset', str(spec.devices.watchdog))
+        self.assertEqual(('pause', True), (
+            str(spec.devices.watchdog), spec.boot.menu))
+
+    def test_flavor_and_image_may_not_contradict_each_other(self) -> None:
+        for spec, value, name in (
+                ('hw:pmu', 'false', 'hw_pmu'),
+                ('os:secure_boot', 'disabled', 'os_secure_boot')):
+            self.assertRaises(
+                nova_exception.FlavorImageConflict, self.make,
+                {spec: value},
+                **{name: {'hw_pmu': 'true'}.get(name, 'required')})
+
+    def test_what_the_flavor_does_not_allow_is_refused(self) -> None:
+        self.assertRaises(nova_exception.RequestedVRamTooHigh, self.make,
+                          {'hw_video:ram_max_mb': '8'}, hw_video_ram='16')
 
     def test_cards_have_as_many_queues_as_cpus(self) -> None:
         def card(**properties: str) -> nic_spec.NicSpec:
@@ -107,8 +166,7 @@ class GuestTest(unittest.TestCase):
             hw_vif_multiqueue_enabled='yes', hw_vif_model='e1000').queues)
 
     def test_a_flavor_may_forbid_random_numbers(self) -> None:
-        self.assertIsNotNone(
-            self.make(hw_rng_model='virtio').devices.rng)
+        self.assertIsNotNone(self.make().devices.rng)
         self.assertIsNone(self.make(
             {'hw_rng:allowed': 'False'}, hw_rng_model='virtio').devices.rng)
 
@@ -138,12 +196,17 @@ class GuestTest(unittest.TestCase):
         self.assertEqual(
             disk_spec.LocalDisk(size_mib=64), spec.storage.swap)
 
-    def test_volumes_are_refused(self) -> None:
-        self.assertRaisesRegex(
-            exception.InvalidRequest, 'volumes', translate.guest,
-            translate.Request(
-                make_instance(), make_image(),
-                block_device_info={'block_device_mapping': [{}]}))
+    def test_a_server_that_boots_from_a_volume_has_no_root_disk(self) -> None:
+        for boot_index, image_id in (
+                (0, ''), (1, IMAGE_ID), (None, IMAGE_ID)):
+            storage = translate.guest(translate.Request(
+                make_instance(), make_image(), block_device_info={
+                    'block_device_mapping': [{'boot_index': boot_index}]})
+            ).storage
+
+            self.assertEqual(
+                (image_id, bool(image_id)),
+                (storage.image_id, bool(storage.root_gib)))
 
     def test_consoles_are_those_of_the_configuration(self) -> None:
         spec = self.make()
@@ -235,6 +298,27 @@ class VirtualCpusTest(unittest.TestCase):
         self.assertEqual({3}, spec.emulator_cpus)
 
 
+class FeaturesTest(unittest.TestCase):
+
+    def test_the_image_names_the_administrator(self) -> None:
+        for name, os_type, properties in (
+                ('root', None, {}), ('root', 'linux', {}),
+                ('Administrator', 'windows', {}),
+                ('cloud', 'windows', {'image_os_admin_user': 'cloud'})):
+            with self.subTest(name=name):
+                self.assertEqual(name, translate.features(make_instance(
+                    os_type=os_type, system_metadata=properties,
+                )).administrator)
+
+    def test_the_image_may_demand_frozen_file_systems(self) -> None:
+        for asked in ('True', 'False'):
+            found = translate.features(make_instance(
+                os_type=None,
+                system_metadata={'image_os_require_quiesce': asked}))
+
+            self.assertEqual(asked == 'True', found.require_quiesce)
+
+
 class NicTest(unittest.TestCase):
 
     def nic(self, vif: network_model.VIF) -> nic_spec.NicSpec:
@@ -266,15 +350,24 @@ class NicTest(unittest.TestCase):
             self.assertEqual('/run/x.sock', nic.source)
             self.assertEqual(mode, nic.vhostuser_mode)
 
-    def test_bridge_and_tap_need_no_plugging(self) -> None:
+    def test_a_bridge_needs_no_plugging(self) -> None:
         bridge = self.nic(make_vif('bridge'))
-        tap = self.nic(make_vif('tap'))
 
         self.assertEqual((nic_spec.NicKind.BRIDGE, 'br-int'),
                          (bridge.kind, bridge.source))
-        self.assertEqual((nic_spec.NicKind.ETHERNET, 'tap97a75666-f2'),
-                         (tap.kind, tap.target_dev))
         interfaces.plug(make_instance(), [make_vif('bridge')])
+
+    def test_a_tap_is_made_with_the_address_of_the_port(self) -> None:
+        nic = self.nic(make_vif('tap'))
+
+        self.assertEqual(
+            (nic_spec.NicKind.ETHERNET, 'tap97a75666-f2', False),
+            (nic.kind, nic.target_dev, nic.managed_tap))
+        told = subprocess.run(
+            ['unshare', '--net', '--mount', sys.executable, '-W', 'ignore',
+             '-c', TAP], cwd=environments.ROOT, check=True, text=True,
+            stdout=subprocess.PIPE).stdout.splitlines()
+        self.assertEqual([TAP_MAC, 'True', 'True', '[]'], told)
 
     def test_other_types_are_refused(self) -> None:
         for kind in ('binding_failed', 'unbound', 'hw_veb', 'strange'):

@@ -8,6 +8,7 @@ from typing import Any
 import libvirt
 
 from nova_libvirt_driver import base as driver_base
+from nova_libvirt_driver.calls import runtime
 from nova_libvirt_driver import conf
 from nova_libvirt_driver import driver as driver_module
 from nova_libvirt_driver import exception
@@ -119,16 +120,16 @@ class ConnectTest(DriverTestCase):
 
     def test_fifty_callers_share_one_connect(self) -> None:
         with self.hypervisor.block('openAuth') as hang:
-            threads = [threading.Thread(
+            callers = [runtime.Thread(
                 target=self.driver._get_connection) for _ in range(50)]
-            for thread in threads:
+            for thread in callers:
                 thread.start()
             hang.wait_entered()
-        for thread in threads:
+        for thread in callers:
             thread.join(20)
 
         self.assertEqual(1, self.calls['openAuth'])
-        self.assertFalse(any(thread.is_alive() for thread in threads))
+        self.assertFalse(any(thread.is_alive() for thread in callers))
 
     def test_uri_follows_virt_type_unless_given(self) -> None:
         cases = {('', 'kvm'): 'qemu:///system',

@@ -135,9 +135,9 @@ class NoThreadTest(test_driver_faults.FaultTestCase):
         self.remake(connect_timeout=0.1)
         self.check('libvirt-keeper')
 
-    def test_for_the_pump(self) -> None:
+    def test_for_the_reader(self) -> None:
         self.driver.cleanup_host('here')
-        with self.without_threads('libvirt-pump'):
+        with self.without_threads('libvirt-reader'):
             self.driver.init_host('here')
         self.wait_connected()
 

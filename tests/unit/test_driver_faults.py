@@ -8,6 +8,7 @@ from typing import Any
 
 import libvirt
 
+from nova_libvirt_driver.calls import runtime
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import connection as connection_spec
 from nova_libvirt_driver.spec import instance as instance_spec
@@ -78,9 +79,9 @@ class FaultTestCase(test_driver.DriverTestCase):
         self.driver.cleanup_host('here')
         self.driver = self.make_driver()
 
-    def start(self, function: Any) -> threading.Thread:
+    def start(self, function: Any) -> runtime.Thread:
         """Call a function, which may raise, on another thread."""
-        thread = threading.Thread(
+        thread = runtime.Thread(
             target=fake_ports.run_threads, args=([function],), daemon=True)
         thread.start()
         self.addCleanup(thread.join, 20)
@@ -135,6 +136,28 @@ class FaultTestCase(test_driver.DriverTestCase):
             if thread.name.startswith('libvirt-')
             and not thread.name.startswith(base.PROCESS_THREADS)],
             'the threads to end', timeout_s=5)
+
+
+class HelperTest(FaultTestCase):
+
+    def test_a_helper_that_is_down_does_not_cost_the_connection(
+            self) -> None:
+        self.driver.get_host_facts()
+        before = self.driver.connection_status()
+        for _ in range(3):
+            self.hypervisor.fail_next('getCPUStats', libvirt_error(
+                libvirt.VIR_ERR_SYSTEM_ERROR, libvirt.VIR_FROM_RPC,
+                "Failed to connect socket to '/run/libvirt/virtlogd-sock': "
+                'No such file or directory'))
+
+            error = self.assertRaises(
+                exception.LibvirtFailure, self.driver.get_host_cpu_times)
+
+            self.assertIn('virtlogd.socket', error.next_step)
+        after = self.driver.connection_status()
+        self.assertEqual(
+            (before.generation, before.reconnects, _State.CONNECTED),
+            (after.generation, after.reconnects, after.state))
 
 
 class StartTest(FaultTestCase):

@@ -53,7 +53,8 @@ class SupervisorMachine(faults.Faults):
         """All faults end; everything is as it should be."""
         self.heal()
         if self.world.supervised:
-            assert self.supervisor.state == _State.CONNECTED, 'no connection'
+            assert self.supervisor.current.state == _State.CONNECTED, (
+                'no connection')
             self.check_connected()
         elif not self.is_stopped:
             # One for each fault that has not happened yet.
@@ -136,7 +137,7 @@ class SupervisorMachine(faults.Faults):
         attempts = len(self.world.attempts)
         self.pass_time(stage.LONG_S)
         assert self.world.record.content.driver_reason, 'still enabled'
-        assert self.supervisor.state == _State.BROKEN
+        assert self.supervisor.current.state == _State.BROKEN
         tried = len(self.world.attempts) - attempts
         assert 18 <= tried <= 27, f'{tried} attempts'
         assert not self.hypervisor.unclosed_connections()
@@ -146,7 +147,7 @@ class SupervisorMachine(faults.Faults):
     def breaker_is_open(self) -> None:
         """After a failed attempt callers fail at once."""
         if not (self.world.supervised and self.world.failures
-                and self.supervisor.state == _State.BROKEN):
+                and self.supervisor.current.state == _State.BROKEN):
             return
         attempts = len(self.world.attempts)
         future = self.call(self.supervisor.connection)
@@ -172,7 +173,7 @@ class SupervisorMachine(faults.Faults):
         if self.stopped_with is not None:
             assert self.stopped_with == self.traces(), 'not stopped'
             assert self.supervisor.session is None
-            assert self.supervisor.state == _State.DISCONNECTED
+            assert self.supervisor.current.state == _State.DISCONNECTED
 
     def end_well(self) -> None:
         """Stop, whatever there was; nothing is left."""

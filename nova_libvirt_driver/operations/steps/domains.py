@@ -2,38 +2,44 @@
 
 """From the spec of a guest to its domain."""
 
+from collections.abc import Collection
 import dataclasses
-import socket
 
 from nova_libvirt_driver.configurators import builder
 from nova_libvirt_driver.configurators import inputs as inputs_module
 from nova_libvirt_driver.configurators import machine as machine_module
-from nova_libvirt_driver import exception
 from nova_libvirt_driver.guest import guests as guests_module
-from nova_libvirt_driver.guest import handle
 from nova_libvirt_driver.host import capabilities as capabilities_module
-from nova_libvirt_driver.spec import console as console_spec
+from nova_libvirt_driver.operations.steps import serial_ports
 from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import guest as guest_spec
-from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.spec import policy as policy_spec
+from nova_libvirt_driver.storage import folder as folder_module
+from nova_libvirt_driver.storage import layout
+from nova_libvirt_driver.storage import record
 from nova_libvirt_driver.xmlmodel import domain as domain_model
 
 
 class Domains:
-    """Builds, defines and removes domains.
+    """Makes the XML of domains, from what there is on this host.
 
-    :param serial_ports: TCP ports for serial consoles
+    :param backend: how new disks are kept
+    :param ports: TCP ports for serial consoles
     """
 
     def __init__(
             self, guests: guests_module.Guests,
             capabilities: capabilities_module.Capabilities,
-            policy: policy_spec.GuestPolicy, serial_ports: range) -> None:
+            policy: policy_spec.GuestPolicy,
+            backend: policy_spec.ImageBackend,
+            folders: folder_module.Folders,
+            ports: serial_ports.SerialPorts) -> None:
         self.guests = guests
-        self.policy = policy
+        self.ports = ports
+        self._policy = policy
+        self._backend = backend
+        self._folders = folders
         self._capabilities = capabilities
-        self._serial_ports = serial_ports
 
     def settle(self, spec: guest_spec.GuestSpec) -> guest_spec.GuestSpec:
         """Return the spec with what is to be decided once and for all.
@@ -44,93 +50,71 @@ class Domains:
         if spec.boot.machine:
             return spec
         host = self._capabilities.get(
-            spec.boot.arch, virt_type=self.policy.virt_type)
-        wanted = machine_module.wanted(spec, self.policy, host.arch)
+            spec.boot.arch, virt_type=self._policy.virt_type)
+        wanted = machine_module.wanted(spec, self._policy, host.arch)
         host = self._capabilities.get(
-            spec.boot.arch, wanted, self.policy.virt_type)
+            spec.boot.arch, wanted, self._policy.virt_type)
         return dataclasses.replace(spec, boot=dataclasses.replace(
             spec.boot, machine=host.capabilities.machine or wanted))
 
-    def group_id(self) -> int | None:
-        """Return the group of QEMU, None when libvirt does not say."""
-        return self._capabilities.get(
-            virt_type=self.policy.virt_type).qemu_gid
+    def plan_new(
+            self, spec: guest_spec.GuestSpec
+    ) -> tuple[disk_spec.DiskSpec, ...]:
+        """Return the disks that a guest is going to have."""
+        folder = self._folders.of(spec)
+        return layout.plan(
+            spec, folder, layout.planned_formats(spec, folder, self._backend),
+            self._policy, self._folders.cache_mode())
+
+    def plan(
+            self, spec: guest_spec.GuestSpec
+    ) -> tuple[disk_spec.DiskSpec, ...]:
+        """Return the disks of a guest whose files exist."""
+        folder = self._folders.of(spec)
+        return layout.plan(
+            spec, folder, record.read_all(folder.disk_info), self._policy,
+            self._folders.cache_mode())
+
+    def plan_rescue(
+            self, spec: guest_spec.GuestSpec, *,
+            stable_device: bool) -> tuple[disk_spec.DiskSpec, ...]:
+        """Return the disks that a rescued guest is going to have."""
+        folder = self._folders.of(spec)
+        formats = {**record.read_all(folder.disk_info),
+                   folder.rescue_disk: str(self._backend)}
+        return layout.plan_rescue(
+            spec, folder, formats, self._policy, stable_device,
+            self._folders.cache_mode())
 
     def build(
             self, spec: guest_spec.GuestSpec,
             disks: tuple[disk_spec.DiskSpec, ...],
-            console_log: str) -> domain_model.Domain:
-        """Return the domain of a guest; makes nothing.
+            reservation: serial_ports.Reservation) -> domain_model.Domain:
+        """Return the domain of a guest with these disks; makes nothing.
 
-        A port is chosen for each serial console over TCP.
-
+        :param reservation: gives each serial console over TCP its port, which
+            is kept until the guest is started
         :raises InvalidRequest: the spec contradicts itself
         :raises UnsupportedOperation: this host cannot run such a guest
         """
-        host = self._capabilities.get(
-            spec.boot.arch, spec.boot.machine, self.policy.virt_type)
-        return builder.build(inputs_module.Inputs(
-            spec=self._with_ports(spec), host=host, policy=self.policy,
-            disks=disks, console_log=console_log))
+        return builder.build(dataclasses.replace(
+            self.inputs(reservation.filled(spec)), disks=disks,
+            console_log=self._folders.of(spec).console_log))
 
-    def remove(
-            self, instance: instance_spec.Instance, *,
-            keep_state: bool = False) -> None:
-        """Stop the guest and remove its domain; there need not be one.
+    def inputs(self, spec: guest_spec.GuestSpec) -> inputs_module.Inputs:
+        """Return what the devices of a guest are made from.
 
-        :param keep_state: keep what firmware and TPM remember
-        :raises ForeignDomain: the domain is not ours
+        :param spec: a settled one
         """
-        guest = self.guests.find_or_none(instance)
-        if guest is None:
-            return
-        try:
-            guest.destroy()
-            guest.undefine(keep_state=keep_state)
-        except exception.InstanceNotFound:
-            # A transient one goes by itself.
-            return
+        return inputs_module.Inputs(
+            spec=spec, policy=self._policy, host=self._capabilities.get(
+                spec.boot.arch, spec.boot.machine, self._policy.virt_type))
 
-    def restore(self, instance: instance_spec.Instance, xml: str) -> None:
-        """Define the domain as it was before."""
-        self.guests.define(xml, instance)
+    def free_name(
+            self, disk: disk_spec.DiskSpec, spec: guest_spec.GuestSpec,
+            taken: Collection[str]) -> str:
+        """Return a name for one more disk of a guest.
 
-    def existing_machine(self, guest: handle.Guest) -> str:
-        """Return the machine type that a guest was defined with."""
-        model = domain_model.Domain.parse(guest.xml(inactive=True))
-        return model.os.machine or ''
-
-    def _with_ports(self, spec: guest_spec.GuestSpec) -> guest_spec.GuestSpec:
-        if all(serial.kind is not console_spec.SerialKind.TCP or serial.port
-               for serial in spec.consoles.serials):
-            return spec
-        taken: set[int] = set()
-        serials = tuple(self._with_port(serial, taken)
-                        for serial in spec.consoles.serials)
-        return dataclasses.replace(spec, consoles=dataclasses.replace(
-            spec.consoles, serials=serials))
-
-    def _with_port(
-            self, serial: console_spec.SerialSpec,
-            taken: set[int]) -> console_spec.SerialSpec:
-        if serial.kind is not console_spec.SerialKind.TCP or serial.port:
-            return serial
-        for port in self._serial_ports:
-            if port not in taken and _is_free(serial.listen, port):
-                taken.add(port)
-                return dataclasses.replace(serial, port=port)
-        raise exception.InvalidRequest(
-            reason='no TCP port is left for the serial console: enlarge '
-            '[serial_console] port_range')
-
-
-def _is_free(address: str, port: int) -> bool:
-    family = socket.AF_INET6 if ':' in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as sock:
-        # As QEMU does, so that a port just left is free.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            sock.bind((address, port))
-        except OSError:
-            return False
-    return True
+        :param taken: those of its disks, of any bus
+        """
+        return layout.free_name(disk, taken, spec, self._policy)

@@ -3,22 +3,27 @@
 """One operation at a time for each instance, between processes too.
 
 The lock is that of a file, so it ends with the process that has it. A
-deletion may ask the operation under way to give up: it is told at its next
-step, undoes what it did, and lets go of the lock.
+deletion may ask the operation under way to give up: that hears of it at its
+next step, undoes what it did, and lets go of the lock.
+
+Each host has locks of its own, also where several share the folder: whether
+they see each other's depends on the file system, and the lock of a host that
+has lost its power may stay for ever. What keeps hosts apart is the journal.
 """
 
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Sequence
 import contextlib
-import fcntl
 import os
 import time
 
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.filesystem import locking
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.storage import journal as journal_module
 
-_FOLDER = '.operations'
 _POLL_S = 0.05
 _BUSY_S = 5.0
 _CANCEL_S = 120.0
@@ -27,40 +32,57 @@ _CANCEL_S = 120.0
 class Exclusive:
     """Locks instances.
 
-    :param instances_path: the folder of the instances; locks are files in a
-        folder of their own below it
+    :param folder: where the locks are; is created
+    :param host: name of this host
     :param touched: takes the uuid of each instance that was locked, as soon
         as the operation has ended, however it has
+    :param settle: ends what was interrupted on an instance that is locked,
+        before an operation begins; returns what is open, and waits for a
+        decision
     :param busy_s: how long to wait for another operation to end by itself
     """
 
     def __init__(
-            self, instances_path: str,
-            touched: Callable[[str], None] = lambda uuid: None, *,
+            self, folder: str, host: str,
+            touched: Callable[[str], None] = lambda uuid: None,
+            settle: Callable[
+                [instance_spec.Instance], Sequence[journal_module.Note]] = (
+                    lambda instance: ()), *,
             busy_s: float = _BUSY_S) -> None:
-        self._folder = os.path.join(instances_path, _FOLDER)
+        self._folder = folder
+        self._host = journal_module.quoted(host)
         self._touched = touched
+        self._settle = settle
         self._busy_s = busy_s
 
     @contextlib.contextmanager
     def hold(
             self, instance: instance_spec.Instance, operation: str,
-            progress: ports.Progress, *,
-            patient: bool = True) -> Iterator[ports.Progress]:
-        """Hold the lock of an instance.
+            progress: ports.Progress = ports.NullProgress(), *,
+            patient: bool = True, wait_s: float | None = None,
+            continuing: str | None = '',
+            settling: bool = True) -> Iterator[ports.Progress]:
+        """Hold the lock of an instance; end what was interrupted on it.
 
         :param patient: wait for another operation to end by itself
-        :returns: a progress that passes on what it is told, and raises when
-            the instance is to be deleted
-        :raises WrongState: another operation has the lock
+        :param wait_s: how long; default is some seconds
+        :param continuing: operation that may be open on it; None for any
+        :param settling: end what was interrupted, and look what is open
+        :returns: a progress that passes on what it gets, and raises when the
+            instance is to be deleted
+        :raises WrongState: another operation has the lock, or is open
+        :raises DriverError: what was interrupted cannot be ended now
         """
-        lock = self._acquire(
-            instance, operation, self._busy_s if patient else 0.0)
-        try:
-            yield _Watched(progress, self._cancel_path(instance), instance,
-                           operation)
-        finally:
-            self._end(instance, lock)
+        if wait_s is None:
+            wait_s = self._busy_s
+        with self._locked(instance, operation, wait_s if patient else 0.0):
+            for note in self._settle(instance) if settling else ():
+                if continuing not in (None, note.operation):
+                    raise exception.WrongState(
+                        tried=f'begin to {operation}', instance=instance.uuid,
+                        state=f'open for {note.operation}: {note.phase}')
+            yield _Watched(progress, self._path(instance, 'cancel'),
+                           instance, operation)
 
     @contextlib.contextmanager
     def take_over(
@@ -68,69 +90,71 @@ class Exclusive:
             operation: str) -> Iterator[None]:
         """Let the operation under way give up, and hold the lock.
 
-        Waits for two minutes at the most.
+        Waits for at most two minutes. What was interrupted is left as it is.
 
         :raises WrongState: it does not give up
         """
-        self._make_folder()
-        with _asked_to_give_up(self._cancel_path(instance)):
-            lock = self._acquire(instance, operation, _CANCEL_S)
-        try:
+        with contextlib.ExitStack() as stack:
+            with self._asked_to_give_up(self._path(instance, 'cancel')):
+                stack.enter_context(
+                    self._locked(instance, operation, _CANCEL_S))
             yield
-        finally:
-            self._end(instance, lock)
 
     def sweep(self) -> None:
-        """Remove the locks that killed processes have left."""
+        """Remove the locks that killed processes of this host have left."""
         with contextlib.suppress(FileNotFoundError):
             for name in os.listdir(self._folder):
-                path = os.path.join(self._folder, name)
-                if name.endswith('.lock'):
-                    lock = _try(path, 'clean up')
-                    if lock is not None:
-                        _release(lock)
-                elif name.endswith('.cancel'):
-                    _is_asked(path)
+                if name.endswith((f'@{self._host}.lock',
+                                  f'@{self._host}.cancel')):
+                    _is_held(os.path.join(self._folder, name))
 
-    def _end(
-            self, instance: instance_spec.Instance, lock: '_Lock') -> None:
-        try:
-            self._touched(instance.uuid)
-        finally:
-            _release(lock)
-
-    def _acquire(
+    @contextlib.contextmanager
+    def _locked(
             self, instance: instance_spec.Instance, operation: str,
-            timeout_s: float) -> '_Lock':
-        self._make_folder()
-        path = os.path.join(self._folder, f'{_checked(instance)}.lock')
+            timeout_s: float) -> Iterator[None]:
+        path = self._path(instance, 'lock')
         deadline = time.monotonic() + timeout_s
-        while True:
-            lock = _try(path, operation)
-            if lock is not None:
-                return lock
+        while (descriptor := self._try(path)) is None:
             if time.monotonic() >= deadline:
                 raise exception.WrongState(
                     tried=f'begin to {operation}', instance=instance.uuid,
                     state=f'busy with {_holder(path)}')
             time.sleep(_POLL_S)
+        try:
+            _sign(descriptor, operation)
+            yield
+        finally:
+            try:
+                self._touched(instance.uuid)
+            finally:
+                _remove(path, descriptor)
 
-    def _cancel_path(self, instance: instance_spec.Instance) -> str:
-        return os.path.join(self._folder, f'{_checked(instance)}.cancel')
+    @contextlib.contextmanager
+    def _asked_to_give_up(self, path: str) -> Iterator[None]:
+        """Keep a file that asks for it, locked for as long as this lives."""
+        # Who looked before it was locked took it for a killed process's.
+        while (descriptor := self._try(path, shared=True)) is None:
+            time.sleep(0)
+        try:
+            yield
+        finally:
+            _remove(path, descriptor)
 
-    def _make_folder(self) -> None:
+    def _try(self, path: str, *, shared: bool = False) -> int | None:
         try:
             os.makedirs(self._folder, mode=0o750, exist_ok=True)
+            return locking.try_lock(path, shared=shared)
         except OSError as error:
             raise exception.StorageFailure(
-                reason=f'cannot make the folder {self._folder}: '
-                f'{error.strerror}', path=self._folder) from error
+                reason=f'cannot open the lock {path}: {error.strerror}',
+                path=self._folder) from error
 
-
-class _Lock:
-    def __init__(self, path: str, descriptor: int) -> None:
-        self.path = path
-        self.descriptor = descriptor
+    def _path(self, instance: instance_spec.Instance, kind: str) -> str:
+        if not instance_spec.is_uuid(instance.uuid):
+            raise exception.InvalidRequest(
+                reason=f'{instance.uuid!r} is not the uuid of an instance')
+        return os.path.join(
+            self._folder, f'{instance.uuid}@{self._host}.{kind}')
 
 
 class _Watched:
@@ -153,81 +177,31 @@ class _Watched:
         self._progress.advance(done, total)
 
     def _check(self) -> None:
-        if _is_asked(self._cancel_path):
+        if _is_held(self._cancel_path):
             raise exception.WrongState(
                 tried=f'go on to {self._operation}',
                 instance=self._instance.uuid, state='being deleted')
 
 
-@contextlib.contextmanager
-def _asked_to_give_up(path: str) -> Iterator[None]:
-    """Keep a file that asks for it, locked for as long as this lives."""
-    descriptor = _shared(path)
-    try:
-        yield
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-        os.close(descriptor)
-
-
-def _shared(path: str) -> int:
-    while True:
-        descriptor = _open(path)
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
-        # Before it was locked, who looked took it for a killed process's
-        # and may have removed it.
-        with contextlib.suppress(FileNotFoundError):
-            if os.stat(path).st_ino == os.fstat(descriptor).st_ino:
-                return descriptor
-        os.close(descriptor)
-
-
-def _is_asked(path: str) -> bool:
-    """Say whether somebody asks; what a killed process left is removed."""
-    if not os.path.exists(path):
+def _is_held(path: str) -> bool:
+    """Say whether a process has it; what a killed one left is removed."""
+    if not os.path.lexists(path):
         return False
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+        descriptor = locking.try_lock(path, create=False)
     except OSError:
         return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    else:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-        return False
-    finally:
-        os.close(descriptor)
+    if descriptor is None:
+        return os.path.lexists(path)
+    _remove(path, descriptor)
+    return False
 
 
-def _try(path: str, operation: str) -> _Lock | None:
-    descriptor = _open(path)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Whoever had it may have removed the file since it was opened: then
-        # this lock is one on a file that nobody else finds.
-        if os.stat(path).st_ino == os.fstat(descriptor).st_ino:
-            _sign(descriptor, operation)
-            return _Lock(path, descriptor)
-    except (BlockingIOError, FileNotFoundError):
-        pass
-    except BaseException:
-        os.close(descriptor)
-        raise
+def _remove(path: str, descriptor: int) -> None:
+    # Removed before it is let go, so that no other's file is removed.
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
     os.close(descriptor)
-    return None
-
-
-def _open(path: str) -> int:
-    try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o640)
-    except OSError as error:
-        raise exception.StorageFailure(
-            reason=f'cannot open the lock {path}: {error.strerror}',
-            path=os.path.dirname(path)) from error
 
 
 def _sign(descriptor: int, operation: str) -> None:
@@ -238,23 +212,9 @@ def _sign(descriptor: int, operation: str) -> None:
         os.pwrite(descriptor, operation.encode(), 0)
 
 
-def _release(lock: _Lock) -> None:
-    # Removed before it is let go, so that no other's file is removed.
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(lock.path)
-    os.close(lock.descriptor)
-
-
 def _holder(path: str) -> str:
     try:
         with open(path, encoding='utf-8', errors='replace') as file:
             return file.read(64) or 'another operation'
     except OSError:
         return 'another operation'
-
-
-def _checked(instance: instance_spec.Instance) -> str:
-    if not instance_spec.is_uuid(instance.uuid):
-        raise exception.InvalidRequest(
-            reason=f'{instance.uuid!r} is no uuid of an instance')
-    return instance.uuid

@@ -1,17 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""Defining the domain of an existing guest anew, and starting it."""
+"""Defining the domain of an existing guest again, and starting it."""
 
 import dataclasses
 
+from nova_libvirt_driver.configurators import machine as machine_module
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.guest import handle
+from nova_libvirt_driver.guest import unmanaged
+from nova_libvirt_driver.operations.steps import attached as attached_module
 from nova_libvirt_driver.operations.steps import domains as domains_module
-from nova_libvirt_driver.operations.steps import files as files_module
-from nova_libvirt_driver.operations.steps import undo as undo_module
+from nova_libvirt_driver.operations.steps import serial_ports
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import guest as guest_spec
+from nova_libvirt_driver.storage import folder as folder_module
+from nova_libvirt_driver.storage import instance_files
+from nova_libvirt_driver.storage import rescue_files
+from nova_libvirt_driver.xmlmodel import domain as domain_model
 
 
 class Rebuild:
@@ -19,71 +25,85 @@ class Rebuild:
 
     def __init__(
             self, domains: domains_module.Domains,
-            files: files_module.Files) -> None:
+            folders: folder_module.Folders,
+            files: instance_files.InstanceFiles,
+            rescues: rescue_files.RescueFiles) -> None:
         self._domains = domains
+        self._folders = folders
         self._files = files
+        self._rescues = rescues
 
     def run(
             self, spec: guest_spec.GuestSpec, guest: handle.Guest | None,
-            progress: ports.Progress) -> None:
-        """Define the domain anew and start it.
+            images: ports.ImageSource,
+            attached: attached_module.Attached) -> None:
+        """Define the domain again and start it.
 
         Its power is cut first when it is up. What cannot become a domain is
-        refused before that. When a later step fails, the guest is stopped
-        and defined as it was.
+        refused before that, and a guest whose disks are not complete. When a
+        later step fails, the guest is stopped and defined as it was.
 
+        :param spec: as the attachments have completed it
         :param guest: None when there is no domain
+        :param images: where the image of its disk comes from when it is gone
+            from the cache
+        :raises StorageFailure: a disk is gone, or what it is based on
         :raises WrongState: it is rescued
         """
         if self.is_rescued(spec):
             raise exception.WrongState(
-                tried='make its domain anew', instance=spec.uuid,
+                tried='define its domain again', instance=spec.uuid,
                 state='rescued: unrescue it first')
-        xml = self.xml(spec, guest, self._files.plan(spec))
-        with undo_module.Undo('rebuild') as undo:
+        progress = attached.progress
+        with self._domains.ports.reservation() as reservation:
+            xml = self.xml(spec, guest, self._domains.plan(spec), reservation)
             progress.step('files')
-            self._files.complete(spec)
+            self._files.complete(spec, images, progress)
             if guest is not None:
                 progress.step('stop')
                 before = guest.xml(inactive=True)
                 guest.destroy()
-                undo.add('define the domain as it was',
-                         lambda: self._domains.restore(spec, before))
-            self.define_and_start(spec, xml, progress, undo)
-            undo.commit()
+                attached.undo.add(
+                    'define the domain as it was',
+                    lambda: self._domains.guests.define(before, spec))
+            self.define_and_start(spec, xml, attached)
 
     def is_rescued(self, spec: guest_spec.GuestSpec) -> bool:
         """Say whether the guest starts from a rescue disk now."""
-        return self._files.kept_xml(spec) is not None
+        return self._rescues.kept_xml(spec) is not None
 
     def define_and_start(
             self, spec: guest_spec.GuestSpec, xml: str,
-            progress: ports.Progress, undo: undo_module.Undo) -> None:
-        """Define a domain of that XML and start it.
-
-        :param undo: gets what stops the guest again
-        """
-        progress.step('define')
+            attached: attached_module.Attached) -> None:
+        """Define a domain of that XML and start it."""
+        attached.progress.step('define')
         guest = self._domains.guests.define(xml, spec)
-        # Before the start: one that outlives its deadline may succeed yet.
-        undo.add('stop the guest', guest.destroy)
-        progress.step('start')
-        if guest.has_saved():
-            guest.remove_saved()
-        guest.start()
-        progress.step('finish')
+        attached.start(guest, drop_saved=True)
+        attached.progress.step('finish')
 
     def xml(
             self, spec: guest_spec.GuestSpec, guest: handle.Guest | None,
-            disks: tuple[disk_spec.DiskSpec, ...]) -> str:
+            disks: tuple[disk_spec.DiskSpec, ...],
+            reservation: serial_ports.Reservation) -> str:
         """Return the XML for a guest with these disks.
 
-        :param guest: gives the machine type when the spec has none
+        :param guest: gives the machine type when the spec has none, and keeps
+            its ports and the devices that it has beside those of the spec
+        :raises WrongState: such a device cannot be kept
         """
-        if guest is not None and not spec.boot.machine:
-            spec = dataclasses.replace(spec, boot=dataclasses.replace(
-                spec.boot, machine=self._domains.existing_machine(guest)))
-        spec = self._domains.settle(spec)
-        folder = self._files.folder(spec)
-        return self._domains.build(
-            spec, disks, folder.console_log).to_xml()
+        before = None
+        if guest is not None:
+            reservation.prefer(guest)
+            before = domain_model.Domain.parse(guest.xml(inactive=True))
+            # By its name alone, a later QEMU would give the guest other
+            # hardware.
+            if machine_module.is_version_of(
+                    before.os.machine or '', spec.boot.machine):
+                spec = dataclasses.replace(spec, boot=dataclasses.replace(
+                    spec.boot, machine=before.os.machine or ''))
+        spec = self._domains.settle(self._files.with_kernel(spec))
+        domain = self._domains.build(spec, disks, reservation)
+        if before is not None:
+            unmanaged.keep(
+                before, domain, spec, folder=self._folders.of(spec).path)
+        return domain.to_xml()

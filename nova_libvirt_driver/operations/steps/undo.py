@@ -5,7 +5,8 @@
 Do a step, and on the next line say how to undo it; commit last. What is not
 committed is undone, in reverse order. An undo is idempotent, its failure is
 logged and noted on the first error, which it never replaces. The journal
-remembers it then, so that somebody tries again.
+remembers it then, so that somebody tries again. What the journal remembers
+is undone, so an operation has succeeded once it has forgotten it.
 """
 
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from types import TracebackType
 
 from oslo_log import log as logging
 
+from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.storage import journal as journal_module
 
 LOG = logging.getLogger(__name__)
@@ -22,13 +24,16 @@ class Undo:
     """A context in which steps are undone unless they are committed.
 
     :param name: the operation, for the log
+    :param instance: what it works on
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, instance: instance_spec.Instance) -> None:
         self._name = name
+        self._instance = {'uuid': instance.uuid}
         self._undos: list[tuple[str, Callable[[], object]]] = []
         self._always: list[tuple[str, Callable[[], object]]] = []
         self._failed = False
+        self._entry: journal_module.Entry | None = None
 
     def add(self, what: str, function: Callable[[], object]) -> None:
         """Register how to undo the step that was just done.
@@ -48,12 +53,39 @@ class Undo:
         It ends when nothing is left to clean up. When something could not
         be undone it is let go, for the next one who looks.
         """
-        self.finally_('close the journal entry', lambda: (
-            entry.release() if self._failed else entry.end()))
+        self._entry = entry
+        self.finally_('close the journal entry', self._close)
+
+    def hand_over(
+            self, entry: journal_module.Entry, phase: str, timeout_s: float,
+            **values: object) -> None:
+        """Leave the operation open: another call keeps or undoes what it did.
+
+        That need not be in this process. See :meth:`Entry.leave_open`; after
+        a failure all is undone as ever.
+
+        :param values: what is needed for the undo in place of this stack
+        """
+        entry.leave_open(phase, timeout_s, **values)
+        self.commit()
 
     def commit(self) -> None:
-        """Keep what was done; only clean-ups are left to do."""
+        """Keep what was done; only clean-ups are left to do.
+
+        :raises StorageFailure: the journal's entry cannot be ended
+        """
+        # The entry outlives other clean-ups: it tells of their remains.
+        if self._entry is not None and len(self._always) == 1:
+            self._entry.end()
         self._undos = list(self._always)
+
+    def _close(self) -> None:
+        assert self._entry is not None
+        try:
+            if not self._failed:
+                self._entry.end()
+        finally:
+            self._entry.release()
 
     def __enter__(self) -> 'Undo':
         return self
@@ -68,6 +100,7 @@ class Undo:
                 function()
             except Exception as failure:
                 self._failed = True
-                LOG.error('%s: could not %s: %s', self._name, what, failure)
+                LOG.error('%s: could not %s: %s', self._name, what, failure,
+                          instance=self._instance)
                 if error is not None:
                     error.add_note(f'could not {what}: {failure}')

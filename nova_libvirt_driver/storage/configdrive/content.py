@@ -16,7 +16,6 @@ import typing
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import configdrive as configdrive_spec
 from nova_libvirt_driver.spec import guest as guest_spec
-from nova_libvirt_driver.storage.configdrive import limits
 from nova_libvirt_driver.storage.configdrive import network_data
 
 SEED_BYTES = 512
@@ -52,17 +51,15 @@ def files(
     host that gives one to every guest.
 
     :param random_seed: :data:`SEED_BYTES` random bytes for the guest
-    :returns: contents by path below the root, with slashes
-    :raises InvalidRequest: it cannot be put on a drive
+    :returns: contents by path below the root, with slashes; whether a drive
+        can hold them is not looked at
+    :raises InvalidRequest: a part of it cannot be written
     """
     drive = spec.config_drive or configdrive_spec.ConfigDriveSpec()
     if drive.prebuilt:
-        made = {path: _decode(text, path)
+        return {path: _decode(text, path)
                 for path, text in drive.prebuilt.items()}
-    else:
-        made = {**_openstack(spec, drive, random_seed), **_ec2(spec, drive)}
-    limits.check(made)
-    return made
+    return {**_openstack(spec, drive, random_seed), **_ec2(spec, drive)}
 
 
 def hostname(spec: guest_spec.GuestSpec) -> str:

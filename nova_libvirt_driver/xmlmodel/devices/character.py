@@ -2,25 +2,23 @@
 
 """Serial ports, consoles and channels."""
 
-from nova_libvirt_driver.xmlmodel.devices import address
-from nova_libvirt_driver.xmlmodel import element
+from nova_libvirt_driver.xmlmodel.devices import device
 from nova_libvirt_driver.xmlmodel import fields
 
 
-class Character(element.Element):
+class Character(device.Device):
     """What all devices of characters have."""
 
     type = fields.Text('@type')
     source_path = fields.Text('source/@path')
     source_mode = fields.Text('source/@mode')
     source_host = fields.Text('source/@host')
-    source_service = fields.Integer('source/@service')
+    source_service = fields.Text('source/@service')
     source_append = fields.OnOff('source/@append')
     protocol = fields.Text('protocol/@type')
     log_file = fields.Text('log/@file')
     log_append = fields.OnOff('log/@append')
     target_type = fields.Text('target/@type')
-    alias = fields.Text('alias/@name')
 
 
 class Serial(Character):
@@ -45,4 +43,3 @@ class Channel(Character):
     TAG = 'channel'
     target_name = fields.Text('target/@name')
     target_state = fields.Text('target/@state')
-    address = fields.Child('address', address.Address)

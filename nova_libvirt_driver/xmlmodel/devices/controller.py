@@ -2,12 +2,11 @@
 
 """Controllers of buses."""
 
-from nova_libvirt_driver.xmlmodel.devices import address
-from nova_libvirt_driver.xmlmodel import element
+from nova_libvirt_driver.xmlmodel.devices import device
 from nova_libvirt_driver.xmlmodel import fields
 
 
-class Controller(element.Element):
+class Controller(device.Device):
     """A controller of some bus."""
 
     TAG = 'controller'
@@ -22,5 +21,3 @@ class Controller(element.Element):
     pcihole64_kib = fields.Size('pcihole64')
     target_chassis = fields.Integer('target/@chassis')
     target_port = fields.Text('target/@port')
-    alias = fields.Text('alias/@name')
-    address = fields.Child('address', address.Address)

@@ -2,8 +2,12 @@
 
 """All devices of a domain."""
 
+from collections.abc import Iterable
+from collections.abc import Iterator
+
 from nova_libvirt_driver.xmlmodel.devices import character
 from nova_libvirt_driver.xmlmodel.devices import controller
+from nova_libvirt_driver.xmlmodel.devices import device
 from nova_libvirt_driver.xmlmodel.devices import disk
 from nova_libvirt_driver.xmlmodel.devices import graphics
 from nova_libvirt_driver.xmlmodel.devices import hostdev
@@ -45,3 +49,19 @@ class Devices(element.Element):
     rngs = fields.Children(rng.Rng)
     iommus = fields.Children(iommu.Iommu)
     vsocks = fields.Children(vsock.Vsock)
+
+    def unmodelled(self, tags: Iterable[str]) -> list[device.Unmodelled]:
+        """Return the devices of some kinds that the model does not know."""
+        return [device.Unmodelled(node)
+                for node in self.element.iterchildren(*tags)]
+
+    def append(self, one: device.Device) -> None:
+        """Add a device of any kind."""
+        self.element.append(one.element)
+
+    def addresses(self) -> Iterator[device.Address]:
+        """Yield the places of all devices, also of unknown kinds."""
+        node = self.peek()
+        if node is not None:
+            for found in node.iterfind('*/address'):
+                yield device.Address(found)

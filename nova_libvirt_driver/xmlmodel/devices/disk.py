@@ -2,7 +2,7 @@
 
 """Disks."""
 
-from nova_libvirt_driver.xmlmodel.devices import address
+from nova_libvirt_driver.xmlmodel.devices import device
 from nova_libvirt_driver.xmlmodel import element
 from nova_libvirt_driver.xmlmodel import fields
 
@@ -36,7 +36,7 @@ class IoTune(element.Element):
     size_iops_sec = fields.Integer('size_iops_sec')
 
 
-class Disk(element.Element):
+class Disk(device.Bootable):
     """A disk, floppy or CD drive."""
 
     TAG = 'disk'
@@ -56,6 +56,9 @@ class Disk(element.Element):
     source_dev = fields.Text('source/@dev')
     source_protocol = fields.Text('source/@protocol')
     source_name = fields.Text('source/@name')
+    source_pool = fields.Text('source/@pool')
+    source_volume = fields.Text('source/@volume')
+    source_dir = fields.Text('source/@dir')
     source_index = fields.Integer('source/@index')
     source_hosts = fields.Children(NetworkHost, 'source')
     auth_username = fields.Text('auth/@username')
@@ -79,6 +82,3 @@ class Disk(element.Element):
     shareable = fields.Flag('shareable')
     serial = fields.Text('serial')
     wwn = fields.Text('wwn')
-    boot_order = fields.Integer('boot/@order')
-    alias = fields.Text('alias/@name')
-    address = fields.Child('address', address.Address)

@@ -15,6 +15,14 @@ class Listen(element.Element):
     socket = fields.Text('@socket')
 
 
+class SpiceChannel(element.Element):
+    """What goes over a SPICE console in a connection of its own."""
+
+    TAG = 'channel'
+    name = fields.Text('@name')
+    mode = fields.Text('@mode')
+
+
 class Graphics(element.Element):
     """A graphical console."""
 
@@ -29,3 +37,7 @@ class Graphics(element.Element):
     clipboard_copypaste = fields.YesNo('clipboard/@copypaste')
     streaming_mode = fields.Text('streaming/@mode')
     image_compression = fields.Text('image/@compression')
+    jpeg_compression = fields.Text('jpeg/@compression')
+    zlib_compression = fields.Text('zlib/@compression')
+    playback_compression = fields.OnOff('playback/@compression')
+    channels = fields.Children(SpiceChannel)

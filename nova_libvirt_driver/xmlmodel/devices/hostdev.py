@@ -2,12 +2,11 @@
 
 """Devices of the host."""
 
-from nova_libvirt_driver.xmlmodel.devices import address
-from nova_libvirt_driver.xmlmodel import element
+from nova_libvirt_driver.xmlmodel.devices import device
 from nova_libvirt_driver.xmlmodel import fields
 
 
-class Hostdev(element.Element):
+class Hostdev(device.Bootable):
     """A device of the host."""
 
     TAG = 'hostdev'
@@ -15,6 +14,4 @@ class Hostdev(element.Element):
     type = fields.Text('@type')
     managed = fields.YesNo('@managed')
     model = fields.Text('@model')
-    source_address = fields.Child('source/address', address.Address)
-    alias = fields.Text('alias/@name')
-    address = fields.Child('address', address.Address)
+    source_address = fields.Child('source/address', device.Address)

@@ -2,7 +2,7 @@
 
 """Network interfaces."""
 
-from nova_libvirt_driver.xmlmodel.devices import address
+from nova_libvirt_driver.xmlmodel.devices import device
 from nova_libvirt_driver.xmlmodel import element
 from nova_libvirt_driver.xmlmodel import fields
 
@@ -19,7 +19,7 @@ class Bandwidth(element.Element):
     outbound_burst = fields.Integer('outbound/@burst')
 
 
-class Interface(element.Element):
+class Interface(device.Bootable):
     """A network interface."""
 
     TAG = 'interface'
@@ -48,8 +48,5 @@ class Interface(element.Element):
         'virtualport/parameters/@interfaceid')
     virtualport_profile_id = fields.Text('virtualport/parameters/@profileid')
     link_state = fields.Text('link/@state')
-    boot_order = fields.Integer('boot/@order')
     rom_bar = fields.OnOff('rom/@bar')
     rom_file = fields.Text('rom/@file')
-    alias = fields.Text('alias/@name')
-    address = fields.Child('address', address.Address)

@@ -2,11 +2,11 @@
 
 """Memory balloons."""
 
-from nova_libvirt_driver.xmlmodel import element
+from nova_libvirt_driver.xmlmodel.devices import device
 from nova_libvirt_driver.xmlmodel import fields
 
 
-class Memballoon(element.Element):
+class Memballoon(device.Device):
     """The memory balloon."""
 
     TAG = 'memballoon'
@@ -15,4 +15,3 @@ class Memballoon(element.Element):
     free_page_reporting = fields.OnOff('@freePageReporting')
     stats_period_s = fields.Integer('stats/@period')
     driver_iommu = fields.OnOff('driver/@iommu')
-    alias = fields.Text('alias/@name')

@@ -2,11 +2,11 @@
 
 """Sources of random numbers."""
 
-from nova_libvirt_driver.xmlmodel import element
+from nova_libvirt_driver.xmlmodel.devices import device
 from nova_libvirt_driver.xmlmodel import fields
 
 
-class Rng(element.Element):
+class Rng(device.Device):
     """A source of random numbers."""
 
     TAG = 'rng'
@@ -16,4 +16,3 @@ class Rng(element.Element):
     rate_bytes = fields.Integer('rate/@bytes')
     rate_period_ms = fields.Integer('rate/@period')
     driver_iommu = fields.OnOff('driver/@iommu')
-    alias = fields.Text('alias/@name')

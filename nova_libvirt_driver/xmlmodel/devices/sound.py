@@ -2,13 +2,12 @@
 
 """Sound cards."""
 
-from nova_libvirt_driver.xmlmodel import element
+from nova_libvirt_driver.xmlmodel.devices import device
 from nova_libvirt_driver.xmlmodel import fields
 
 
-class Sound(element.Element):
+class Sound(device.Device):
     """A sound card."""
 
     TAG = 'sound'
     model = fields.Text('@model')
-    alias = fields.Text('alias/@name')

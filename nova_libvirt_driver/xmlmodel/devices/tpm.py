@@ -2,11 +2,11 @@
 
 """Trusted platform modules."""
 
-from nova_libvirt_driver.xmlmodel import element
+from nova_libvirt_driver.xmlmodel.devices import device
 from nova_libvirt_driver.xmlmodel import fields
 
 
-class Tpm(element.Element):
+class Tpm(device.Device):
     """A trusted platform module."""
 
     TAG = 'tpm'
@@ -15,4 +15,3 @@ class Tpm(element.Element):
     backend_version = fields.Text('backend/@version')
     persistent_state = fields.YesNo('backend/@persistent_state')
     encryption_secret_uuid = fields.Text('backend/encryption/@secret')
-    alias = fields.Text('alias/@name')

@@ -2,11 +2,11 @@
 
 """Graphics cards."""
 
-from nova_libvirt_driver.xmlmodel import element
+from nova_libvirt_driver.xmlmodel.devices import device
 from nova_libvirt_driver.xmlmodel import fields
 
 
-class Video(element.Element):
+class Video(device.Device):
     """A graphics card."""
 
     TAG = 'video'
@@ -16,4 +16,3 @@ class Video(element.Element):
     heads = fields.Integer('model/@heads')
     primary = fields.YesNo('model/@primary')
     driver_iommu = fields.OnOff('driver/@iommu')
-    alias = fields.Text('alias/@name')

@@ -2,11 +2,11 @@
 
 """Sockets between guest and host."""
 
-from nova_libvirt_driver.xmlmodel import element
+from nova_libvirt_driver.xmlmodel.devices import device
 from nova_libvirt_driver.xmlmodel import fields
 
 
-class Vsock(element.Element):
+class Vsock(device.Device):
     """A socket between guest and host."""
 
     TAG = 'vsock'
@@ -14,4 +14,3 @@ class Vsock(element.Element):
     cid_auto = fields.YesNo('cid/@auto')
     cid_address = fields.Integer('cid/@address')
     driver_iommu = fields.OnOff('driver/@iommu')
-    alias = fields.Text('alias/@name')

@@ -2,14 +2,13 @@
 
 """Watchdogs."""
 
-from nova_libvirt_driver.xmlmodel import element
+from nova_libvirt_driver.xmlmodel.devices import device
 from nova_libvirt_driver.xmlmodel import fields
 
 
-class Watchdog(element.Element):
+class Watchdog(device.Device):
     """A watchdog."""
 
     TAG = 'watchdog'
     model = fields.Text('@model')
     action = fields.Text('@action')
-    alias = fields.Text('alias/@name')

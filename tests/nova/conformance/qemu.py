@@ -2,10 +2,15 @@
 
 """The driver over a private libvirtd and real QEMU."""
 
+from typing import Any
 from typing import ClassVar
+
+from nova import exception
 
 from nova_libvirt_driver.testing import libvirtd
 from tests.nova.conformance import base
+
+PORT = '0d5a1b7c-2974-4d5e-8a53-9a5e3f6d1c70'
 
 
 class QemuTest(base.ConformanceTest):
@@ -33,3 +38,29 @@ class QemuTest(base.ConformanceTest):
         # First, so that it comes after all that the test cleans up.
         self.addCleanup(base.remove_guests, self.uri())
         super().setUp()
+
+    def test_an_interface_goes_when_the_guest_lets_go_of_it(self) -> None:
+        # Nobody in the guest could do so while it runs.
+        bridge = f'qbr{PORT[:11]}'
+        self.host.run(['ip', 'link', 'add', bridge, 'type', 'bridge'])
+        self.addCleanup(self.host.run, ['ip', 'link', 'delete', bridge])
+        instance, _ = self._get_running_instance()
+        vif = base.network_on_a_bridge()[0]
+        vif.update(id=PORT, ovs_interfaceid=PORT, devname='tap0d5a1b7c-29',
+                   address='fa:16:3e:00:00:02')
+
+        self.connection.attach_interface(
+            self.ctxt, instance, instance.image_meta, vif)
+        self.assertIn(PORT, self.xml(instance))
+        self.assertRaises(
+            exception.DeviceDetachFailed, self.connection.detach_interface,
+            self.ctxt, instance, vif)
+        self.assertIn(PORT, self.xml(instance))
+        self.connection.power_off(instance)
+        self.connection.detach_interface(self.ctxt, instance, vif)
+
+        self.assertNotIn(PORT, self.xml(instance))
+
+    def xml(self, instance: Any) -> str:
+        """Return the XML of a guest."""
+        return self.host.virsh('dumpxml', instance.name)

@@ -10,6 +10,8 @@ from nova.tests.functional import test_servers
 import os_vif
 
 from nova_libvirt_driver.nova_plugin import driver as driver_module
+from nova_libvirt_driver.spec import instance as instance_spec
+from tests.nova.conformance import base
 
 _FAKED = "it replaces a method of Nova's fake driver"
 
@@ -27,7 +29,7 @@ LEFT_OUT = {
 """Reasons by the names of tests."""
 
 
-class SimulatedDriver(driver_module.LibvirtDriver):
+class SimulatedDriver(driver_module.NovaLibvirtDriver):
     """The driver, on a host for which there are images.
 
     Nova has no name for the guests of libvirt's test driver.
@@ -36,6 +38,11 @@ class SimulatedDriver(driver_module.LibvirtDriver):
     def get_available_resource(self, nodename: str) -> dict[str, Any]:
         found = super().get_available_resource(nodename)
         return {**found, 'supported_instances': [['x86_64', 'qemu', 'hvm']]}
+
+    def domain_xml(self, uuid: str) -> str:
+        """Return the XML of a guest."""
+        return self._core.get_domain_xml(
+            instance_spec.InstanceRef(uuid, uuid))
 
 
 class ServersTest(test_servers.ServersTest):  # type: ignore[misc]
@@ -52,6 +59,7 @@ class ServersTest(test_servers.ServersTest):  # type: ignore[misc]
             self.flags(
                 connection_uri=f'test://{node}', virt_type='qemu',
                 group='libvirt')
+            base.allow_interfaces(self)
             self.loaded.append(SimulatedDriver(virtapi))
             return self.loaded[-1]
 
@@ -65,6 +73,7 @@ class ServersTest(test_servers.ServersTest):  # type: ignore[misc]
         for verb in ('plug', 'unplug'):
             self.useFixture(fixtures.MonkeyPatch(
                 f'os_vif.{verb}', lambda vif, instance: None))
+        base.allow_sys(self)
         super().setUp()
 
     def tearDown(self) -> None:

@@ -5,7 +5,7 @@ import pathlib
 from lxml import etree
 
 from benchmarks import nova_guests
-from nova_libvirt_driver.guest import owner
+from nova_libvirt_driver.guest import reach
 from tests import base
 
 
@@ -18,7 +18,7 @@ class GuestTest(base.TestCase):
             encoding='unicode')
 
     def test_it_is_one_of_novas(self) -> None:
-        mark = owner.mark_in(self.xml)
+        mark = reach.mark_in(self.xml)
 
         assert mark is not None
         self.assertEqual('server-11', mark.display_name)

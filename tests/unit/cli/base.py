@@ -20,6 +20,8 @@ from nova_libvirt_driver.testing import specs
 from tests import base
 
 HOST = 'h1'
+# What begins like a disk.
+DISK = b'x' * 510 + b'\x55\xaa'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +120,7 @@ class ServerTestCase(ClientTestCase):
         self.driver.verbs.clear()
         return [spec.uuid for spec in made]
 
-    def file(self, name: str, content: bytes | str = b'x' * 512) -> str:
+    def file(self, name: str, content: bytes | str = DISK) -> str:
         """Write a file; return its path."""
         path = self.folder / name
         path.write_bytes(

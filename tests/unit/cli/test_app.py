@@ -6,7 +6,7 @@ import os
 
 import fixtures
 
-from nova_libvirt_driver.cli import commands
+from nova_libvirt_driver.cli import table
 from tests.unit.cli import base
 
 
@@ -16,7 +16,7 @@ class UsageTest(base.ClientTestCase):
         result = self.run_client('--help')
 
         self.assertEqual(0, result.code)
-        for name in commands.COMMANDS:
+        for name in table.COMMANDS:
             self.assertIn(f'\n  {name} ', result.stdout)
         self.assertIn('  6    timed out\n', result.stdout)
         self.assertEqual('', result.stderr)
@@ -66,7 +66,7 @@ class UsageTest(base.ClientTestCase):
             result.stderr)
 
     def test_every_command_about_guests_has_an_example(self) -> None:
-        for name in commands.COMMANDS:
+        for name in table.COMMANDS:
             if name.split()[0] in ('flavor', 'image', 'server'):
                 with self.subTest(name=name):
                     shown = self.run_client('help', *name.split()).stdout
@@ -115,7 +115,7 @@ class UsageTest(base.ClientTestCase):
 
     def test_doctor_tells_its_own_failure_from_a_warning(self) -> None:
         self.useFixture(fixtures.MonkeyPatch(
-            'nova_libvirt_driver.host.check_library.versions', lambda: None))
+            'nova_libvirt_driver.host.versions.installed', lambda: None))
 
         result = self.run_client('--config-file', os.devnull, 'doctor')
 

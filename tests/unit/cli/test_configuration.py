@@ -2,6 +2,7 @@
 
 """Reading the configuration for one run."""
 
+import os
 import pathlib
 
 import fixtures
@@ -33,6 +34,27 @@ class LoadTest(base.TestCase):
         path = self.folder / 'a.conf'
         path.write_text(text)
         return str(path)
+
+    def test_what_is_not_a_plain_file_is_refused_at_once(self) -> None:
+        fifo = self.folder / 'pipe.conf'
+        os.mkfifo(fifo)
+        huge = self.folder / 'huge.conf'
+        huge.touch()
+        os.truncate(huge, 1 << 40)
+        for path in ('/dev/zero', fifo, huge, self.folder):
+            error = self.assertRaises(
+                errors.UsageError, _load, '--config-file', str(path))
+
+            self.assertIn(str(path), str(error))
+
+        error = self.assertRaises(
+            errors.UsageError, _load, '--config-dir', str(self.folder))
+        self.assertIn('huge.conf', str(error))
+
+    def test_the_null_device_stands_for_no_file(self) -> None:
+        conf = _load('--config-file', os.devnull)
+
+        self.assertEqual('test:///default', conf.libvirt.connection_uri)
 
     def test_without_a_word_libvirt_is_the_embedded_one(self) -> None:
         conf = _load('--config-file', self._file(''))

@@ -6,6 +6,8 @@ from collections.abc import Callable
 import contextlib
 import dataclasses
 import os
+import pathlib
+import tempfile
 from typing import TypeVar
 
 import fixtures
@@ -30,6 +32,7 @@ class Driver(fake_guest_driver.GuestDriver):
     """Has guests that print the line, on a hypervisor of any type."""
 
     hypervisor_type = 'QEMU'
+    noted = ''
 
     def get_host_facts(self) -> host_spec.HostFacts:
         return dataclasses.replace(
@@ -40,7 +43,9 @@ class Driver(fake_guest_driver.GuestDriver):
             self, spec: guest_spec.GuestSpec, *,
             images: ports.ImageSource | None = None, power_on: bool = True,
             progress: ports.Progress = ports.NullProgress(),
-            network: ports.Network | None = None) -> None:
+            attachments: ports.Attachments = ()) -> None:
+        self.noted = ''.join(path.read_text() for path in pathlib.Path(
+            tempfile.gettempdir()).glob('nova-libvirt-demo-*/guest.json'))
         super().spawn(spec, progress=progress)
         self.consoles[spec.uuid] = [b'', f'{demo.MESSAGE}\r\n'.encode()]
 
@@ -84,6 +89,11 @@ class DemoTestCase(base.TestCase):
             demo.run(self.driver, self.audience, demo.Terms(
                 events=False, keep=keep, client='client'), self.until_end)
             self.kept = len(self.driver.instances)
+
+    def test_the_guest_is_noted_before_it_is_made(self) -> None:
+        self.run_demo()
+
+        self.assertIn('demo-', self.driver.noted)
 
     def test_every_step_is_told_with_its_time(self) -> None:
         self.run_demo()

@@ -12,6 +12,7 @@ import fixtures
 
 from nova_libvirt_driver.compute import record
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.filesystem import locking
 from tests import base
 
 NOON = datetime.datetime(2026, 1, 2, 12, tzinfo=datetime.UTC)
@@ -169,8 +170,10 @@ class FileTestCase(RecordTestCase):
             self.apply(self.file, happening)
 
         self.assertEqual(
-            ['lock-service-node1', 'service-node1.json'],
+            [locking.FOLDER, 'service-node1.json'],
             sorted(os.listdir(self.folder)))
+        self.assertEqual(
+            [], os.listdir(os.path.join(self.folder, locking.FOLDER)))
 
     def test_a_service_that_starts_waits_for_libvirt(self) -> None:
         self.file.prepare()

@@ -12,16 +12,17 @@ from nova_libvirt_driver.compute import plain
 from nova_libvirt_driver.compute import rpc
 from nova_libvirt_driver.compute import rpc_client
 from nova_libvirt_driver.compute import rpc_error
-from nova_libvirt_driver.compute import transport
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.messaging import transport
 from nova_libvirt_driver.spec import event as event_spec
+from nova_libvirt_driver.spec import host as host_spec
 from nova_libvirt_driver.testing import fake_driver
 from tests import base
 
 UUID = fake_driver.GUEST.uuid
 ROW = {'uuid': UUID, 'name': 'web1', 'state': 'running', 'vcpus': 2,
-       'memory_mib': 2048,
-       'owned': True, 'saved': False, 'display_name': ''}
+       'memory_mib': 2048, 'owned': True, 'saved': False,
+       'stopped_by_storage': False, 'display_name': ''}
 
 
 class EndpointTestCase(base.TestCase):
@@ -138,6 +139,6 @@ class PlainTestCase(base.TestCase):
             plain.plain(event_spec.Transition.POSTCOPY_STARTED))
 
     def test_versions_are_written_as_people_do(self) -> None:
-        self.assertEqual('9.0.0', plain.version_text(9_000_000))
-        self.assertEqual('7.2.22', plain.version_text(7_002_022))
-        self.assertEqual('0.0.2', plain.version_text(2))
+        self.assertEqual('9.0.0', host_spec.dotted(9_000_000))
+        self.assertEqual('7.2.22', host_spec.dotted(7_002_022))
+        self.assertEqual('0.0.2', host_spec.dotted(2))

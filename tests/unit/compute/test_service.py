@@ -13,11 +13,11 @@ import fixtures
 from nova_libvirt_driver.compute import audit
 from nova_libvirt_driver.compute import configuration
 from nova_libvirt_driver.compute import control
-from nova_libvirt_driver.compute import notifier
 from nova_libvirt_driver.compute import record
 from nova_libvirt_driver.compute import service
 from nova_libvirt_driver.compute import show
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.messaging import notifier
 from nova_libvirt_driver.monitoring import inquiry
 from nova_libvirt_driver.monitoring import monitor
 from nova_libvirt_driver import ports
@@ -37,21 +37,22 @@ class HostedTestCase(base.TestCase):
         self.folder = self.useFixture(fixtures.TempDir()).path
         self.record = record.ServiceRecordFile(self.folder, 'node1')
         self.notifier = notifier.OsloNotifier('node1', self.config.conf)
+        self.notifier.check()
         self.driver = fake_driver.FakeDriver(ports.VirtAPI(
             notifier=self.notifier, service_state=self.record))
         self.socket_path = f'{self.folder}/status.sock'
         self.reloads: list[int] = []
-        self.service = service.ComputeService(service.Parts(
-            host='node1', driver=self.driver, record=self.record,
+        self.service = service.ComputeService(
+            'node1', self.driver, record=self.record,
             notifier=self.notifier, control=control.Control(),
             audit=audit.PeriodicAudit(self.driver, 60),
             monitor=monitor.Monitor(self.driver, monitoring.Settings(
                 host='node1', status_socket=self.socket_path)),
-            reload=lambda: self.reloads.append(1)))
+            reload=lambda: self.reloads.append(1))
         self.addCleanup(self.service.stop)
 
     def put(self, message: control.Message) -> None:
-        self.service.parts.control.put(message)
+        self.service.control.put(message)
 
 
 class ServiceTestCase(HostedTestCase):

@@ -103,6 +103,16 @@ class KernelTest(base.FacetTestCase):
             self.assertRaises(exception.InvalidRequest, self.build,
                               boot=boot(kernel=wrong))
 
+    def test_a_kernel_of_an_image_is_told_where_its_root_is(self) -> None:
+        for own, expected in (
+                ('', 'root=/dev/vda console=tty0 console=ttyS0 '
+                 'console=hvc0 no_timer_check'), ('quiet', 'quiet')):
+            root = self.build(boot=boot(
+                kernel_image_id='image-1', kernel=boot_spec.KernelBoot(
+                    kernel='/k', cmdline=own)))
+
+            self.assertEqual(expected, root.findtext('os/cmdline'))
+
     def test_kernel_that_was_not_fetched_is_not_forgotten(self) -> None:
         self.assertRaises(exception.InvalidRequest, self.build,
                           boot=boot(kernel_image_id='image-1'))

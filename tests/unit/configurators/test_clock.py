@@ -28,11 +28,17 @@ class ClockTest(base.FacetTestCase):
 
     def test_hpet_is_there_when_asked_for(self) -> None:
         for wanted, word in ((True, 'yes'), (False, 'no')):
-            root = self.build(features=device_spec.FeatureSpec(hpet=wanted))
+            root = self.build(
+                host=values.KVM, policy=values.KVM_POLICY,
+                features=device_spec.FeatureSpec(hpet=wanted))
             self.assertIn({'name': 'hpet', 'present': word},
                           self.attributes(root, 'clock/timer'))
 
-    def test_only_pcs_have_such_timers(self) -> None:
-        root = self.build(boot=boot_spec.BootSpec(arch='aarch64'))
+    def test_only_kvm_has_such_timers_and_pcs_all_of_them(self) -> None:
+        arm = self.build(host=values.KVM, policy=values.KVM_POLICY,
+                         boot=boot_spec.BootSpec(arch='aarch64'))
 
-        self.assertEqual([], self.attributes(root, 'clock/timer'))
+        self.assertEqual(
+            [], self.attributes(self.build(), 'clock/timer'))
+        self.assertEqual(['pit', 'rtc'], [
+            one['name'] for one in self.attributes(arm, 'clock/timer')])

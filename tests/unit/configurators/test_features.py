@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
+import dataclasses
+
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import boot as boot_spec
 from nova_libvirt_driver.spec import device as device_spec
@@ -27,6 +29,17 @@ class FeaturesTest(base.FacetTestCase):
         self.assertIsNotNone(kvm.find('features/hyperv/relaxed'))
         self.assertIsNone(
             self.build(features=WINDOWS).find('features/hyperv'))
+
+    def test_a_hidden_hypervisor_has_another_name_for_windows(self) -> None:
+        root = self.build(
+            host=values.KVM, policy=values.KVM_POLICY,
+            features=dataclasses.replace(WINDOWS, hide_hypervisor=True))
+
+        self.assertEqual('on', self.attribute(
+            root, 'features/hyperv/vendor_id', 'state'))
+
+    def test_crash_dumps_can_be_read(self) -> None:
+        self.assertIsNotNone(self.build().find('features/vmcoreinfo'))
 
     def test_pmu_is_left_to_libvirt_unless_asked_for(self) -> None:
         features = device_spec.FeatureSpec(pmu=True)

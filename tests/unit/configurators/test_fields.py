@@ -9,12 +9,13 @@ from tests import base as tests_base
 from tests.unit.configurators import fields
 from tests.unit.configurators import scenarios
 
-#: Fields that storage, the config drive or the choice of disks reads.
+#: Fields that storage, the config drive, the choice of disks or a verb reads.
 ELSEWHERE = frozenset({
     'Inputs.host',
     'GuestSpec.storage', 'GuestSpec.config_drive',
     'BootSpec.kernel_image_id', 'BootSpec.ramdisk_image_id',
     'BootSpec.kernel_cmdline',
+    'FeatureSpec.admin_user', 'FeatureSpec.require_quiesce',
     'NicAddress.prefix_length', 'NicAddress.gateway',
     'NicAddress.dns_servers',
     'GuestPolicy.disk_bus', 'GuestPolicy.disk_prefix',
@@ -29,6 +30,7 @@ CONTAINERS = frozenset({
 #: Fields that cannot change alone; tests of their facets look at them.
 COUPLED = frozenset({
     'CpuTopology.sockets', 'CpuTopology.cores', 'CpuTopology.threads',
+    'DeviceSpec.usb_controller',
     'NumaCell.id', 'NumaCell.vcpus', 'NumaCell.memory_mib',
 })
 

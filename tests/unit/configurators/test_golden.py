@@ -15,8 +15,7 @@ class GoldenTest(tests_base.TestCase):
             for name, inputs in scenarios.SCENARIOS.items()]
 
         self.assertEqual('', '\n'.join(filter(None, differences)))
-
-    def test_every_golden_file_has_its_scenario(self) -> None:
+        # Afterwards, because a file that is new may just have been written.
         self.assertEqual(
             sorted(scenarios.SCENARIOS),
             sorted(path.stem for path in base.GOLDEN.glob('*.xml')))

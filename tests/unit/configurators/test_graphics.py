@@ -48,3 +48,16 @@ class GraphicsTest(base.FacetTestCase):
     def test_two_consoles_of_a_kind_are_refused(self) -> None:
         self.assertRaises(exception.InvalidRequest, self.build,
                           consoles=with_graphics(VNC, VNC))
+
+    def test_nothing_of_a_secure_one_is_in_plain_text(self) -> None:
+        console = dataclasses.replace(
+            SPICE, spice=console_spec.SpiceSpec(secure=True, agent=False))
+
+        root = self.build(consoles=with_graphics(console))
+
+        channels = self.attributes(root, 'devices/graphics/channel')
+        self.assertEqual({'secure'}, {one['mode'] for one in channels})
+        self.assertEqual(
+            {'main', 'display', 'inputs', 'cursor', 'playback', 'record',
+             'smartcard', 'usbredir'}, {one['name'] for one in channels})
+        self.assertEqual([], self.attributes(root, 'devices/channel/target'))

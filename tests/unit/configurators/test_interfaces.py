@@ -30,13 +30,19 @@ class InterfacesTest(base.FacetTestCase):
                 root, 'devices/interface/model', 'type'))
 
     def test_only_kvm_has_vhost(self) -> None:
-        kvm = self.build(
-            host=values.KVM, policy=values.KVM_POLICY, nics=(nic(),))
+        def driver(one: nic_spec.NicSpec, **host: Any) -> list[str | None]:
+            return [found.get('name') for found in self.attributes(
+                self.build(nics=(one,), **host), 'devices/interface/driver')]
 
-        self.assertEqual([{'name': 'vhost'}], self.attributes(
-            kvm, 'devices/interface/driver'))
-        self.assertEqual([], self.attributes(
-            self.build(nics=(nic(),)), 'devices/interface/driver'))
+        kvm = {'host': values.KVM, 'policy': values.KVM_POLICY}
+        self.assertEqual(['qemu'], driver(nic()))
+        # Libvirt takes vhost by itself where nothing is to be set.
+        self.assertEqual([], driver(nic(), **kvm))
+        self.assertEqual(['vhost'], driver(nic(queues=2), **kvm))
+
+    def test_models_that_qemu_does_not_have_are_refused(self) -> None:
+        self.assertIn('netfront', self.refusal(
+            exception.InvalidRequest, nics=(nic(model='netfront'),)))
 
     def test_address_is_written_in_lower_case(self) -> None:
         root = self.build(nics=(nic(mac='FA:16:3E:00:00:0A'),))

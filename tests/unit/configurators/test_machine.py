@@ -62,3 +62,12 @@ class MachineTest(base.FacetTestCase):
         uefi = boot(firmware=UEFI)
 
         self.assertIsNone(self.machine(host=host, boot=uefi))
+
+    def test_a_name_stands_for_its_versions(self) -> None:
+        for found, name, expected in (
+                ('pc-i440fx-7.2', 'pc', True), ('pc-q35-7.2', 'q35', True),
+                ('pc-q35-rhel9.2.0', 'q35', True), ('virt-7.2', 'virt', True),
+                ('pc-q35-7.2', '', True), ('pc-q35-7.2', 'pc', False),
+                ('pc-q35-7.2', 'pc-q35-8.0', False),
+                ('s390-ccw-virtio-7.2', 's390-ccw-virtio', True)):
+            self.assertIs(expected, machine.is_version_of(found, name))

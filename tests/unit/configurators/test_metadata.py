@@ -7,7 +7,7 @@ from hypothesis import strategies
 from lxml import etree
 
 from nova_libvirt_driver.configurators import builder
-from nova_libvirt_driver.configurators import text
+from nova_libvirt_driver.configurators import checks
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import flavor as flavor_spec
 from nova_libvirt_driver.spec import guest as guest_spec
@@ -64,8 +64,8 @@ class MetadataTest(base.FacetTestCase):
         xml = builder.build(values.inputs(metadata=metadata)).to_xml()
 
         found = domain_module.Domain.parse(xml).instance
-        self.assertEqual(text.clean(name), found.display_name or '')
-        self.assertEqual(text.clean(name), found.project_uuid or '')
+        self.assertEqual(checks.clean(name), found.display_name or '')
+        self.assertEqual(checks.clean(name), found.project_uuid or '')
 
     def test_guest_without_owner_and_image_has_none(self) -> None:
         found = self.instance(self.build())

@@ -17,8 +17,8 @@ class PcieTest(base.FacetTestCase):
         q35 = self.build(host=values.Q35, boot=Q35, policy=policy)
 
         self.assertEqual(
-            ['pcie-root', 'pcie-root-port', 'pcie-root-port'],
+            ['pcie-root', 'pcie-root-port', 'pcie-root-port', 'none'],
             [one['model'] for one in self.attributes(
                 q35, 'devices/controller')])
-        self.assertEqual([], self.attributes(
-            self.build(policy=policy), 'devices/controller'))
+        self.assertEqual(['none'], [one['model'] for one in self.attributes(
+            self.build(policy=policy), 'devices/controller')])

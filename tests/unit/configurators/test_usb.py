@@ -21,11 +21,19 @@ class UsbTest(base.FacetTestCase):
             [{'type': 'usb', 'index': '0', 'model': 'none'}],
             self.attributes(root, 'devices/controller'))
 
-    def test_controller_with_enough_ports_is_chosen(self) -> None:
-        root = self.build(disks=(values.file_disk('sda', 'usb'),))
+    def test_what_a_device_needs_is_left_to_libvirt(self) -> None:
+        root = self.build(disks=(values.file_disk('sda', 'usb'),),
+                          devices=devices(usb_model='nec-xhci'))
 
-        self.assertEqual('qemu-xhci', self.attribute(
-            root, 'devices/controller', 'model'))
+        self.assertEqual([{'type': 'usb', 'index': '0'}],
+                         self.attributes(root, 'devices/controller'))
+
+    def test_a_model_may_be_asked_for(self) -> None:
+        for model in ('', 'qemu-xhci'):
+            root = self.build(devices=devices(usb_model=model))
+
+            self.assertEqual(model or 'none', self.attribute(
+                root, 'devices/controller', 'model'))
 
     def test_needed_controller_cannot_be_unwanted(self) -> None:
         self.assertIn('sda', self.refusal(

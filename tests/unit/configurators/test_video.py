@@ -34,8 +34,8 @@ class VideoTest(base.FacetTestCase):
         return self.attribute(root, 'devices/video/model', 'type')
 
     def test_card_fits_the_console_and_the_host(self) -> None:
-        self.assertEqual('vga', self.card(VNC, {'vga', 'qxl'}))
-        self.assertEqual('qxl', self.card(SPICE, {'vga', 'qxl'}))
+        self.assertEqual('virtio', self.card(VNC, {'vga', 'virtio'}))
+        self.assertEqual('virtio', self.card(SPICE, {'qxl', 'virtio'}))
         self.assertEqual('vga', self.card(SPICE, {'vga'}))
 
     def test_nobody_looks_at_a_card_without_console(self) -> None:

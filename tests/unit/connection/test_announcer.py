@@ -2,8 +2,12 @@
 
 """When the compute service is told of a loss, on a clock of the test's."""
 
-from nova_libvirt_driver.connection import announcer
-from nova_libvirt_driver.connection import herald
+from nova_libvirt_driver.calls import turn as turn_module
+from nova_libvirt_driver.connection import announcer as announcer_module
+from nova_libvirt_driver.connection import session as session_module
+from nova_libvirt_driver.connection import state as state_module
+from nova_libvirt_driver import exception
+from nova_libvirt_driver.testing import fake_libvirt
 from nova_libvirt_driver.testing import stepped
 from tests import base
 
@@ -16,36 +20,49 @@ class AnnouncerTest(base.TestCase):
         super().setUp()
         self.clock = stepped.Stepped()
         self.addCleanup(self.clock.close)
-        self.is_connected = False
+        self.current = state_module.Current(self.clock.monotonic)
         self.told: list[tuple[float, bool]] = []
-        self.announcer = announcer.Announcer(
-            herald.Herald(runtime=self.clock),
+        self.announcer = announcer_module.Announcer(
+            announcer_module.Messenger(runtime=self.clock),
             lambda enabled: self.told.append(
                 (self.clock.monotonic(), enabled)),
-            lambda: self.is_connected, grace_s=GRACE_S, runtime=self.clock)
+            self.current, grace_s=GRACE_S)
+
+    def connect(self) -> None:
+        connection = fake_libvirt.FakeConnection(
+            fake_libvirt.FakeHypervisor(), 'fake:///system')
+        self.current.take(session_module.Session(
+            connection, connection,
+            turn_module.Turn(host='here', timeout_s=5), generation=1))
+
+    def lose(self) -> None:
+        """Lose a session that was there."""
+        self.connect()
+        self.current.lose(exception.HypervisorUnavailable(
+            host='here', reason='it broke'), is_outage=True)
 
     def test_a_loss_that_lasts_is_told_when_its_grace_is_over(self) -> None:
-        self.announcer.lost()
+        self.lose()
         self.announcer.outcome(failures=1)
         self.clock.advance(2)
         self.announcer.outcome(failures=2)
         self.clock.advance(98)
 
         self.assertEqual([(GRACE_S, False)], self.told)
-        self.assertEqual(100, self.announcer.lost_for_s)
+        self.assertEqual(100, self.current.lost_for_s)
 
     def test_one_that_is_over_before_is_not(self) -> None:
-        self.announcer.lost()
+        self.lose()
         self.announcer.outcome(failures=1)
         self.clock.advance(2)
 
-        self.is_connected = True
-        self.announcer.settled()
+        self.connect()
+        self.current.settle()
         self.announcer.outcome(failures=0)
         self.clock.advance(100)
 
         self.assertEqual({True}, {enabled for _, enabled in self.told})
-        self.assertIsNone(self.announcer.lost_for_s)
+        self.assertIsNone(self.current.lost_for_s)
 
     def test_without_a_connection_before_there_is_no_grace(self) -> None:
         self.announcer.outcome(failures=1)

@@ -4,10 +4,11 @@ from typing import Any
 
 import libvirt
 
-from nova_libvirt_driver.connection import auth
+from nova_libvirt_driver.connection import settings
 from tests import base
 
-FULL = auth.Credentials(username='operator', password='s3cret', realm='lab')
+FULL = settings.Credentials(
+    username='operator', password='s3cret', realm='lab')
 
 ANSWERS = (
     (libvirt.VIR_CRED_AUTHNAME, 'operator'),
@@ -36,7 +37,7 @@ def question(kind: int) -> list[Any]:
 class AuthenticationTest(base.TestCase):
 
     def test_all_six_types_are_offered(self) -> None:
-        types, callback, opaque = auth.Authentication(FULL).as_argument()
+        types, callback, opaque = settings.Authentication(FULL).as_argument()
 
         self.assertEqual(
             {libvirt.VIR_CRED_AUTHNAME, libvirt.VIR_CRED_ECHOPROMPT,
@@ -49,7 +50,7 @@ class AuthenticationTest(base.TestCase):
 
     def test_each_type_is_answered_from_the_configuration(self) -> None:
         for kind, wanted in ANSWERS:
-            authentication = auth.Authentication(FULL)
+            authentication = settings.Authentication(FULL)
             asked = question(kind)
 
             self.assertEqual(0, authentication.callback([asked], None))
@@ -61,14 +62,14 @@ class AuthenticationTest(base.TestCase):
         asked = [question(libvirt.VIR_CRED_AUTHNAME),
                  question(libvirt.VIR_CRED_PASSPHRASE)]
 
-        result = auth.Authentication(FULL).callback(asked, None)
+        result = settings.Authentication(FULL).callback(asked, None)
 
         self.assertEqual(0, result)
         self.assertEqual(['operator', 's3cret'], [one[4] for one in asked])
 
     def test_what_is_not_configured_is_refused_by_its_kind(self) -> None:
         for kind, words in REFUSALS:
-            authentication = auth.Authentication(auth.Credentials())
+            authentication = settings.Authentication(settings.Credentials())
             asked = question(kind)
 
             self.assertEqual(-1, authentication.callback([asked], None))
@@ -77,7 +78,7 @@ class AuthenticationTest(base.TestCase):
             self.assertIsNone(asked[4], f'type {kind}')
 
     def test_default_of_the_question_is_no_answer(self) -> None:
-        authentication = auth.Authentication(auth.Credentials())
+        authentication = settings.Authentication(settings.Credentials())
 
         result = authentication.callback(
             [question(libvirt.VIR_CRED_AUTHNAME)], None)
@@ -86,7 +87,7 @@ class AuthenticationTest(base.TestCase):
         self.assertNotIn('a default', authentication.refusal)
 
     def test_refusal_names_no_secret(self) -> None:
-        authentication = auth.Authentication(auth.Credentials(
+        authentication = settings.Authentication(settings.Credentials(
             password='s3cret'))
 
         result = authentication.callback(
@@ -98,5 +99,5 @@ class AuthenticationTest(base.TestCase):
 
     def test_password_is_in_no_text(self) -> None:
         for text in (repr(FULL), str(FULL), f'{FULL}',
-                     repr(auth.Authentication(FULL))):
+                     repr(settings.Authentication(FULL))):
             self.assertNotIn('s3cret', text)

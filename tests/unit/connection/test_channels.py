@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 
-import threading
 from typing import Any
 
 import libvirt
 
-from nova_libvirt_driver.connection import auth
-from nova_libvirt_driver.connection import calls
-from nova_libvirt_driver.connection import channels as channels_module
-from nova_libvirt_driver.connection import protocol
+from nova_libvirt_driver.calls import calls
+from nova_libvirt_driver.calls import protocol
+from nova_libvirt_driver.calls import runtime
+from nova_libvirt_driver.calls import turn as turn_module
+from nova_libvirt_driver.connection import link as link_module
 from nova_libvirt_driver.connection import session as session_module
 from nova_libvirt_driver.connection import settings
-from nova_libvirt_driver.connection import turn as turn_module
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.testing import fake_fault
 from nova_libvirt_driver.testing import fake_libvirt
@@ -29,10 +28,10 @@ class ChannelsTest(base.TestCase):
         self.calls = calls.make(host='here', limit=8)
         self.channels = self.make(call_timeout_s=10)
 
-    def make(self, **options: Any) -> channels_module.Channels:
-        return channels_module.Channels(
+    def make(self, **options: Any) -> link_module.Channels:
+        return link_module.Channels(
             self.open, self.calls, settings.Settings(
-                'here', auth.Credentials('', '', ''), **options))
+                'here', settings.Credentials('', '', ''), **options))
 
     def open(self) -> Any:
         connection = fake_libvirt.FakeConnection(
@@ -76,7 +75,7 @@ class ChannelsTest(base.TestCase):
     def test_nobody_else_is_inside_it(self) -> None:
         session = self.session()
         with self.hypervisor.block('getHostname') as hang:
-            thread = threading.Thread(target=self.ask, args=(session,))
+            thread = runtime.Thread(target=self.ask, args=(session,))
             thread.start()
             self.assertTrue(hang.wait_entered())
 
@@ -109,7 +108,7 @@ class ChannelsTest(base.TestCase):
     def test_one_of_an_older_session_is_not_kept(self) -> None:
         old = self.session(1)
         with self.hypervisor.block('getHostname') as hang:
-            thread = threading.Thread(target=self.ask, args=(old,))
+            thread = runtime.Thread(target=self.ask, args=(old,))
             thread.start()
             self.assertTrue(hang.wait_entered())
             self.ask(self.session(2), 'getLibVersion')
@@ -165,7 +164,7 @@ class ChannelsTest(base.TestCase):
         session = self.session()
         self.ask(session)
         hang = fake_fault.Hang()
-        thread = threading.Thread(target=lambda: self.calls.run(
+        thread = runtime.Thread(target=lambda: self.calls.run(
             hang.hang, name='hanging', timeout_s=10))
         thread.start()
         self.assertTrue(hang.wait_entered())
@@ -231,7 +230,7 @@ class ChannelsTest(base.TestCase):
 
     def test_one_in_use_at_the_close_is_closed_afterwards(self) -> None:
         with self.hypervisor.block('getHostname') as hang:
-            thread = threading.Thread(
+            thread = runtime.Thread(
                 target=self.ask, args=(self.session(),))
             thread.start()
             self.assertTrue(hang.wait_entered())

@@ -4,16 +4,16 @@
 
 import libvirt
 
-from nova_libvirt_driver.connection import decode
 from nova_libvirt_driver.connection import recheck
-from nova_libvirt_driver.connection import router
+from nova_libvirt_driver.events import decode
+from nova_libvirt_driver.events import router
 from nova_libvirt_driver.spec import event
 from nova_libvirt_driver.spec import instance
 from nova_libvirt_driver.testing import fake_ports
 from nova_libvirt_driver.testing import fixtures
 from tests import base
 from tests import guests
-from tests.unit.connection import test_registry
+from tests.unit.events import test_registry
 
 State = instance.PowerState
 Transition = event.Transition

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 
-import threading
 import time
 
-from nova_libvirt_driver.connection import calls
-from nova_libvirt_driver.connection import retired as retired_module
+from nova_libvirt_driver.calls import calls
+from nova_libvirt_driver.calls import runtime
+from nova_libvirt_driver.calls import turn as turn_module
 from nova_libvirt_driver.connection import session as session_module
-from nova_libvirt_driver.connection import turn as turn_module
 from nova_libvirt_driver.testing import fake_libvirt
 from nova_libvirt_driver.testing import fake_ports
 from tests import base
@@ -20,7 +19,7 @@ class RetiredTest(base.TestCase):
         super().setUp()
         self.hypervisor = fake_libvirt.FakeHypervisor()
         self.calls = calls.make(host='here', limit=2)
-        self.retired = retired_module.Retired(self.calls, timeout_s=5)
+        self.retired = session_module.Retired(self.calls, timeout_s=5)
 
     def session(self) -> session_module.Session:
         """Return a session on a connection of its own."""
@@ -54,10 +53,10 @@ class RetiredTest(base.TestCase):
 
     def test_waits_for_the_call_inside_and_closes_the_others(self) -> None:
         used, idle = self.session(), self.session()
-        self.retired.add(used)
-        self.retired.add(idle)
 
         with used.turn.taken('a call that hangs'):
+            self.retired.add(used)
+            self.retired.add(idle)
             started = time.monotonic()
             self.assertFalse(self.retired.close())
             self.assertLess(time.monotonic() - started, 2)
@@ -70,17 +69,19 @@ class RetiredTest(base.TestCase):
         session = self.session()
         self.retired.add(session)
         with self.hypervisor.block('close') as hang:
-            thread = threading.Thread(target=self.retired.close)
+            thread = runtime.Thread(target=self.retired.close)
             thread.start()
             self.assertTrue(hang.wait_entered())
 
-            self.assertFalse(session.turn.acquire(0.01))
+            with session.turn.last(0.01) as is_taken:
+                self.assertFalse(is_taken)
         thread.join(5)
 
-        self.assertTrue(session.turn.acquire(0))
+        with session.turn.last(0) as is_taken:
+            self.assertTrue(is_taken)
 
     def test_close_that_hangs_is_left_to_its_thread(self) -> None:
-        retired = retired_module.Retired(self.calls, timeout_s=0.1)
+        retired = session_module.Retired(self.calls, timeout_s=0.1)
         retired.add(self.session())
         with self.hypervisor.block('close'):
             self.assertTrue(retired.close())
@@ -93,10 +94,10 @@ class RetiredTest(base.TestCase):
 
     def test_one_that_no_call_is_left_for_is_kept(self) -> None:
         runner = calls.make(host='here', limit=1)
-        retired = retired_module.Retired(runner, timeout_s=5)
+        retired = session_module.Retired(runner, timeout_s=5)
         with self.hypervisor.block('getLibVersion') as hang:
             inside = self.session()
-            thread = threading.Thread(target=lambda: runner.run(
+            thread = runtime.Thread(target=lambda: runner.run(
                 inside.raw.getLibVersion, name='hanging', timeout_s=20))
             thread.start()
             self.assertTrue(hang.wait_entered())

@@ -4,13 +4,12 @@ from typing import Any
 
 import libvirt
 
-from nova_libvirt_driver.connection import auth
-from nova_libvirt_driver.connection import decode
-from nova_libvirt_driver.connection import inbox as inbox_module
+from nova_libvirt_driver.calls import turn as turn_module
 from nova_libvirt_driver.connection import session as session_module
 from nova_libvirt_driver.connection import settings as settings_module
-from nova_libvirt_driver.connection import subscription
-from nova_libvirt_driver.connection import turn as turn_module
+from nova_libvirt_driver.events import decode
+from nova_libvirt_driver.events import inbox as inbox_module
+from nova_libvirt_driver.events import subscription
 from nova_libvirt_driver.testing import fake_libvirt
 from tests import base
 
@@ -50,7 +49,7 @@ class SessionTest(base.TestCase):
     def set_up(self) -> None:
         self.session.set_up(
             settings_module.Settings(
-                'here', auth.Credentials('', '', ''),
+                'here', settings_module.Credentials('', '', ''),
                 keepalive_interval_s=3, keepalive_count=4),
             self.subscriptions)
 
@@ -74,7 +73,7 @@ class SessionTest(base.TestCase):
 
         listed, happened = self.items()
 
-        self.assertIsInstance(listed, session_module.Listed)
+        self.assertIsInstance(listed, inbox_module.Listed)
         self.assertEqual(7, listed.generation)
         self.assertEqual(['guest'], [one.name for one in listed.reports])
         self.assertIsInstance(listed.reports[0], decode.Report)
@@ -93,7 +92,7 @@ class SessionTest(base.TestCase):
                          (closed.generation, closed.words))
 
     def test_unknown_reason_has_words_too(self) -> None:
-        self.assertEqual('reason 99', session_module.Closed(1, 99).words)
+        self.assertEqual('reason 99', inbox_module.Closed(1, 99).words)
 
     def test_link_that_breaks_in_the_set_up_is_an_error(self) -> None:
         for method in SET_UP:

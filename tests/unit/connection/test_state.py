@@ -48,27 +48,27 @@ class AdvanceTest(base.TestCase):
                 f'nothing leads to {one}')
 
 
-class LifeTest(base.TestCase):
+class CurrentTest(base.TestCase):
 
     def test_it_counts_sessions_and_nothing_else(self) -> None:
-        life = state.Life()
+        current = state.Current()
         for name in ('connecting', 'connected', 'connected', 'broken',
                      'connecting', 'broken', 'connecting', 'connected'):
-            life.advance(state.State(name))
+            current.advance(state.State(name))
 
-        self.assertEqual(2, life.sessions)
+        self.assertEqual(2, current.sessions)
 
     def test_staying_in_a_state_makes_it_no_younger(self) -> None:
-        life = state.Life()
-        before = life.age_s()
+        current = state.Current()
+        before = current.age_s
 
-        life.advance(state.State.DISCONNECTED)
+        current.advance(state.State.DISCONNECTED)
 
-        self.assertGreaterEqual(life.age_s(), before)
+        self.assertGreaterEqual(current.age_s, before)
 
     def test_what_is_not_allowed_changes_nothing(self) -> None:
-        life = state.Life()
+        current = state.Current()
 
-        self.assertRaises(ValueError, life.advance, state.State.CONNECTED)
+        self.assertRaises(ValueError, current.advance, state.State.CONNECTED)
 
-        self.assertEqual('disconnected', life.state)
+        self.assertEqual('disconnected', current.state)

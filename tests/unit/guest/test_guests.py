@@ -4,10 +4,9 @@ import libvirt
 
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.guest import guests as guests_module
-from nova_libvirt_driver.guest import owner
+from nova_libvirt_driver.guest import reach
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.testing import fake_xml
-from tests import base
 from tests import guests
 from tests.unit.guest import handles
 
@@ -128,17 +127,24 @@ class ListingTest(handles.HandleTestCase):
         self.assertEqual([], self.guests.listing())
 
 
-class MarkTest(base.TestCase):
+class MarkTest(handles.HandleTestCase):
+
+    def test_something_else_in_the_namespace_is_no_mark(self) -> None:
+        self.hypervisor.add_guest('one', uuid=handles.UUID, xml=(
+            handles.xml_of().replace('nova:instance', 'nova:other')))
+
+        self.assertEqual(
+            [False], [entry.owned for entry in self.guests.listing()])
 
     def test_other_metadata_is_no_mark(self) -> None:
         for namespace in ('http://openstack.org/xmlns/libvirt/nova/2.0',
                           'http://openstack.org/xmlns/libvirt/nova/1.1x',
                           'http://example.org/nova/1.1'):
             xml = handles.xml_of().replace(fake_xml.NOVA, namespace)
-            self.assertIsNone(owner.mark_in(xml), namespace)
+            self.assertIsNone(reach.mark_in(xml), namespace)
 
     def test_name_that_looks_like_markup_is_text(self) -> None:
         xml = handles.xml_of().replace(
             '>one</nova:name>', '>&lt;a&gt;&amp;</nova:name>')
 
-        self.assertEqual(owner.Mark('<a>&'), owner.mark_in(xml))
+        self.assertEqual(reach.Mark('<a>&'), reach.mark_in(xml))

@@ -52,7 +52,7 @@ class PowerTest(handles.HandleTestCase):
         self.add_guest(state=SHUTOFF)
         guest = self.find()
 
-        for act in (guest.pause, guest.resume, guest.shutdown, guest.reboot,
+        for act in (guest.pause, guest.resume, guest.shutdown,
                     guest.save, guest.inject_nmi):
             error = self.assertRaises(exception.WrongState, act)
             self.assertEqual('shutdown', error.fields['state'])
@@ -173,22 +173,6 @@ class DefinitionTest(handles.HandleTestCase):
         self.assertIn("id='1'", guest.xml().replace('"', "'"))
         self.assertIn('disk.config', guest.xml())
         self.assertNotIn('disk.config', guest.xml(inactive=True))
-
-    def test_stopped_guest_is_renamed(self) -> None:
-        self.add_guest(state=SHUTOFF)
-        self.hypervisor.add_guest('two')
-        guest = self.find()
-
-        self.assertRaises(exception.InstanceExists, guest.rename, 'two')
-        renamed = guest.rename('three')
-
-        self.assertEqual('three', renamed.name)
-        self.assertEqual('three', self.find().name)
-
-    def test_running_guest_is_not_renamed(self) -> None:
-        self.add_guest()
-
-        self.assertRaises(exception.WrongState, self.find().rename, 'two')
 
     def test_saved_memory_is_removed_once(self) -> None:
         added = self.add_guest(state=SHUTOFF, saved=True)

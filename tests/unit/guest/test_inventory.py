@@ -75,6 +75,7 @@ class CacheTest(InventoryTestCase):
     def test_asking_without_the_cache_asks(self) -> None:
         guest, = self.add_guests(1)
         driver = self.make_driver()
+        self.wait_told(driver)
         # Changed behind everybody's back.
         guest.state = libvirt.VIR_DOMAIN_PAUSED
 
@@ -315,6 +316,18 @@ class ListTest(InventoryTestCase):
 
         self.assertEqual([('saved', 'suspended'), ('up', 'running')],
                          [(row.name, row.status) for row in rows])
+
+    def test_summary_says_that_storage_has_stopped_a_guest(self) -> None:
+        for reason in (libvirt.VIR_DOMAIN_PAUSED_IOERROR,
+                       libvirt.VIR_DOMAIN_PAUSED_USER):
+            self.hypervisor.add_guest(
+                f'guest{reason}', state=libvirt.VIR_DOMAIN_PAUSED,
+            ).reason = reason
+
+        rows = self.make_driver().list_instance_summaries()
+
+        self.assertEqual(['paused', 'paused by an I/O error'],
+                         [row.status for row in rows])
 
     def test_summary_says_whose_a_guest_is(self) -> None:
         self.hypervisor.add_guest('ours', owned=True)

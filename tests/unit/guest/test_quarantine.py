@@ -4,7 +4,7 @@ import time
 
 import libvirt
 
-from nova_libvirt_driver.connection import quarantine
+from nova_libvirt_driver.connection import link
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.testing import fake_ports
@@ -110,20 +110,20 @@ class QuarantineTest(base.TestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.quarantine = quarantine.Quarantine()
+        self.quarantine = link.Quarantine()
 
     def test_a_visit_that_has_ended_puts_nobody_in(self) -> None:
-        visit = quarantine.Visit()
+        visit = link.Visit('pause it')
         self.quarantine.end(visit)
 
-        self.quarantine.add('one', 'pause it', visit)
+        self.quarantine.add('one', visit)
 
         self.quarantine.check('one', 'resume it')
 
     def test_the_first_reason_stays(self) -> None:
-        first, second = quarantine.Visit(), quarantine.Visit()
-        self.quarantine.add('one', 'pause it', first)
-        self.quarantine.add('one', 'ask it', second)
+        first, second = link.Visit('pause it'), link.Visit('ask it')
+        self.quarantine.add('one', first)
+        self.quarantine.add('one', second)
         self.quarantine.end(second)
 
         self.assertRaisesRegex(
@@ -131,9 +131,9 @@ class QuarantineTest(base.TestCase):
             'one', 'resume it')
 
     def test_one_visit_may_hold_several(self) -> None:
-        visit = quarantine.Visit()
+        visit = link.Visit('list them')
         for uuid in ('two', 'one'):
-            self.quarantine.add(uuid, 'list them', visit)
+            self.quarantine.add(uuid, visit)
         self.assertEqual(('one', 'two'), self.quarantine.uuids())
 
         self.quarantine.end(visit)

@@ -74,7 +74,7 @@ class SecretsTest(handles.HandleTestCase):
             with self.secrets.holding(handles.INSTANCE, SECRET):
                 self.let_fail('secretUndefine')
 
-        self.assertIn('is still known to libvirt', logs.output[0])
+        self.assertIn('Could not remove the secret', logs.output[0])
         self.assertNotIn('passphrase', str(logs.output) + repr(SECRET))
 
     def test_deleting_is_idempotent(self) -> None:
@@ -89,3 +89,47 @@ class SecretsTest(handles.HandleTestCase):
 
         self.assertRaises(exception.LibvirtFailure, self.secrets.find,
                           handles.INSTANCE)
+
+    def test_one_of_a_volume_is_another(self) -> None:
+        volume = fake_secret.Kept(
+            SECRET.uuid, handles.UUID, private=False, ephemeral=False,
+            usage_type=libvirt.VIR_SECRET_USAGE_TYPE_VOLUME)
+        self.hypervisor.secrets.append(volume)
+
+        self.secrets.delete(handles.INSTANCE)
+        self.assertEqual(
+            SECRET.uuid, self.secrets.find_of_volume(handles.UUID))
+        self.assertIsNone(self.secrets.find(handles.INSTANCE))
+
+        for _ in range(2):
+            self.secrets.delete_of_volume(handles.UUID)
+        self.assertIsNone(self.secrets.find_of_volume(handles.UUID))
+
+
+class VolumeSecretTest(handles.HandleTestCase):
+
+    VOLUME = '6ca404f3-d844-4169-bb96-bc792f37de98'
+
+    def test_a_volume_has_one_secret(self) -> None:
+        secrets = self.reached.secrets
+
+        secrets.keep_of_volume(self.VOLUME, b'old', ephemeral=True)
+        uuid = secrets.keep_of_volume(self.VOLUME, b'new', ephemeral=False)
+
+        self.assertEqual([fake_secret.Kept(
+            uuid, self.VOLUME, private=True, ephemeral=False, value=b'new',
+            usage_type=libvirt.VIR_SECRET_USAGE_TYPE_VOLUME)],
+            self.hypervisor.secrets)
+        self.assertEqual(uuid, secrets.find_of_volume(self.VOLUME))
+        secrets.delete_of_volume(self.VOLUME)
+        self.assertIsNone(secrets.find_of_volume(self.VOLUME))
+
+    def test_a_value_that_is_refused_leaves_none(self) -> None:
+        self.hypervisor.fail_next('setValue', guests.failure(
+            libvirt.VIR_ERR_INTERNAL_ERROR))
+
+        self.assertRaises(
+            exception.LibvirtFailure, self.reached.secrets.keep_of_volume,
+            self.VOLUME, b'new', ephemeral=False)
+
+        self.assertEqual([], self.hypervisor.secrets)

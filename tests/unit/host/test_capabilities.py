@@ -8,9 +8,9 @@ import libvirt
 from nova_libvirt_driver import driver as driver_module
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.host import capabilities
-from nova_libvirt_driver.host import domain_capabilities
 from nova_libvirt_driver.host import host_capabilities
 from nova_libvirt_driver.testing import fake_libvirt
+from nova_libvirt_driver.xmlmodel import capabilities as capabilities_model
 from tests import base as tests_base
 from tests.unit.guest import base
 
@@ -80,18 +80,19 @@ MACHINE_ID = '11111111-2222-3333-4444-555555555555'
 class ParseTest(tests_base.TestCase):
 
     def test_user_of_emulators_is_that_of_the_kind(self) -> None:
-        found = host_capabilities.parse(HOST, 'qemu')
+        said = capabilities_model.Capabilities.parse(HOST)
 
-        self.assertEqual((64055, 64056), (found.qemu_uid, found.qemu_gid))
-        self.assertEqual('0c1a6580-974d-42d0-b83f-3387c78498c3', found.uuid)
+        self.assertEqual(
+            (64055, 64056), host_capabilities.qemu_user(said, 'qemu'))
 
     def test_nobody_is_named_where_libvirt_names_nobody(self) -> None:
-        found = host_capabilities.parse(HOST, 'xen')
+        said = capabilities_model.Capabilities.parse(HOST)
 
-        self.assertEqual((None, None), (found.qemu_uid, found.qemu_gid))
+        self.assertEqual(
+            (None, None), host_capabilities.qemu_user(said, 'xen'))
 
     def test_firmware_is_what_libvirt_offers(self) -> None:
-        found = domain_capabilities.parse(DOMAIN, 8_006_000)
+        found = host_capabilities.of_domains(DOMAIN, 8_006_000)
 
         self.assertEqual(
             (True, True, True),
@@ -102,19 +103,27 @@ class ParseTest(tests_base.TestCase):
                          (found.arch, found.machine))
 
     def test_stateless_firmware_needs_a_newer_libvirt(self) -> None:
-        found = domain_capabilities.parse(DOMAIN, 8_005_000)
+        found = host_capabilities.of_domains(DOMAIN, 8_005_000)
 
         self.assertFalse(found.stateless_firmware)
 
     def test_only_what_is_supported_counts(self) -> None:
-        found = domain_capabilities.parse(DOMAIN, 9_000_000)
+        found = host_capabilities.of_domains(DOMAIN, 9_000_000)
 
         self.assertEqual({'host-model', 'custom'}, found.cpu_modes)
         self.assertEqual({'qemu64', 'Nehalem'}, found.cpu_models)
         self.assertEqual(frozenset(), found.tpm_models)
 
+    def test_firmware_of_a_loader_that_is_not_supported(self) -> None:
+        text = DOMAIN.replace("<loader supported='yes'>",
+                              "<loader supported='no'>")
+        found = host_capabilities.of_domains(text, 9_000_000)
+
+        self.assertEqual((), found.loaders)
+        self.assertFalse(found.secure_boot)
+
     def test_devices_are_those_in_the_lists(self) -> None:
-        found = domain_capabilities.parse(DOMAIN, 9_000_000)
+        found = host_capabilities.of_domains(DOMAIN, 9_000_000)
 
         self.assertEqual({'virtio', 'sata'}, found.disk_buses)
         self.assertEqual({'vnc'}, found.graphics)
@@ -124,7 +133,8 @@ class ParseTest(tests_base.TestCase):
         self.assertTrue(found.memory_encryption)
 
     def test_silent_text_gives_nothing(self) -> None:
-        found = domain_capabilities.parse('<domainCapabilities/>', 9_000_000)
+        found = host_capabilities.of_domains(
+            '<domainCapabilities/>', 9_000_000)
 
         self.assertFalse(found.uefi or found.secure_boot)
         self.assertEqual(frozenset(), found.disk_buses | found.cpu_modes)
@@ -172,6 +182,8 @@ class CapabilitiesTest(base.FakeHostTestCase):
                           found.hypervisor_version, found.machine_id))
         self.assertEqual('pc-q35-7.2', found.capabilities.machine)
         self.assertEqual(64055, found.qemu_uid)
+        self.assertEqual(
+            '0c1a6580-974d-42d0-b83f-3387c78498c3', found.host_uuid)
 
     def test_each_kind_is_asked_for_once(self) -> None:
         host = self.make_capabilities(self.make_driver())

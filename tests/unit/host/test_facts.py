@@ -27,6 +27,16 @@ class FactsTest(base.FakeHostTestCase):
                 cpu_model='', cpu_sockets=1, cpu_cores=4, cpu_threads=1),
             self.make_driver().get_host_facts())
 
+    def test_sockets_are_those_of_all_nodes(self) -> None:
+        # Of each of two nodes: one socket, two cores, two threads.
+        self.hypervisor.node_info = [8192, 8, 2400, 2, 1, 2, 2]
+
+        facts = self.make_driver().get_host_facts()
+
+        self.assertEqual(
+            facts.cpus,
+            facts.cpu_sockets * facts.cpu_cores * facts.cpu_threads)
+
     def test_node_is_the_host_as_libvirt_calls_it(self) -> None:
         self.assertEqual(['fake-host'],
                          self.make_driver().get_available_nodes())

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
+import fixtures
 import libvirt
 from oslo_config import cfg
 
@@ -73,6 +74,7 @@ EXPANDED = """
   <model>Nehalem</model>
   <feature policy='require' name='vmx'/>
   <feature policy='require' name='sse2'/>
+  <feature policy='disable' name='mpx'/>
 </cpu>
 """
 
@@ -151,6 +153,49 @@ class TopologyTest(base.FakeHostTestCase):
                 id=1, memory_kib=0,
                 cpus=(host.HostCpu(4, None, frozenset((4, 6))),), pages=())),
             self.make_driver().get_host_facts().cells)
+
+    def cell(self, xml: str) -> host.HostCell:
+        """Return the first node of a host whose second is well."""
+        first = CAPABILITIES.index("<cell id='0'>")
+        second = CAPABILITIES.index("<cell id='1'>")
+        self.hypervisor.capabilities = (
+            CAPABILITIES[:first] + xml + CAPABILITIES[second:])
+        found = self.make_driver().get_host_facts().cells
+        self.assertEqual(1, found[-1].id)
+        return found[0]
+
+    def test_every_unit_of_libvirt_is_known(self) -> None:
+        for unit, size_bytes in (
+                ('b', 1), ('bytes', 1), ('k', 1024), ('KiB', 1024),
+                ('KB', 1000), ('kB', 1000), ('M', 1024 ** 2),
+                ('MiB', 1024 ** 2), ('MB', 1000 ** 2), ('G', 1024 ** 3),
+                ('GiB', 1024 ** 3), ('GB', 1000 ** 3), ('T', 1024 ** 4),
+                ('TiB', 1024 ** 4), ('TB', 1000 ** 4), ('P', 1024 ** 5),
+                ('PiB', 1024 ** 5), ('PB', 1000 ** 5), ('E', 1024 ** 6),
+                ('EiB', 1024 ** 6), ('EB', 1000 ** 6)):
+            cell = self.cell(
+                f"<cell id='0'><memory unit='{unit}'>4096</memory></cell>")
+
+            self.assertEqual(4 * size_bytes, cell.memory_kib, unit)
+
+    def test_a_set_may_leave_out_some(self) -> None:
+        cell = self.cell(
+            "<cell id='0'><cpus><cpu id='0' siblings='0-3,^2'/></cpus>"
+            "</cell>")
+
+        self.assertEqual(frozenset((0, 1, 3)), cell.cpus[0].siblings)
+
+    def test_an_odd_node_costs_itself_only(self) -> None:
+        for xml in ("<cell id='x'/>",
+                    "<cell id='0'><memory unit='ells'>1</memory></cell>",
+                    "<cell id='0'><memory>much</memory></cell>",
+                    "<cell id='0'><pages size='4'>few</pages></cell>",
+                    "<cell id='0'><cpus><cpu id='0' siblings='0-9999999'/>"
+                    "</cpus></cell>"):
+            log = self.useFixture(fixtures.FakeLogger())
+
+            self.assertEqual(1, self.cell(xml).id, xml)
+            self.assertIn('Leaving out', log.output)
 
     def test_kinds_of_guests(self) -> None:
         self.assertEqual((

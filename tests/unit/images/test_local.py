@@ -105,6 +105,27 @@ class AddTest(ImagesTestCase):
         self.assertEqual(16 * MIB, status.st_size)
         self.assertLess(status.st_blocks * 512, MIB)
 
+    def test_a_hole_is_not_read(self) -> None:
+        path = os.path.join(self.here, 'hole')
+        with open(path, 'wb') as file:
+            file.write(CONTENT)
+            file.truncate(90 << 30)
+            file.seek(70 << 30)
+            file.write(CONTENT)
+        progress = fake_progress.RecordingProgress()
+
+        added = self.images.add(
+            path, name='hole', disk_format='raw', progress=progress)
+
+        self.assertEqual(90 << 30, added.size_bytes)
+        self.assertLess(len(progress.advances), 20)
+        kept = os.path.join(self.folder, f'{added.id}.data')
+        self.assertLess(os.stat(kept).st_blocks * 512, 9 * MIB)
+        with open(kept, 'rb') as file:
+            for offset in (0, 70 << 30):
+                file.seek(offset)
+                self.assertEqual(CONTENT, file.read(len(CONTENT)))
+
     def test_the_format_of_a_file_is_found_out(self) -> None:
         path = os.path.join(self.here, 'disk')
         for kind in ('qcow2', 'raw', 'vmdk', 'vdi', 'vhdx'):
@@ -143,6 +164,19 @@ class AddTest(ImagesTestCase):
                 exception.InvalidRequest, self.images.add, path, name='one')
             self.assertIn(path, str(error))
         self.assertEqual([], self.files())
+
+    def test_a_link_is_followed_only_where_it_was_asked_for(self) -> None:
+        link = os.path.join(self.here, 'link')
+        os.symlink(self.file(), link)
+
+        error = self.assertRaises(
+            exception.InvalidRequest, self.images.add, link, name='one',
+            disk_format='raw', follow=False)
+
+        self.assertIn('link cannot be read', str(error))
+        self.assertEqual([], self.images.list())
+        self.assertEqual(CONTENT, self.content(self.images.add(
+            link, name='one', disk_format='raw').id))
 
     def test_a_name_is_taken_once(self) -> None:
         first = self.add('one')
@@ -225,7 +259,8 @@ class FailureTest(ImagesTestCase):
              '    local.LocalImages(sys.argv[1]).add(\n'
              '        sys.argv[2], name="one", disk_format="raw",\n'
              '        progress=Progress())\n'
-             'except exception.StorageFailure as error: print(error)\n',
+             'except exception.StorageFailure as error:\n'
+             '    print(error, error.next_step)\n',
              self.folder, self.file()], text=True, capture_output=True,
             check=False)
 
@@ -236,6 +271,7 @@ class FailureTest(ImagesTestCase):
             'resource.setrlimit(resource.RLIMIT_FSIZE, (2 << 20,) * 2)')
 
         self.assertIn('File too large', ended.stdout)
+        self.assertIn(f'right to write: {self.folder}/', ended.stdout)
         self.assertEqual([], self.files())
 
     def test_what_a_killed_process_left_goes_with_the_next(self) -> None:

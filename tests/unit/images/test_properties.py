@@ -13,7 +13,8 @@ class PropertiesTest(base.TestCase):
 
     def test_every_property_changes_the_guest(self) -> None:
         values = {
-            'hw_architecture': 'aarch64', 'hw_disk_bus': 'ide',
+            'hw_architecture': 'aarch64', 'hw_cdrom_bus': 'scsi',
+            'hw_disk_bus': 'ide', 'hw_input_bus': 'virtio',
             'hw_firmware_type': 'uefi', 'hw_machine_type': 'q35',
             'hw_pointer_model': 'usbtablet', 'hw_rng_model': 'virtio',
             'hw_scsi_model': 'virtio-scsi', 'hw_sound_model': 'ich9',

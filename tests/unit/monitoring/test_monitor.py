@@ -2,6 +2,7 @@
 
 """The monitor of a fake driver, asked over both ways."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -17,6 +18,7 @@ import urllib.request
 import fixtures
 
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.filesystem import locking
 from nova_libvirt_driver.monitoring import inquiry
 from nova_libvirt_driver.monitoring import monitor
 from nova_libvirt_driver.spec import connection as connection_spec
@@ -61,7 +63,7 @@ class MonitorTestCase(base.TestCase):
 
     def monitor(self, **fields: Any) -> monitor.Monitor:
         made = monitor.Monitor(self.driver, monitoring.Settings(
-            host='node1', service_down_grace_s=5, **fields))
+            host='node1', service_down_grace_s=5, **fields), retry_s=0.05)
         self.addCleanup(made.stop)
         return made
 
@@ -104,6 +106,24 @@ class SocketTest(MonitorTestCase):
 
         self.assertIn('/nonexistent/x.sock: No such file', self.log.output)
         self.assertIn('[nova_libvirt_driver] status_socket', self.log.output)
+
+    def test_a_socket_that_is_busy_is_tried_again(self) -> None:
+        lock = locking.beside(self.folder, 'status.sock.lock')
+        with locking.held(lock, TIMEOUT_S):
+            self.monitor(status_socket=self.path).start()
+            self.assertIn('will retry', self.log.output)
+
+        self.assertEqual('node1', self.asked()['host'])
+
+    def asked(self) -> dict[str, Any]:
+        """Return what is told as soon as anybody answers."""
+        deadline = time.monotonic() + TIMEOUT_S
+        while True:
+            try:
+                return inquiry.ask(self.path, TIMEOUT_S)
+            except inquiry.Absent:
+                self.assertLess(time.monotonic(), deadline)
+                time.sleep(0.02)
 
     def test_without_any_option_nothing_is_served(self) -> None:
         self.monitor().start()
@@ -235,13 +255,72 @@ class MetricsTest(MonitorTestCase):
 
         self.assertEqual(404, self.get('/')[0])
 
-    def test_callers_who_say_nothing_hold_up_few(self) -> None:
-        self.start()
-        for _ in range(5):
-            idle = socket.create_connection(('127.0.0.1', self.port))
-            self.addCleanup(idle.close)
+    def connect(self, first: bytes = b'') -> socket.socket:
+        client = socket.create_connection(
+            ('127.0.0.1', self.port), timeout=TIMEOUT_S)
+        self.addCleanup(client.close)
+        client.sendall(first)
+        return client
 
-        self.assertEqual(200, self.get('/health')[0])
+    def scrape_s(self) -> float:
+        """Return how long a scrape takes."""
+        begun = time.monotonic()
+        self.assertEqual(200, self.get('/metrics')[0])
+        return time.monotonic() - begun
+
+    def test_slow_clients_hold_up_no_scrape(self) -> None:
+        self.start()
+        for first in (b'', b'G', b'GET /metrics HTTP/1.0\r\nA: b',
+                      b'POST /metrics HTTP/1.0\r\nContent-Length: 9\r\n'):
+            for _ in range(100):
+                self.connect(first)
+
+            self.assertLess(self.scrape_s(), 3)
+
+    def test_clients_that_do_not_read_hold_up_no_scrape(self) -> None:
+        self.start()
+        for _ in range(200):
+            self.connect(b'GET /metrics HTTP/1.0\r\n\r\n')
+
+        self.assertLess(self.scrape_s(), 3)
+
+    def test_a_request_has_a_deadline_as_a_whole(self) -> None:
+        self.start()
+        client = self.connect(b'GET /')
+        client.settimeout(0.3)
+        begun = time.monotonic()
+
+        # Each byte comes in time.
+        with contextlib.suppress(ConnectionError):
+            while time.monotonic() - begun < 2 * TIMEOUT_S:
+                client.send(b'a')
+                with contextlib.suppress(TimeoutError):
+                    if not client.recv(1):
+                        break
+
+        self.assertLess(time.monotonic() - begun, TIMEOUT_S)
+
+    def test_a_request_may_come_in_pieces(self) -> None:
+        self.start()
+        client = self.connect()
+        for piece in (b'GE', b'T /health HT', b'TP/1.1\r\nA: b\r', b'\n\r\n'):
+            client.sendall(piece)
+            time.sleep(0.02)
+
+        self.assertIn(b' 200 ', client.makefile('rb').readline())
+
+    def test_an_answer_reaches_a_client_that_goes_on_sending(self) -> None:
+        self.start()
+        client = self.connect(
+            b'POST /health HTTP/1.0\r\n\r\n' + b'x' * 200_000)
+
+        self.assertIn(b' 501 ', client.makefile('rb').readline())
+
+    def test_a_head_without_an_end_is_refused(self) -> None:
+        self.start()
+        client = self.connect(b'GET / HTTP/1.0\r\n' + b'A: b\r\n' * 5000)
+
+        self.assertIn(b' 431 ', client.makefile('rb').readline())
 
     def test_a_page_that_cannot_be_made_spoils_no_other(self) -> None:
         self.start()
@@ -279,7 +358,16 @@ class MetricsTest(MonitorTestCase):
 
         self.assertIn(f'127.0.0.1 port {self.port}: ', self.log.output)
         self.assertIn('in use', self.log.output)
-        self.assertIsNone(self.driver.observer)
+        self.eventually_scraped()
+
+    def eventually_scraped(self) -> None:
+        deadline = time.monotonic() + TIMEOUT_S
+        while time.monotonic() < deadline:
+            try:
+                return self.assertEqual(200, self.get('/metrics')[0])
+            except urllib.error.URLError:
+                time.sleep(0.02)
+        self.fail('the port is not served')
 
     def test_a_missing_package_is_named(self) -> None:
         self.useFixture(fixtures.MonkeyPatch(

@@ -2,6 +2,7 @@
 
 """The status socket, and whoever asks it."""
 
+import fcntl
 import json
 import os
 import pathlib
@@ -15,6 +16,7 @@ import time
 
 import fixtures
 
+from nova_libvirt_driver.filesystem import locking
 from nova_libvirt_driver.monitoring import inquiry
 from nova_libvirt_driver.monitoring import status_socket
 from tests import base
@@ -81,6 +83,19 @@ class ServeTest(SocketTestCase):
 
         self.assertEqual(DOCUMENT, inquiry.ask(self.path, TIMEOUT_S))
 
+    def test_many_who_do_not_read_a_long_answer_hold_up_nobody(self) -> None:
+        document = {**DOCUMENT, 'long': 'x' * 500_000}
+        self.serve(json.dumps(document).encode())
+        for _ in range(300):
+            idle = socket.socket(socket.AF_UNIX)
+            self.addCleanup(idle.close)
+            idle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+            idle.connect(self.path)
+        begun = time.monotonic()
+
+        self.assertEqual(document, inquiry.ask(self.path, TIMEOUT_S))
+        self.assertLess(time.monotonic() - begun, 3)
+
     def test_an_answer_that_cannot_be_made_spoils_no_other(self) -> None:
         log = self.useFixture(fixtures.FakeLogger())
         answers = iter([b'{"health": {}, "connection": {}}'])
@@ -111,7 +126,8 @@ class ServeTest(SocketTestCase):
         served.stop()
         served.stop()
 
-        self.assertEqual([], os.listdir(self.folder))
+        self.assertEqual([locking.FOLDER], os.listdir(self.folder))
+        self.assertEqual([], os.listdir(f'{self.folder}/{locking.FOLDER}'))
         self.assertEqual([], [
             thread.name for thread in threading.enumerate()
             if thread.name == 'status-socket'])
@@ -156,6 +172,17 @@ class PlaceTest(SocketTestCase):
         self.assertEqual((1, 7), (len(started), len(failed)))
         self.assertEqual(DOCUMENT, inquiry.ask(self.path, TIMEOUT_S))
 
+    def test_who_may_read_the_folder_cannot_keep_it_from_starting(
+            self) -> None:
+        os.chmod(self.folder, 0o755)
+        descriptor = os.open(self.folder, os.O_RDONLY)
+        self.addCleanup(os.close, descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+        self.serve()
+
+        self.assertEqual(DOCUMENT, inquiry.ask(self.path, TIMEOUT_S))
+
     def test_what_is_no_socket_is_left_alone(self) -> None:
         file = pathlib.Path(self.path)
         file.write_text('precious')
@@ -178,7 +205,7 @@ class PlaceTest(SocketTestCase):
             self.path = path
 
             self.assertTrue(self.refused())
-        self.assertEqual([], os.listdir(self.folder))
+        self.assertEqual([locking.FOLDER], os.listdir(self.folder))
 
 
 class AskTest(SocketTestCase):

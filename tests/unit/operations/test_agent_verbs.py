@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import traceback
+from typing import Any
 
 import libvirt
 
 from nova_libvirt_driver import exception
-from nova_libvirt_driver.operations import admin_password
-from nova_libvirt_driver.operations import crash_dump
-from nova_libvirt_driver.operations import quiesce
+from nova_libvirt_driver.guest import freeze
+from nova_libvirt_driver.spec import device as device_spec
 from tests import guests
 from tests.unit.operations import verbs
 
@@ -17,9 +17,12 @@ SHUTOFF = libvirt.VIR_DOMAIN_SHUTOFF
 
 class AdminPasswordTest(verbs.VerbTestCase):
 
-    def set(self, password: str = CANARY) -> None:
-        admin_password.AdminPassword(
-            self.guests).set_admin_password(verbs.INSTANCE, password)
+    def set(
+            self, password: str = CANARY, user: str = '',
+            **features: Any) -> None:
+        self.find().agent.set_user_password(
+            user or device_spec.FeatureSpec(**features).administrator,
+            password)
 
     def test_password_of_the_administrator_is_set(self) -> None:
         added = self.add_guest(agent=True)
@@ -30,12 +33,18 @@ class AdminPasswordTest(verbs.VerbTestCase):
 
     def test_administrator_may_have_another_name(self) -> None:
         added = self.add_guest(agent=True)
+        windows = device_spec.OsType.WINDOWS
+        for name, asked in (
+                ('Administrator', {'os_type': windows}),
+                ('cloud', {'admin_user': 'cloud'}),
+                ('chef', {'admin_user': 'chef', 'os_type': windows}),
+                ('nova', {'user': 'nova', 'admin_user': 'cloud'})):
+            with self.subTest(name):
+                added.passwords.clear()
 
-        admin_password.AdminPassword(
-            self.guests, lambda instance: 'Administrator',
-        ).set_admin_password(verbs.INSTANCE, CANARY)
+                self.set(**asked)
 
-        self.assertEqual({'Administrator': CANARY}, added.passwords)
+                self.assertEqual({name: CANARY}, added.passwords)
 
     def test_no_failure_tells_the_password(self) -> None:
         self.add_guest(agent=True)
@@ -73,22 +82,20 @@ class QuiesceTest(verbs.VerbTestCase):
 
     def test_file_systems_are_frozen_until_they_are_thawed(self) -> None:
         added = self.add_guest(agent=True)
-        verb = quiesce.Quiesce(self.guests)
 
-        verb.quiesce(verbs.INSTANCE)
+        freeze.freeze(self.find())
         self.assertTrue(added.frozen)
-        verb.unquiesce(verbs.INSTANCE)
-        verb.unquiesce(verbs.INSTANCE)
+        freeze.thaw(self.find())
+        freeze.thaw(self.find())
 
         self.assertFalse(added.frozen)
 
     def test_guest_without_an_agent_is_told(self) -> None:
         self.add_guest()
-        verb = quiesce.Quiesce(self.guests)
 
-        for act in (verb.quiesce, verb.unquiesce):
+        for act in (freeze.freeze, freeze.thaw):
             self.assertRaises(
-                exception.AgentUnavailable, act, verbs.INSTANCE)
+                exception.AgentUnavailable, act, self.find())
 
 
 class CrashDumpTest(verbs.VerbTestCase):
@@ -96,7 +103,7 @@ class CrashDumpTest(verbs.VerbTestCase):
     def test_interrupt_is_sent(self) -> None:
         self.add_guest()
 
-        crash_dump.CrashDump(self.guests).trigger_crash_dump(verbs.INSTANCE)
+        self.find().inject_nmi()
 
         self.assertEqual(1, self.hypervisor.calls['injectNMI'])
 
@@ -104,6 +111,4 @@ class CrashDumpTest(verbs.VerbTestCase):
         self.add_guest(state=SHUTOFF)
 
         self.assertRaises(
-            exception.WrongState,
-            crash_dump.CrashDump(self.guests).trigger_crash_dump,
-            verbs.INSTANCE)
+            exception.WrongState, self.find().inject_nmi)

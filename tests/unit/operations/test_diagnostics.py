@@ -88,6 +88,24 @@ class DiagnosticsTest(test_inventory.InventoryTestCase):
 
         self.assertEqual('shutdown', self.get().state)
 
+    def test_last_error_of_a_disk_is_told(self) -> None:
+        driver = self.make_driver()
+        reference = test_inventory.reference(self.guest)
+        self.assertIsNone(driver.get_diagnostics(reference).last_disk_error)
+
+        self.hypervisor.emit(
+            libvirt.VIR_DOMAIN_EVENT_ID_IO_ERROR_REASON, self.guest,
+            '/i/disk', 'virtio-disk0',
+            libvirt.VIR_DOMAIN_EVENT_IO_ERROR_PAUSE, 'enospc')
+
+        error = wait_until(
+            lambda: driver.get_diagnostics(reference).last_disk_error,
+            'the event')
+        self.assertEqual(('/i/disk', 'pause', 'enospc'),
+                         (error.path, error.action, error.reason))
+        self.assertLess(abs(time.time() - error.timestamp), 60)
+        self.assertEqual((error,), driver.connection_status().disk_errors)
+
     def test_missing_guest_is_named(self) -> None:
         driver = self.make_driver()
         missing = instance.InstanceRef(

@@ -20,7 +20,7 @@ class PowerOffTest(verbs.VerbTestCase):
             self, timeout_s: float = 0, retry_interval_s: float = 0) -> None:
         power_off.PowerOff(
             self.guests, self.exclusive, shutdown.Shutdown(
-                clock=self.clock, sleep=self.clock.sleep),
+                clock=self.clock),
         ).power_off(verbs.INSTANCE, timeout_s, retry_interval_s)
 
     def test_power_is_cut_at_once_without_a_time_out(self) -> None:
@@ -47,7 +47,7 @@ class PowerOffTest(verbs.VerbTestCase):
 
         self.assertEqual(libvirt.VIR_DOMAIN_SHUTOFF_DESTROYED, added.reason)
         self.assertAlmostEqual(60, self.clock.now_s)
-        self.assertIn('its power is cut', self.log.output)
+        self.assertIn('cutting its power', self.log.output)
 
     def test_stopped_guest_is_fine(self) -> None:
         self.add_guest(state=SHUTOFF)
@@ -56,7 +56,7 @@ class PowerOffTest(verbs.VerbTestCase):
         self.power_off(60, 10)
 
         self.assertEqual(0.0, self.clock.now_s)
-        self.assertNotIn('its power is cut', self.log.output)
+        self.assertNotIn('cutting its power', self.log.output)
 
     def test_paused_guest_loses_its_power_at_once(self) -> None:
         added = self.add_guest(state=libvirt.VIR_DOMAIN_PAUSED)

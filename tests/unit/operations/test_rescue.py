@@ -18,8 +18,8 @@ class RescueTest(whole.WholeTestCase):
 
     def disks(self) -> list[str]:
         """Return the file names of the disks, in their order."""
-        return [disk.source.rpartition('/')[2] for disk in devices.disks(
-            self.driver.get_domain_xml(self.spec))]
+        found = devices.read(self.driver.get_domain_xml(self.spec)).disks
+        return [devices.source_of(disk).rpartition('/')[2] for disk in found]
 
     def test_the_rescue_disk_is_first_and_gone_afterwards(self) -> None:
         files = self.remains()

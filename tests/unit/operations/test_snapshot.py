@@ -6,6 +6,7 @@ import libvirt
 
 from nova_libvirt_driver import exception
 from nova_libvirt_driver import ports
+from nova_libvirt_driver.spec import device as device_spec
 from nova_libvirt_driver.spec import image as image_spec
 from nova_libvirt_driver.testing import fake_images
 from nova_libvirt_driver.testing import fake_libvirt
@@ -29,9 +30,7 @@ class Copying:
 
     def advance(self, done: int, total: int) -> None:
         self._progress.advance(done, total)
-        for guest in self._hypervisor.guests:
-            for job in guest.jobs.values():
-                job.ready = True
+        self._hypervisor.complete_copies()
 
 
 class Vanishing(fake_progress.RecordingProgress):
@@ -45,7 +44,25 @@ class Vanishing(fake_progress.RecordingProgress):
     def advance(self, done: int, total: int) -> None:
         for guest in self._hypervisor.guests:
             self.paths += [job.path for job in guest.jobs.values()]
-            guest.jobs.clear()
+        self._hypervisor.fail_copies()
+
+
+class Stopping(fake_progress.RecordingProgress):
+    """Lets the guest power itself off once the copy has begun."""
+
+    def __init__(self, hypervisor: fake_libvirt.FakeHypervisor) -> None:
+        super().__init__()
+        self._hypervisor = hypervisor
+
+    def advance(self, done: int, total: int) -> None:
+        for guest in self._hypervisor.guests:
+            if guest.jobs:
+                guest.jobs.clear()
+                guest.state = libvirt.VIR_DOMAIN_SHUTOFF
+                self._hypervisor.emit(
+                    libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, guest,
+                    libvirt.VIR_DOMAIN_EVENT_STOPPED,
+                    libvirt.VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN)
 
 
 class Interrupted(fake_progress.RecordingProgress):
@@ -60,10 +77,7 @@ class Interrupted(fake_progress.RecordingProgress):
     def advance(self, done: int, total: int) -> None:
         if not self._is_lost:
             self._is_lost = True
-            self._hypervisor.fail_next(
-                'blockJobInfo', fake_libvirt.libvirt_error(
-                    libvirt.VIR_ERR_INTERNAL_ERROR, libvirt.VIR_FROM_RPC,
-                    'client socket is closed'))
+            self._hypervisor.break_connections()
 
 
 class SnapshotTest(whole.WholeTestCase):
@@ -96,6 +110,57 @@ class SnapshotTest(whole.WholeTestCase):
             ['check', 'folder', 'copy', 'end the copy', 'upload'],
             progress.steps)
         self.assertEqual(self.files, self.remains())
+
+    def demanding(self, *, agent: bool) -> None:
+        """Take a guest whose image demands frozen file systems."""
+        self.spec = self.guest(
+            'two', features=device_spec.FeatureSpec(require_quiesce=True),
+            devices=device_spec.DeviceSpec(
+                video=None, usb_controller=False, agent=True))
+        self.driver.spawn(self.spec)
+        self.files = self.remains()
+        self.hypervisor.guests[-1].agent = agent
+
+    def test_file_systems_that_have_to_be_frozen_are(self) -> None:
+        self.demanding(agent=True)
+
+        self.snapshot()
+
+        self.assertEqual(1, self.hypervisor.calls['fsFreeze'])
+        self.assertFalse(self.hypervisor.guests[-1].frozen)
+
+    def test_without_an_agent_that_freezes_there_is_no_image(self) -> None:
+        self.demanding(agent=False)
+        progress = fake_progress.RecordingProgress()
+
+        self.assertRaises(
+            exception.AgentUnavailable, self.snapshot, progress)
+
+        self.assertEqual(['check'], progress.steps)
+        self.assertEqual(self.files, self.remains())
+
+    def test_an_agent_that_fails_to_freeze_leaves_no_image(self) -> None:
+        self.demanding(agent=True)
+        self.hypervisor.fail_next('fsFreeze', fake_libvirt.libvirt_error(
+            libvirt.VIR_ERR_AGENT_UNRESPONSIVE, libvirt.VIR_FROM_QEMU,
+            'mute'))
+
+        self.assertRaises(exception.AgentUnavailable, self.snapshot)
+
+        self.assertEqual({}, self.hypervisor.guests[-1].jobs)
+        self.assertEqual(self.files, self.remains())
+        self.assertEqual([self.image.id], self.images.ids)
+
+    def test_a_stopped_guest_has_nothing_to_freeze(self) -> None:
+        self.demanding(agent=False)
+        self.driver.power_off(self.spec)
+
+        self.assertEqual('kept', self.snapshot().name)
+
+    def test_what_the_caller_says_wins_over_the_record(self) -> None:
+        self.assertRaises(
+            exception.AgentUnavailable, self.driver.snapshot, self.spec,
+            str(uuid_module.uuid4()), require_quiesce=True)
 
     def test_an_image_of_the_stopped_guest(self) -> None:
         self.driver.power_off(self.spec)
@@ -160,7 +225,25 @@ class SnapshotTest(whole.WholeTestCase):
         image = self.snapshot(progress)
 
         self.assertIn(image.id, self.images.ids)
+        # Once for the event that was missed, and once at the end: whether
+        # there still is a job.
+        self.assertEqual(2, self.hypervisor.calls['blockJobInfo'])
         self.assertEqual(1, self.driver.connection_status().reconnects)
+        self.assertEqual(self.files, self.remains())
+
+    def test_the_copy_is_awaited_without_asking_for_it(self) -> None:
+        self.snapshot()
+
+        # Once when it is complete, and once at the end: whether there still
+        # is a job.
+        self.assertEqual(2, self.hypervisor.calls['blockJobInfo'])
+
+    def test_a_guest_that_goes_down_ends_the_copy(self) -> None:
+        # Its jobs end without an event.
+        error = self.assertRaises(
+            exception.WrongState, self.snapshot, Stopping(self.hypervisor))
+
+        self.assertIn('shutdown', str(error))
         self.assertEqual(self.files, self.remains())
 
     def test_a_disk_without_a_recorded_format_is_refused(self) -> None:

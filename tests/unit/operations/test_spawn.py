@@ -1,20 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import dataclasses
-import functools
+import os
 
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import boot as boot_spec
 from nova_libvirt_driver.spec import configdrive as configdrive_spec
 from nova_libvirt_driver.spec import disk as disk_spec
-from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import instance as instance_spec
-from nova_libvirt_driver.spec import nic as nic_spec
-from nova_libvirt_driver.testing import fake_network
 from nova_libvirt_driver.testing import fake_progress
 from tests.unit.operations import whole
-
-State = instance_spec.PowerState
 
 _EVERYTHING = disk_spec.StorageSpec(
     ephemerals=(disk_spec.LocalDisk(size_mib=16),),
@@ -53,61 +48,6 @@ class SpawnTest(whole.WholeTestCase):
         self.assertGreater(number, 8)
         self.assertEqual(['one'], self.names())
 
-    def test_a_guest_runs_when_its_networks_are_ready(self) -> None:
-        for wait in (False, True):
-            spec = self.guest(f'waits {wait}')
-            network = fake_network.FakeNetwork(
-                functools.partial(self.power_state, spec), wait)
-
-            self.driver.spawn(spec, network=network)
-
-            self.assertEqual(
-                [State.PAUSED if wait else State.RUNNING], network.seen)
-            self.assertIs(State.RUNNING, self.power_state(spec))
-            self.assertFalse(network.disconnected)
-
-    def test_interfaces_are_asked_for_when_the_disks_are_made(self) -> None:
-        spec = self.guest()
-        network = fake_network.FakeNetwork(lambda: None, True)
-        network.nics = (nic_spec.NicSpec(
-            mac='52:54:00:00:00:01', kind=nic_spec.NicKind.BRIDGE,
-            source='br0'),)
-        progress = fake_progress.RecordingProgress()
-
-        self.driver.spawn(spec, network=network, progress=progress)
-
-        steps = progress.steps
-        self.assertLess(steps.index('disks'), steps.index('interfaces'))
-        self.assertLess(steps.index('interfaces'), steps.index('define'))
-        self.assertIn('52:54:00:00:00:01', self.driver.get_domain_xml(spec))
-        self.assertEqual(network.nics, self.driver.get_spec(spec).nics)
-
-    def test_each_step_with_a_network_leaves_nothing_when_it_fails(
-            self) -> None:
-        spec = self.guest()
-        for number in range(1, 9):
-            network = fake_network.FakeNetwork(lambda: None, True)
-            self.assertRaises(
-                fake_progress.Stopped, self.driver.spawn, spec,
-                network=network,
-                progress=fake_progress.FailingProgress(number))
-            self.assertEqual(([], []), (self.names(), self.remains()))
-
-    def power_state(self, spec: guest_spec.GuestSpec) -> object:
-        return self.driver.get_info(spec, use_cache=False).state
-
-    def test_networks_that_are_not_ready_leave_nothing(self) -> None:
-        network = fake_network.FakeNetwork(
-            lambda: self.assertEqual(['one'], self.names()), True,
-            error=OSError('no network'))
-
-        self.assertRaises(
-            OSError, self.driver.spawn, self.guest(), network=network)
-
-        self.assertTrue(network.disconnected)
-        self.assertEqual([], self.names())
-        self.assertEqual([], self.remains())
-
     def test_a_start_that_fails_leaves_nothing(self) -> None:
         self.hypervisor.fail_next('createWithFlags', OSError('no memory'))
 
@@ -135,6 +75,18 @@ class SpawnTest(whole.WholeTestCase):
 
         self.assertEqual(before, self.remains())
         self.assertEqual(['one'], self.names())
+
+    def test_a_folder_that_is_left_is_named(self) -> None:
+        spec = self.guest()
+        folder = os.path.join(self.instances_path, spec.uuid)
+        os.makedirs(folder)
+
+        error = self.assertRaises(
+            exception.InstanceExists, self.driver.spawn, spec)
+
+        self.assertIn(f'its folder {folder} is there', str(error))
+        self.assertIn(folder, error.next_step)
+        self.assertNotIn('another name', error.next_step)
 
     def test_a_record_of_the_spec_is_kept_with_its_machine(self) -> None:
         spec = self.guest()

@@ -2,12 +2,18 @@
 
 """Destroying, starting, rebooting, resizing; and keeping the cache."""
 
+from concurrent import futures
 import os
+import subprocess
+
+import fixtures
+import libvirt
 
 from nova_libvirt_driver import exception
-from nova_libvirt_driver.guest import owner
+from nova_libvirt_driver.guest import reach
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.storage import image_cache
 from nova_libvirt_driver.testing import fake_progress
 from tests.unit.operations import whole
 
@@ -73,6 +79,18 @@ class PowerTest(whole.WholeTestCase):
 
         self.assertIs(State.RUNNING, self.state())
 
+    def test_what_takes_one_call_holds_the_lock_too(self) -> None:
+        for verb, method in ((self.driver.pause, 'suspend'),
+                             (self.driver.unpause, 'resume'),
+                             (self.driver.suspend, 'managedSave')):
+            with (self.subTest(method), futures.ThreadPoolExecutor(1) as pool,
+                  self.hypervisor.block(method, 1) as hang):
+                pool.submit(verb, self.spec)
+                self.assertTrue(hang.wait_entered())
+
+                self.assertIn(f'{self.spec.uuid}@here.lock',
+                              os.listdir(self.journal.folder))
+
     def test_a_suspended_guest_is_resumed_and_not_started(self) -> None:
         self.driver.suspend(self.spec)
 
@@ -98,8 +116,8 @@ class PowerTest(whole.WholeTestCase):
         self.driver.reboot(spec, guest_spec.RebootType.HARD)
 
         self.assertEqual(
-            owner.Mark('web <2>'),
-            owner.mark_in(self.driver.get_domain_xml(spec)))
+            reach.Mark('web <2>'),
+            reach.mark_in(self.driver.get_domain_xml(spec)))
         self.assertIs(State.RUNNING, self.state())
 
     def test_a_guest_without_its_disk_is_not_rebooted(self) -> None:
@@ -147,18 +165,64 @@ class PowerTest(whole.WholeTestCase):
 
 class ImageCareTest(whole.WholeTestCase):
 
-    def test_only_images_that_nobody_uses_are_removed(self) -> None:
+    def setUp(self) -> None:
+        super().setUp()
         self.config.config(
             group='image_cache',
             remove_unused_original_minimum_age_seconds=0)
-        driver = self.make_driver()
-        driver.spawn(self.guest())
-        unused = self.images.add(b'\0' * 512, name='unused')
-        self.assertTrue(driver.cache_image(unused.id))
-        self.assertFalse(driver.cache_image(unused.id))
+        self.driver = self.make_driver()
+        self.unused = self.images.add(b'\0' * 512, name='unused')
+        self.assertTrue(self.driver.cache_image(self.unused.id))
+        self.path = os.path.join(
+            self.instances_path, '_base', image_cache.key_of(self.unused.id))
+        self.age()
 
-        removed = driver.manage_image_cache()
+    def age(self) -> None:
+        """Make the last use of the unused image long ago."""
+        for path in (self.path, f'{self.path}.json'):
+            os.utime(path, (0, 0))
 
-        self.assertEqual(1, len(removed))
-        self.assertTrue(driver.cache_image(unused.id))
-        self.assertFalse(driver.cache_image(self.image.id))
+    def test_only_images_that_no_disk_uses_are_removed(self) -> None:
+        self.driver.spawn(self.guest())
+        self.assertFalse(self.driver.cache_image(self.unused.id))
+        self.age()
+
+        removed = self.driver.manage_image_cache()
+
+        self.assertEqual([self.path], removed)
+        self.assertTrue(self.driver.cache_image(self.unused.id))
+        self.assertFalse(self.driver.cache_image(self.image.id))
+
+    def test_an_image_that_others_need_stays(self) -> None:
+        self.assertEqual(
+            [], self.driver.manage_image_cache([self.unused.id]))
+
+    def test_an_image_of_a_domain_that_is_not_ours_stays(self) -> None:
+        for xml in (
+                '<disk type="file"><source file="/elsewhere/disk"/>'
+                f'<backingStore type="file"><source file="{self.path}"/>'
+                '</backingStore></disk>',
+                f'<disk type="file"><source file="{self.path}"/></disk>',
+                f'<disk type="file"><source file="{self.overlay()}"/></disk>'):
+            with self.subTest(xml=xml):
+                self.hypervisor.add_guest(
+                    'foreign', state=libvirt.VIR_DOMAIN_SHUTOFF,
+                    xml='<domain><name>foreign</name><devices>'
+                    f'{xml}</devices></domain>')
+
+                self.assertEqual([], self.driver.manage_image_cache())
+                self.hypervisor.guests.clear()
+
+    def test_nothing_is_removed_when_that_is_switched_off(self) -> None:
+        self.config.config(
+            group='image_cache', remove_unused_base_images=False)
+
+        self.assertEqual([], self.make_driver().manage_image_cache())
+
+    def overlay(self) -> str:
+        """Return a disk elsewhere that is based on the image."""
+        path = os.path.join(self.useFixture(fixtures.TempDir()).path, 'disk')
+        subprocess.check_call(
+            ['qemu-img', 'create', '-q', '-f', 'qcow2', '-F', 'raw', '-b',
+             self.path, path])
+        return path

@@ -3,6 +3,7 @@
 """A fake hypervisor, a lock and a clock for verbs of guests."""
 
 from collections.abc import Callable
+import threading
 
 import fixtures as fixtures_library
 
@@ -10,6 +11,7 @@ from nova_libvirt_driver.operations.steps import exclusive
 from tests.unit.guest import handles
 
 INSTANCE = handles.INSTANCE
+_EVENT_S = 0.02
 
 
 class Clock:
@@ -41,6 +43,13 @@ class VerbTestCase(handles.HandleTestCase):
         super().setUp()
         self.instances_path = self.useFixture(
             fixtures_library.TempDir()).path
-        self.exclusive = exclusive.Exclusive(self.instances_path)
+        self.exclusive = exclusive.Exclusive(self.instances_path, 'here')
         self.clock = Clock()
+        self.reached.waits.clock = self.clock
+        self.reached.waits.pause = self._pause
         self.log = self.useFixture(fixtures_library.FakeLogger())
+
+    def _pause(self, woken: threading.Event, seconds: float) -> None:
+        # Events come on a thread, in real time.
+        if not woken.wait(_EVENT_S):
+            self.clock.sleep(seconds)

@@ -2,16 +2,19 @@
 
 """A whole driver with images, real files and a fake hypervisor."""
 
+from collections.abc import Callable
 import os
 import pathlib
 from typing import Any
 
 from nova_libvirt_driver import driver as driver_module
+from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import guest as guest_spec
-from nova_libvirt_driver.storage import journal as journal_module
+from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.testing import fake_images
 from nova_libvirt_driver.testing import fake_ports
 from nova_libvirt_driver.testing import specs
+from tests import owners
 from tests.unit.guest import base
 
 
@@ -22,7 +25,7 @@ class WholeTestCase(base.FakeHostTestCase):
         super().setUp()
         self.images = fake_images.MemoryImages()
         self.image = self.images.add(b'\0' * (1 << 20), name='blank')
-        self.journal = journal_module.Journal(self.instances_path)
+        self.journal = owners.journal(self.instances_path)
         self.driver = self.make_driver()
 
     def make_driver(self, **options: Any) -> driver_module.LibvirtDriver:
@@ -30,10 +33,29 @@ class WholeTestCase(base.FakeHostTestCase):
         self.config.config(group='libvirt', connection_uri='fake:///',
                            virt_type='qemu')
         driver = driver_module.LibvirtDriver(
-            fake_ports.virt_api(images=self.images))
+            fake_ports.virt_api(
+                images=self.images, attachments=self.attachments_of,
+                volumes=self.volume_connector(),
+                attachment=self.attachment_of))
         self.addCleanup(driver.cleanup_host, 'here')
         driver.init_host('here')
         return driver
+
+    def attachments_of(
+            self, instance: instance_spec.Instance) -> ports.Attachments:
+        """Return what the service knows of an interrupted instance."""
+        return ()
+
+    def volume_connector(
+            self) -> Callable[[], ports.VolumeConnector] | None:
+        """Return what gives the driver a connector of its own."""
+        return None
+
+    def attachment_of(
+            self, instance: instance_spec.Instance,
+            name: str) -> ports.Attachment | None:
+        """Return what the service knows of an interrupted device."""
+        return None
 
     def guest(self, name: str = 'one', **fields: Any) -> guest_spec.GuestSpec:
         """Return a guest of the image."""

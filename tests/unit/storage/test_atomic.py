@@ -15,7 +15,7 @@ class Interrupted(BaseException):
     """What ends a process, such as a key press."""
 
 
-class AtomicTest(base.TestCase):
+class AtomicTestCase(base.TestCase):
 
     def setUp(self) -> None:
         super().setUp()
@@ -27,6 +27,9 @@ class AtomicTest(base.TestCase):
         self.assertEqual(['file'], os.listdir(self.folder))
         with open(self.path, 'rb') as file:
             return file.read()
+
+
+class AtomicTest(AtomicTestCase):
 
     def test_a_file_is_replaced_as_a_whole(self) -> None:
         atomic.write(self.path, b'after', 0o600)
@@ -70,3 +73,30 @@ class AtomicTest(base.TestCase):
         self.assertRaises(Interrupted, atomic.make, self.path, fill)
 
         self.assertEqual(b'before', self.content())
+
+
+class DiscardTest(AtomicTestCase):
+
+    def test_the_room_is_free_while_another_has_it_open(self) -> None:
+        with open(self.path, 'rb') as other:
+            atomic.discard(self.path)
+
+            self.assertEqual(0, os.fstat(other.fileno()).st_size)
+        self.assertFalse(os.path.lexists(self.path))
+        atomic.discard(self.path)
+
+    def test_a_file_with_another_name_keeps_its_content(self) -> None:
+        os.link(self.path, f'{self.path}.kept')
+
+        atomic.discard(self.path)
+
+        with open(f'{self.path}.kept', 'rb') as kept:
+            self.assertEqual(b'before', kept.read())
+
+    def test_where_a_link_leads_to_is_left_alone(self) -> None:
+        os.symlink(self.path, f'{self.path}.link')
+
+        atomic.discard(f'{self.path}.link')
+
+        self.assertEqual(b'before', self.content())
+        self.assertEqual(['file'], os.listdir(self.folder))

@@ -24,20 +24,24 @@ class BackingTest(base.TestCase):
         subprocess.check_call(['qemu-img', 'create', '-q', '-f', 'qcow2',
                                *options, self.path, '1M'], cwd=self.folder)
 
+    def _base(self) -> str | None:
+        found = backing.base(self.path)
+        return None if found is None else found.path
+
     def test_a_disk_names_its_base(self) -> None:
         self._disk('-b', str(self.base), '-F', 'raw')
 
-        self.assertEqual(str(self.base), backing.backing_file(self.path))
+        self.assertEqual(str(self.base), self._base())
 
     def test_a_relative_name_counts_from_the_disk(self) -> None:
         self._disk('-b', './base', '-F', 'raw')
 
-        self.assertEqual(str(self.base), backing.backing_file(self.path))
+        self.assertEqual(str(self.base), self._base())
 
     def test_a_disk_by_itself_has_none(self) -> None:
         self._disk()
 
-        self.assertIsNone(backing.backing_file(self.path))
+        self.assertIsNone(backing.base(self.path))
 
     def test_any_bytes_may_be_on_a_disk(self) -> None:
         for content in (
@@ -48,4 +52,4 @@ class BackingTest(base.TestCase):
                       ((1 << 64) - 1, 9)))):
             pathlib.Path(self.path).write_bytes(content)
 
-            self.assertIsNone(backing.backing_file(self.path))
+            self.assertIsNone(backing.base(self.path))

@@ -8,7 +8,7 @@ from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import configdrive as configdrive_spec
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.storage.configdrive import content
-from nova_libvirt_driver.storage.configdrive import limits
+from nova_libvirt_driver.storage.configdrive import drive
 from nova_libvirt_driver.testing import specs
 from tests import base
 
@@ -177,7 +177,8 @@ class RefusalTest(base.TestCase):
 
     def refusal(self, **fields: typing.Any) -> str:
         return str(self.assertRaises(
-            exception.InvalidRequest, made, guest(**fields)))
+            exception.InvalidRequest,
+            lambda: drive.check(made(guest(**fields)))))
 
     def test_a_path_that_leads_elsewhere_is_refused(self) -> None:
         for path in ('/etc/passwd', '../x', 'a/../../x', 'a/..', '.', '',
@@ -208,11 +209,11 @@ class RefusalTest(base.TestCase):
             self.assertNotIn('canary', self.refusal(**fields))
 
     def test_too_much_is_refused(self) -> None:
-        limits.check({'a': bytes(limits.MAX_MIB * 1024 * 1024)})
+        drive.check({'a': bytes(drive.MAX_MIB * 1024 * 1024)})
 
         error = self.assertRaises(
-            exception.InvalidRequest, limits.check,
-            {'a': bytes(limits.MAX_MIB * 1024 * 1024), 'b': b'x'})
+            exception.InvalidRequest, drive.check,
+            {'a': bytes(drive.MAX_MIB * 1024 * 1024), 'b': b'x'})
         self.assertIn('64 MiB', str(error))
-        many = {f'f{index}': b'' for index in range(limits.MAX_FILES + 1)}
-        self.assertRaises(exception.InvalidRequest, limits.check, many)
+        many = {f'f{index}': b'' for index in range(drive.MAX_FILES + 1)}
+        self.assertRaises(exception.InvalidRequest, drive.check, many)

@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
+import typing
 
 import fixtures
 import pycdlib
@@ -170,13 +171,10 @@ class FailingTool(tool_module.Tool):
         self._good_calls = good_calls
 
     def run(
-            self, argv: Sequence[str], *, cpu_s: int | None = None,
-            file_bytes: int | None = None,
-            on_line: tool_module.OnLine | None = None) -> str:
+            self, argv: Sequence[str], **options: typing.Any) -> str:
         if self._good_calls:
             self._good_calls -= 1
-            return super().run(
-                argv, cpu_s=cpu_s, file_bytes=file_bytes, on_line=on_line)
+            return super().run(argv, **options)
         if argv[0] == 'mcopy':
             folder = os.path.dirname(argv[-2])
             self.modes.append(stat.S_IMODE(os.stat(folder).st_mode))
@@ -197,7 +195,7 @@ class BuildTest(DriveTestCase):
         code = ('import os, signal, sys\n'
                 'from nova_libvirt_driver.storage.configdrive import drive\n'
                 'class Tool:\n'
-                '    def run(self, argv):\n'
+                '    def run(self, argv, **options):\n'
                 '        if argv[0] == "mcopy":\n'
                 '            os.kill(os.getpid(), signal.SIGKILL)\n'
                 'drive.build(sys.argv[1], {"a/b": b"secret"}, "vfat",\n'

@@ -84,7 +84,7 @@ class DisksTest(base.TestCase):
             self.cached.path, image_spec.DiskFormat.RAW, 2 * GIB)
 
         error = self.assertRaises(
-            exception.FlavorTooSmall,
+            exception.ImageRefused,
             self._disks('qcow2', image_max_gib=1).make_root, self.folder,
             large, 0, image_id='img-1')
 
@@ -103,7 +103,7 @@ class DisksTest(base.TestCase):
             self.cached.path, image_spec.DiskFormat.ISO, MIB)
 
         self.disks.make_root(self.folder, cached, 0)
-        self.disks.make_rescue(self.folder, cached)
+        self.disks.make_root(self.folder, cached, rescue=True)
 
         for path in (self.folder.disk, self.folder.rescue_disk):
             self.assertEqual(
@@ -118,28 +118,45 @@ class DisksTest(base.TestCase):
                 (GIB, backend, ''), self._look(self.folder.disk))
             os.unlink(self.folder.disk)
 
+    def blkid(self, path: str, format: str) -> str:
+        """Return what is on a disk of that format."""
+        bare = f'{self.root}/bare'
+        subprocess.check_call(['qemu-img', 'convert', '-f', format, '-O',
+                               'raw', path, bare])
+        return subprocess.check_output(
+            ['blkid', '-p', '-o', 'export', bare], text=True)
+
     def test_ephemeral_disks_have_a_file_system(self) -> None:
         for number, name in enumerate(('vfat', 'ext2', 'ext3', 'ext4')):
-            self.disks.make_ephemeral(self.folder, number, disk_spec.LocalDisk(
-                size_mib=16, filesystem=name))
+            # As Nova's own driver has them, which finds the format in a
+            # file's name.
+            for backend in ('qcow2', 'raw'):
+                self._disks(backend).make_ephemeral(
+                    self.folder, number, disk_spec.LocalDisk(
+                        size_mib=16, filesystem=name))
 
-            path = self.folder.ephemeral(number)
-            self.assertEqual((16 * MIB, 'raw', ''), self._look(path))
-            seen = subprocess.check_output(
-                ['blkid', '-p', '-o', 'export', path], text=True)
-            self.assertIn(f'TYPE={name}\n', seen)
-            self.assertIn(f'LABEL=ephemeral{number}\n',
-                          seen.replace('EPHEMERAL', 'ephemeral'))
+                path = self.folder.ephemeral(number)
+                self.assertEqual((16 * MIB, backend, ''), self._look(path))
+                seen = self.blkid(path, backend)
+                self.assertIn(f'TYPE={name}\n', seen)
+                self.assertIn(f'LABEL=ephemeral{number}\n',
+                              seen.replace('EPHEMERAL', 'ephemeral'))
+                os.unlink(path)
+
+        self.assertEqual([], [name for name in os.listdir(self.folder.path)
+                              if name.endswith('.raw')])
 
     def test_a_swap_disk(self) -> None:
-        self.disks.make_swap(
-            self.folder, disk_spec.LocalDisk(size_mib=8, label='spare'))
+        for backend in ('qcow2', 'raw'):
+            self._disks(backend).make_swap(
+                self.folder, disk_spec.LocalDisk(size_mib=8, label='spare'))
 
-        seen = subprocess.check_output(
-            ['blkid', '-p', '-o', 'export', self.folder.swap], text=True)
-        self.assertIn('TYPE=swap\n', seen)
-        self.assertIn('LABEL=spare\n', seen)
-        self.assertEqual((8 * MIB, 'raw', ''), self._look(self.folder.swap))
+            seen = self.blkid(self.folder.swap, backend)
+            self.assertIn('TYPE=swap\n', seen)
+            self.assertIn('LABEL=spare\n', seen)
+            self.assertEqual(
+                (8 * MIB, backend, ''), self._look(self.folder.swap))
+            os.unlink(self.folder.swap)
 
     def test_words_of_tenants_are_no_options(self) -> None:
         for name, label in (
@@ -218,7 +235,7 @@ class DisksTest(base.TestCase):
     def test_others_on_the_host_may_not_read_disks(self) -> None:
         self.addCleanup(os.umask, os.umask(0))
         self.disks.make_root(self.folder, self.cached, GIB)
-        self._disks('raw').make_rescue(self.folder, self.cached)
+        self._disks('raw').make_root(self.folder, self.cached, rescue=True)
         self.disks.make_swap(self.folder, disk_spec.LocalDisk(size_mib=1))
         self.disks.make_ephemeral(
             self.folder, 0, disk_spec.LocalDisk(size_mib=1))

@@ -50,6 +50,19 @@ class InstanceFolderTest(base.TestCase):
         self.assertEqual(0o750, stat.S_IMODE(status.st_mode))
         self.assertEqual(os.getgid(), status.st_gid)
 
+    def test_one_whose_group_cannot_be_known_is_not_begun(self) -> None:
+        path = self.root / 'cache'
+
+        def unknown() -> int:
+            raise exception.HypervisorUnavailable(host='here', reason='away')
+
+        self.assertRaises(exception.HypervisorUnavailable,
+                          folder_module.ensure, str(path), unknown)
+        self.assertFalse(path.exists())
+
+        folder_module.ensure(str(path), os.getgid)
+        self.assertTrue(path.is_dir())
+
     def test_a_strict_umask_does_not_shut_qemu_out(self) -> None:
         self.addCleanup(os.umask, os.umask(0o777))
 

@@ -10,8 +10,8 @@ import time
 
 import fixtures
 
+from nova_libvirt_driver.filesystem import locking
 from nova_libvirt_driver.spec import image as image_spec
-from nova_libvirt_driver.storage import file_lock
 from tests.unit.storage import test_image_cache
 
 CHILD = '''
@@ -46,6 +46,7 @@ cache.using(image.id, images, Told()).__enter__()
 '''
 # Stands in for the tool in the middle of its work.
 HANGING_TOOL = '''#!/bin/sh
+case $1 in info) exec /usr/bin/qemu-img "$@";; esac
 printf '    (50.00/100%%)\\r'
 exec sleep 600
 '''
@@ -55,42 +56,50 @@ class SweepTest(test_image_cache.CacheTest):
 
     def _aged(self, content: bytes = b'x') -> image_spec.CachedImage:
         cached = self.use(self.images.add(content))
-        os.utime(cached.path, (0, 0))
+        self._age(cached)
         return cached
+
+    def _age(self, cached: image_spec.CachedImage) -> None:
+        for path in (cached.path, f'{cached.path}.json'):
+            os.utime(path, (0, 0))
+
+    def sweep(self, *used: image_spec.CachedImage) -> list[str]:
+        return self.cache.sweep(
+            lambda: {os.path.basename(one.path) for one in used})
 
     def test_what_nobody_used_for_long_goes(self) -> None:
         old, used, fresh = (
             self._aged(), self._aged(), self.use(self.images.add(b'y')))
 
-        self.assertEqual([old.path], self.cache.sweep({used.path}))
+        self.assertEqual([old.path], self.sweep(used))
 
         left = [name for name in self.files() if '/' not in name]
         self.assertEqual(
             sorted(os.path.basename(path) + end for path in (
                 used.path, fresh.path) for end in ('', '.json')), left)
-        self.assertEqual([], self.cache.sweep({used.path}))
+        self.assertEqual([], self.sweep(used))
 
     def test_what_is_used_now_stays(self) -> None:
         image = self.images.add(b'x')
         with self.cache.using(
                 image.id, self.images, test_image_cache.QUIET) as cached:
-            os.utime(cached.path, (0, 0))
+            self._age(cached)
 
             self.assertEqual([], test_image_cache.make(
-                self.root).sweep(set()))
+                self.root).sweep(set))
             self.assertTrue(os.path.exists(cached.path))
 
-        self.assertEqual([cached.path], self.cache.sweep(set()))
+        self.assertEqual([cached.path], self.sweep())
         self.assertEqual([], self.files())
 
     def test_what_a_disk_is_based_on_ages_from_its_last_use(self) -> None:
         cached = self._aged()
 
-        self.assertEqual([], self.cache.sweep({cached.path}))
-        self.assertEqual([], self.cache.sweep(set()))
-        os.utime(cached.path, (0, 0))
+        self.assertEqual([], self.sweep(cached))
+        self.assertEqual([], self.sweep())
+        self._age(cached)
 
-        self.assertEqual([cached.path], self.cache.sweep(set()))
+        self.assertEqual([cached.path], self.sweep())
 
     def test_what_is_used_stays_while_all_is_swept_again_and_again(
             self) -> None:
@@ -109,7 +118,7 @@ class SweepTest(test_image_cache.CacheTest):
             cache = test_image_cache.make(self.root, unused_image_age_s=-60)
             count = 0
             while not ended.is_set():
-                count += len(cache.sweep(set()))
+                count += len(cache.sweep(set))
                 time.sleep(0)
             return count
 
@@ -125,13 +134,31 @@ class SweepTest(test_image_cache.CacheTest):
         self.assertIn(
             len(self.images.downloads) - swept.result(), (0, 1))
 
+    def test_what_is_used_while_it_is_looked_for_stays(self) -> None:
+        image = self.images.add(b'x')
+        self._age(self.use(image))
+        cache = test_image_cache.make(self.root, unused_image_age_s=0)
+
+        def used_meanwhile() -> set[str]:
+            self.use(image)
+            time.sleep(0.01)
+            return set()
+
+        self.assertEqual([], cache.sweep(used_meanwhile))
+
+    def test_use_of_an_image_that_belongs_to_others_counts(self) -> None:
+        cached = self._aged()
+        os.utime(f'{cached.path}.json')
+
+        self.assertEqual([], self.sweep())
+
     def test_use_makes_young(self) -> None:
         image = self.images.add(b'x')
-        os.utime(self.use(image).path, (0, 0))
+        self._age(self.use(image))
 
         self.use(image)
 
-        self.assertEqual([], self.cache.sweep(set()))
+        self.assertEqual([], self.sweep())
 
     def test_what_is_no_image_of_ours_stays(self) -> None:
         self.folder.mkdir()
@@ -143,12 +170,12 @@ class SweepTest(test_image_cache.CacheTest):
             (self.folder / name).touch()
             os.utime(self.folder / name, (0, 0))
 
-        self.assertEqual([], self.cache.sweep(set()))
+        self.assertEqual([], self.sweep())
 
         self.assertEqual(4, len(list(self.folder.iterdir())) - 1)
 
     def test_without_a_cache_there_is_nothing_to_do(self) -> None:
-        self.assertEqual([], self.cache.sweep(set()))
+        self.assertEqual([], self.sweep())
         self.assertEqual([], self.cache.sweep_temporaries())
 
     def test_what_a_killed_process_left_goes(self) -> None:
@@ -170,6 +197,17 @@ class SweepTest(test_image_cache.CacheTest):
         self.assertEqual([], self.files())
         self.assertTrue(self.use(
             self.images.add(b'x', id='killed')).fetched)
+
+    def test_what_another_host_is_bringing_stays(self) -> None:
+        self.folder.mkdir(exist_ok=True)
+        for name in ('a.1@there.part', 'b.1@there.raw.part', 'c.1.part',
+                     'd.1@.part'):
+            (self.folder / name).touch()
+
+        removed = self.cache.sweep_temporaries()
+
+        self.assertEqual({'c.1.part', 'd.1@.part'},
+                         {os.path.basename(path) for path in removed})
 
     def test_a_process_killed_within_a_conversion(self) -> None:
         tools = self.useFixture(fixtures.TempDir()).path
@@ -214,7 +252,7 @@ class SweepTest(test_image_cache.CacheTest):
         (self.folder / '.locks').mkdir(parents=True)
         path = self.folder / f'{"a" * 40}.json'
         path.touch()
-        lock = file_lock.try_lock(str(self.folder / '.locks' / ('a' * 40)))
+        lock = locking.try_lock(str(self.folder / '.locks' / ('a' * 40)))
         assert lock is not None
 
         self.assertEqual([], self.cache.sweep_temporaries())
@@ -225,7 +263,7 @@ class SweepTest(test_image_cache.CacheTest):
     def test_a_temporary_that_someone_fills_stays(self) -> None:
         self.folder.mkdir()
         path = str(self.folder / 'x.1.part')
-        lock = file_lock.try_lock(path)
+        lock = locking.try_lock(path)
         assert lock is not None
 
         self.assertEqual([], self.cache.sweep_temporaries())

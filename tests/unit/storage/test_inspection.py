@@ -14,6 +14,7 @@ from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import image as image_spec
 from nova_libvirt_driver.storage import inspection
 from tests import base
+from tests import hostile_images
 
 MIB = 1024 * 1024
 PARTITIONS = b'\0' * 446 + b'\x80\1\1\0\x83' + b'\1' * 11 + (
@@ -120,8 +121,8 @@ class InspectionTest(base.TestCase):
 
     def test_qcow2_images_that_are_not_understood(self) -> None:
         for content, reason in (
-                (qcow2(features=1 << 1), 'features'),
-                (qcow2(features=1 << 4), 'features'),
+                (qcow2(features=1 << 1), 'marked as corrupt'),
+                (qcow2(features=1 << 5), 'features'),
                 (qcow2(features=1 << 63), 'features'),
                 (qcow2(encryption=1), 'encrypted'),
                 (qcow2(encryption=2), 'encrypted'),
@@ -145,8 +146,9 @@ class InspectionTest(base.TestCase):
             self.assertRefused('declared|begins like', content, 'raw')
 
     def test_a_lie_about_any_other_format(self) -> None:
-        for format in ('qcow2', 'vmdk', 'vpc', 'vhdx', 'vdi', 'iso'):
+        for format in ('qcow2', 'vmdk', 'vhdx', 'vdi', 'iso'):
             self.assertRefused('looks like raw', b'\0' * MIB, format)
+        self.assertRefused('neither the header', b'\0' * MIB, 'vpc')
         self.assertRefused('looks like qcow2', qcow2(), 'vmdk')
         self.assertRefused('looks like gpt', PARTITIONS * 200, 'iso')
 
@@ -186,24 +188,26 @@ class InspectionTest(base.TestCase):
             self.assertRefused('two different sizes',
                                vmdk_with_footer(1 << 31, filling), 'vmdk')
 
-    def test_a_vhd_image_with_a_parent(self) -> None:
-        head = b'conectix'.ljust(40, b'\0') + struct.pack('>Q', MIB)
-        for kind in (3, 4):
-            content = (head.ljust(60, b'\0') + struct.pack(
-                '>I', kind)).ljust(4096, b'\0')
-            if kind == 3:
-                self._inspect(content, 'vpc')
-            else:
-                self.assertRefused('parent', content, 'vpc')
-
     def test_the_image_services_word_for_vhd(self) -> None:
-        head = b'conectix'.ljust(40, b'\0') + struct.pack('>Q', MIB)
-        content = (head.ljust(60, b'\0') + struct.pack('>I', 3)).ljust(
-            4096, b'\0')
+        content = hostile_images.vhd()
 
         self.assertEqual(image_spec.DiskFormat.VHD,
                          self._inspect(content, 'vhd').format)
         self.assertRefused('declared', content, 'raw')
+
+    def test_a_fixed_vhd_image_has_its_footer_at_the_end(self) -> None:
+        content = bytes(MIB) + hostile_images.vhd(2)[-512:]
+
+        self.assertEqual(
+            inspection.Facts(image_spec.DiskFormat.VHD, MIB),
+            self._inspect(content, 'vhd'))
+        self.assertRefused('its beginning', hostile_images.vhd(2), 'vpc')
+
+    def test_no_image_that_names_another_file_is_taken(self) -> None:
+        # Some are plain bytes when they are taken for that.
+        for image in hostile_images.images('/etc/hostname'):
+            if image.names_file:
+                self.assertRefused('.', image.content, image.declared)
 
     def test_a_header_that_is_cut_off(self) -> None:
         for content, format in ((b'conectix', 'vpc'), (b'KDMV', 'vmdk'),
@@ -224,21 +228,58 @@ class InspectionTest(base.TestCase):
                           self.path, 'raw')
 
 
+REAL = (
+    ('qcow2', 'compat=1.1'), ('qcow2', 'compat=0.10'),
+    ('qcow2', 'compression_type=zstd'), ('qcow2', 'cluster_size=512'),
+    ('qcow2', 'extended_l2=on,cluster_size=128k'),
+    ('qcow2', 'preallocation=metadata'), ('vhdx', 'subformat=dynamic'),
+    ('vhdx', 'subformat=fixed'), ('vdi', 'static=off'), ('vdi', 'static=on'),
+    ('vpc', 'subformat=dynamic'), ('vpc', 'subformat=fixed'),
+    ('vmdk', 'subformat=monolithicSparse'),
+    ('vmdk', 'subformat=streamOptimized'))
+
+
 class RealImageTest(base.TestCase):
+    """Images of a disk with data in all of it, and of an odd size."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.folder = self.useFixture(fixtures.TempDir()).path
+        self.path = os.path.join(self.folder, 'image')
+        self.disk = os.path.join(self.folder, 'disk')
+        pathlib.Path(self.disk).write_bytes(os.urandom(9 * MIB + 37 * 512))
+
+    def _make(self, format: str, *options: str) -> inspection.Facts:
+        subprocess.check_call([
+            'qemu-img', 'convert', '-f', 'raw', '-O', format, *options,
+            self.disk, self.path])
+        return inspection.inspect(self.path, format)
 
     def test_what_the_tool_makes_is_taken(self) -> None:
-        folder = self.useFixture(fixtures.TempDir()).path
-        for format, options in (
-                ('qcow2', 'compat=1.1'), ('qcow2', 'compat=0.10'),
-                ('qcow2', 'compression_type=zstd'), ('vhdx', ''),
-                ('vdi', ''), ('vpc', ''), ('vmdk', ''),
-                ('vmdk', 'subformat=streamOptimized')):
-            path = os.path.join(folder, 'image')
-            subprocess.check_call([
-                'qemu-img', 'create', '-q', '-f', format,
-                *(('-o', options) if options else ()), path, '16M'])
+        for format, options in REAL:
+            facts = self._make(format, '-o', options)
 
-            facts = inspection.inspect(path, format)
-
+            inspection.check_complete(self.path, facts)
             self.assertEqual(format, facts.format)
-            self.assertGreaterEqual(facts.virtual_size_bytes, 16 * MIB)
+            self.assertGreaterEqual(
+                facts.virtual_size_bytes, os.path.getsize(self.disk))
+
+    def test_a_compressed_image_is_taken(self) -> None:
+        inspection.check_complete(self.path, self._make('qcow2', '-c'))
+
+    def test_a_file_that_is_cut_short_is_truncated(self) -> None:
+        # A multiple of all blocks: of the last one, too, all is needed.
+        pathlib.Path(self.disk).write_bytes(os.urandom(16 * MIB))
+        for format, options in REAL:
+            for cut in (8 * MIB, 140_000):
+                whole = self._make(format, '-o', options)
+                os.truncate(self.path, os.path.getsize(self.path) - cut)
+
+                error = self.assertRaises(
+                    exception.ImageRefused, self._examine, format, whole)
+
+                self.assertIn('truncated', str(error), f'{options} {cut}')
+
+    def _examine(self, format: str, whole: inspection.Facts) -> None:
+        inspection.inspect(self.path, format)
+        inspection.check_complete(self.path, whole)

@@ -79,9 +79,9 @@ class PlanTest(base.TestCase):
 
         self.assertEqual([
             'vda virtio qcow2 disk disk 1',
-            'vdc virtio raw disk disk.eph0',
-            'vdd virtio raw disk disk.eph1',
-            'vde virtio raw disk disk.swap',
+            'vdc virtio qcow2 disk disk.eph0',
+            'vdd virtio qcow2 disk disk.eph1',
+            'vde virtio qcow2 disk disk.swap',
             'hda ide raw cdrom disk.config',
             'vdb virtio raw disk volume',
             'vdf virtio raw disk volume'], brief(plan(made)))
@@ -112,7 +112,7 @@ class PlanTest(base.TestCase):
                     swap=FULL['swap'])
 
         self.assertEqual([
-            'sda sata qcow2 disk disk 1', 'sdb sata raw disk disk.swap',
+            'sda sata qcow2 disk disk 1', 'sdb sata qcow2 disk disk.swap',
             'sdc sata raw cdrom disk.config'], brief(plan(made)))
 
     def test_where_a_config_drive_is_put(self) -> None:
@@ -128,12 +128,12 @@ class PlanTest(base.TestCase):
                 disk.bus, disk.target_dev, disk.readonly))
 
     def test_a_config_drive_that_is_a_disk(self) -> None:
-        for bus, name, readonly in (
-                (BUS.VIRTIO, 'vdb', True), (BUS.SCSI, 'sdb', True),
-                (BUS.IDE, 'hdb', False), (BUS.SATA, 'sdb', False)):
+        for bus, name in (
+                (BUS.VIRTIO, 'vdb'), (BUS.SCSI, 'sdb'), (BUS.IDE, 'hdb'),
+                (BUS.SATA, 'sdb')):
             disk = plan(spec(config_drive='disk', bus=bus))[-1]
 
-            self.assertEqual((bus, name, readonly, 'raw'), (
+            self.assertEqual((bus, name, False, 'raw'), (
                 disk.bus, disk.target_dev, disk.readonly, disk.format))
 
     def test_a_root_disk_that_is_a_cdrom(self) -> None:
@@ -150,7 +150,7 @@ class PlanTest(base.TestCase):
             iotune=tune, swap=FULL['swap'], config_drive='cdrom'))
 
         self.assertEqual(
-            [('virtio-scsi', 'unmap', tune)] * 2 + [('', '', None)],
+            [('virtio-scsi', 'unmap', tune)] * 2 + [('', 'unmap', tune)],
             [(disk.scsi_model, disk.discard, disk.iotune)
              for disk in found])
 
@@ -209,7 +209,7 @@ class RescueTest(base.TestCase):
 
         self.assertEqual([
             'vda virtio qcow2 disk disk',
-            'vdc virtio raw disk disk.swap',
+            'vdc virtio qcow2 disk disk.swap',
             'hda ide raw cdrom disk.config.rescue',
             'vdb virtio raw disk volume',
             'vdd virtio qcow2 disk disk.rescue 1'],

@@ -63,7 +63,7 @@ class QemuImgTest(base.TestCase):
             self.assertEqual(10 * MIB, seen(path, format)['virtual-size'])
             self.assertEqual(
                 10 * MIB,
-                self.qemu_img.info(path, format).virtual_size_bytes)
+                self.qemu_img.virtual_size_bytes(path, format))
             self.assertLess(os.stat(path).st_blocks * 512, MIB)
 
     def test_an_overlay_names_its_base_with_its_format(self) -> None:
@@ -80,8 +80,8 @@ class QemuImgTest(base.TestCase):
         self.qemu_img.create(self._path('disk'), 'qcow2', MIB)
         del self.tool.lines[:]
 
-        self.qemu_img.info(self._path('disk'), 'qcow2')
-        self.qemu_img.info(self.base, 'raw')
+        self.qemu_img.virtual_size_bytes(self._path('disk'), 'qcow2')
+        self.qemu_img.virtual_size_bytes(self.base, 'raw')
 
         self.assertEqual([], self.tool.lines)
 
@@ -106,6 +106,54 @@ class QemuImgTest(base.TestCase):
         self.assertLess(os.stat(self._path('small')).st_size,
                         os.stat(self._path('large')).st_size)
 
+    def test_a_disk_is_copied_with_what_it_is_based_on(self) -> None:
+        self.qemu_img.create_overlay(
+            self._path('disk'), self.base, 'raw', 2 * MIB)
+
+        self.qemu_img.flatten(self._path('disk'), 'qcow2', self._path('copy'),
+                              'raw', progress=ports.NullProgress())
+
+        self.assertEqual(
+            pathlib.Path(self.base).read_bytes().ljust(2 * MIB, b'\0'),
+            pathlib.Path(self._path('copy')).read_bytes())
+
+    def test_a_disk_that_does_not_say_the_format_of_its_base(self) -> None:
+        disk = self._path('disk')
+        self.qemu_img.create_overlay(disk, self.base, 'raw', MIB)
+        content = bytearray(pathlib.Path(disk).read_bytes())
+        # The extension with the format becomes the end of all of them.
+        content[112:116] = bytes(4)
+        pathlib.Path(disk).write_bytes(content)
+
+        self.qemu_img.flatten(disk, 'qcow2', self._path('copy'), 'raw',
+                              progress=ports.NullProgress())
+
+        self.assertEqual(pathlib.Path(self.base).read_bytes(),
+                         pathlib.Path(self._path('copy')).read_bytes())
+
+    def test_the_parent_of_an_image_is_not_read(self) -> None:
+        # Without a sandbox: it is not what stands in the way here.
+        policy = policy_spec.StoragePolicy(
+            instances_path=str(self.folder),
+            tool_sandbox=policy_spec.ToolSandbox.OFF)
+        qemu_img = qemu_img_module.QemuImg(tool_module.Tool(policy), policy)
+        for format in ('qcow2', 'vmdk'):
+            below, image = self._path(f'below.{format}'), self._path(format)
+            subprocess.check_call(['qemu-img', 'convert', '-f', 'raw', '-O',
+                                   format, self.base, below])
+            subprocess.check_call(
+                ['qemu-img', 'create', '-q', '-f', format, '-b', below, '-F',
+                 format, image])
+
+            qemu_img.convert(image, format, self._path(f'{format}.copy'),
+                             'raw', progress=ports.NullProgress())
+
+            self.assertEqual(
+                bytes(MIB),
+                pathlib.Path(self._path(f'{format}.copy')).read_bytes())
+            self.assertEqual(
+                below, qemu_img.examine(image, format)['backing-filename'])
+
     def test_other_formats_can_be_made_and_read(self) -> None:
         for format in ('vmdk', 'vdi', 'vhdx'):
             path = self._path(format)
@@ -113,7 +161,7 @@ class QemuImgTest(base.TestCase):
                                   progress=ports.NullProgress())
 
             self.assertEqual(
-                MIB, self.qemu_img.info(path, format).virtual_size_bytes)
+                MIB, self.qemu_img.virtual_size_bytes(path, format))
 
     def test_disks_grow_and_do_not_shrink(self) -> None:
         path = self._path('disk')
@@ -125,7 +173,7 @@ class QemuImgTest(base.TestCase):
                               self.qemu_img.resize, path, format, MIB)
 
             self.assertEqual(
-                2 * MIB, self.qemu_img.info(path, format).virtual_size_bytes)
+                2 * MIB, self.qemu_img.virtual_size_bytes(path, format))
             os.unlink(path)
 
     def test_a_header_on_a_raw_disk_is_only_bytes(self) -> None:
@@ -149,11 +197,14 @@ class QemuImgTest(base.TestCase):
             self._path('b'), self.base, 'raw', MIB)
         self.qemu_img.convert(self._path('b'), 'qcow2', self._path('c'),
                               'vdi', progress=ports.NullProgress())
-        self.qemu_img.info(self._path('c'), 'vdi')
+        self.qemu_img.virtual_size_bytes(self._path('c'), 'vdi')
         self.qemu_img.resize(self._path('a'), 'qcow2', 2 * MIB)
 
         for line in self.tool.lines:
-            self.assertIn('-f', line)
+            node = next((word for word in line if word.startswith(
+                'json:')), '')
+            self.assertNotEqual('-f' in line, bool(node))
+            self.assertEqual(bool(node), '"driver": "' in node)
             self.assertEqual('-b' in line, '-F' in line)
             self.assertEqual('convert' in line, '-O' in line)
         self.assertEqual(5, len(self.tool.lines))

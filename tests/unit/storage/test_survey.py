@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 
+import gc
 import os
 import pathlib
 import struct
 
 import fixtures
 
-from nova_libvirt_driver.connection import calls
+from nova_libvirt_driver.calls import calls
 from nova_libvirt_driver.storage import record
 from nova_libvirt_driver.storage import survey
 from tests import base
@@ -23,8 +24,8 @@ class SurveyTest(base.TestCase):
 
     def survey_of(self, path: pathlib.Path) -> survey.Survey:
         return survey.Survey(
-            str(path), calls.make(host='here', limit=2), timeout_s=20,
-            max_age_s=0)
+            str(path), str(path / '_base'),
+            calls.make(host='here', limit=2), timeout_s=20, max_age_s=0)
 
     def disk(
             self, guest: str, format: str,
@@ -51,6 +52,21 @@ class SurveyTest(base.TestCase):
         taken = qcow2.stat().st_blocks * 512
         for _ in range(2):
             self.assertEqual(8 * _MIB - taken, self.growth_bytes())
+
+    def test_its_threads_keep_nothing_open(self) -> None:
+        # In an eventlet process they are native, and must not get a hub.
+        def hubs() -> int:
+            links = pathlib.Path('/proc/self/fd').iterdir()
+            return sum('[eventpoll]' in os.readlink(link)
+                       for link in links if link.is_symlink())
+
+        gc.collect()
+        before = hubs()
+        for number in range(30):
+            self.sparse(f'guest{number}', _MIB)
+            self.growth_bytes()
+
+        self.assertEqual(before, hubs())
 
     def test_what_changes_is_looked_at_again(self) -> None:
         path = self.sparse('guest1', 3 * _MIB)

@@ -2,11 +2,13 @@
 
 import contextlib
 import os
+import pathlib
 import re
 import signal
 import subprocess
 import sys
 import time
+import uuid
 
 import fixtures
 import psutil
@@ -14,17 +16,39 @@ import psutil
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import policy as policy_spec
 from nova_libvirt_driver.storage import tool as tool_module
+from nova_libvirt_driver.testing import fake_ports
 from tests import base
 
-HANG = 'import os, time; print(os.getpid(), flush=True); time.sleep(600)'
-DRIVER = f'''
+HANG = 'import time; print("begun", flush=True); time.sleep(600)'
+DRIVER = '''
 import sys
 from nova_libvirt_driver.spec import policy
 from nova_libvirt_driver.storage import tool
-tool.Tool(policy.StoragePolicy(instances_path='/i')).run(
-    [sys.executable, '-c', {HANG!r}],
+tool.Tool(policy.StoragePolicy(
+    instances_path='/i', tool_sandbox=policy.ToolSandbox(sys.argv[2]))).run(
+    [sys.executable, '-c', sys.argv[1]], reads=[sys.prefix, sys.base_prefix],
     on_line=lambda line: print(line, flush=True))
 '''
+CONVERTER = '''
+import sys
+from nova_libvirt_driver.spec import policy
+from nova_libvirt_driver.storage import tool
+source, target, mode = sys.argv[1:]
+tool.Tool(policy.StoragePolicy(
+    instances_path='/i', tool_sandbox=policy.ToolSandbox(mode))).run(
+    ['qemu-img', 'convert', '-p', '-c', '-f', 'raw', '-O', 'qcow2',
+     source, target], reads=[source], writes=[target],
+    on_line=lambda line: print('begun', flush=True))
+'''
+# Begins its work only when the process that started it is dead.
+LATE_SETPRIV = '''#!/bin/sh
+echo $$ > "{folder}/began"
+while kill -0 {parent} 2>/dev/null; do sleep 0.05; done
+exec {setpriv} "$@"
+'''
+# The sandbox shows a program no folder of this interpreter by itself.
+INTERPRETER = (sys.prefix, sys.base_prefix)
+SANDBOX = policy_spec.ToolSandbox
 
 
 def make(**limits: float) -> tool_module.Tool:
@@ -36,17 +60,25 @@ def python(code: str) -> list[str]:
     return [sys.executable, '-c', code]
 
 
-def alive(pid: int) -> bool:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    return False
+def running(marker: str) -> list[int]:
+    """Return the processes of this machine that have a word on their line.
+
+    A program does not know its own number on this machine.
+    """
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            if (marker in ' '.join(process.cmdline())
+                    and process.status() != psutil.STATUS_ZOMBIE):
+                found.append(process.pid)
+    return found
 
 
 class ToolTest(base.TestCase):
 
-    def assertDies(self, pid: int) -> None:
+    def assertDies(self, marker: str) -> None:
         deadline = time.monotonic() + 30
-        while alive(pid):
+        while running(marker):
             self.assertLess(time.monotonic(), deadline, 'still alive')
             time.sleep(0.01)
 
@@ -57,7 +89,8 @@ class ToolTest(base.TestCase):
         lines: list[str] = []
         code = r'import sys; sys.stdout.write("  (1/100%)\r  (2/100%)\rx\n")'
 
-        make().run(python(code), on_line=lines.append)
+        make().run(
+            python(code), reads=INTERPRETER, on_line=lines.append)
 
         self.assertEqual(['  (1/100%)', '  (2/100%)', 'x'], lines)
 
@@ -65,7 +98,8 @@ class ToolTest(base.TestCase):
         code = r'import sys; sys.exit("first\nno room\x1b[31m")'
 
         error = self.assertRaises(
-            exception.StorageFailure, make().run, python(code))
+            exception.ToolFailure, make().run, python(code),
+            reads=INTERPRETER)
 
         self.assertIn('no room?[31m', str(error))
         self.assertNotIn('first', str(error))
@@ -84,8 +118,8 @@ class ToolTest(base.TestCase):
 
     def test_cpu_time_is_bounded(self) -> None:
         error = self.assertRaises(
-            exception.StorageFailure, make().run,
-            python('while True: pass'), cpu_s=1)
+            exception.ToolFailure, make().run,
+            python('while True: pass'), reads=INTERPRETER, cpu_s=1)
 
         self.assertTrue(re.search('SIGKILL|SIGXCPU', str(error)), error)
 
@@ -94,22 +128,24 @@ class ToolTest(base.TestCase):
 
         error = self.assertRaises(
             exception.StorageFailure,
-            make(tool_memory_mib=256).run, python(code))
+            make(tool_memory_mib=256).run, python(code), reads=INTERPRETER)
 
         self.assertIn('MemoryError', str(error))
-        self.assertIn('had it', make(tool_memory_mib=2048).run(python(code)))
+        self.assertIn('had it', make(tool_memory_mib=2048).run(
+            python(code), reads=INTERPRETER))
 
     def test_the_length_of_files_is_bounded(self) -> None:
         path = os.path.join(self.useFixture(fixtures.TempDir()).path, 'x')
+        pathlib.Path(path).touch()
         line = ['truncate', '--size', '2M', path]
 
         error = self.assertRaises(
             exception.StorageFailure, make().run, line,
-            file_bytes=1024 * 1024)
+            writes=[path], file_bytes=1024 * 1024)
 
         self.assertRegex(str(error), 'SIGXFSZ|too large')
         self.assertEqual(0, os.stat(path).st_size)
-        make().run(line, file_bytes=2 * 1024 * 1024)
+        make().run(line, writes=[path], file_bytes=2 * 1024 * 1024)
 
     def test_a_command_for_images_has_to_name_a_format(self) -> None:
         for line in (['info', '/x'], ['convert', '-O', 'raw', '/x', '/y'],
@@ -118,62 +154,116 @@ class ToolTest(base.TestCase):
                 ValueError, make().run, ['qemu-img', *line])
 
     def test_wall_clock_time_is_bounded(self) -> None:
-        pids: list[str] = []
+        marker = uuid.uuid4().hex
 
         error = self.assertRaises(
-            exception.StorageFailure, make(tool_timeout_s=1).run,
-            python(HANG), on_line=pids.append)
+            exception.ToolFailure, make(tool_timeout_s=1).run,
+            python(f'{HANG} # {marker}'), reads=INTERPRETER)
 
         self.assertIn('within 1 s', str(error))
-        self.assertEqual([False], [alive(int(pid)) for pid in pids])
+        self.assertDies(marker)
 
     def test_a_flood_of_output_takes_no_memory(self) -> None:
         code = 'for n in range(300): print("x" * 65536)'
 
-        self.assertEqual(1024 * 1024, len(make().run(python(code))))
+        self.assertEqual(1024 * 1024, len(make().run(
+            python(code), reads=INTERPRETER)))
 
     def test_what_the_listener_raises_ends_it_with_its_children(
             self) -> None:
-        code = ('import subprocess, time; '
-                'p = subprocess.Popen(["sleep", "600"]); '
-                'print(p.pid, flush=True); time.sleep(600)')
         for kind in (KeyboardInterrupt, exception.WrongState):
-            pids: list[int] = []
+            marker = uuid.uuid4().hex
+            code = ('import subprocess, sys, time\n'
+                    'child = "import time; time.sleep(600)"\n'
+                    f'subprocess.Popen([sys.executable, "-c", child, '
+                    f'"{marker}"])\n'
+                    'print("begun", flush=True); time.sleep(600)')
 
             def stop(line: str) -> None:
-                pids.append(int(line))
+                self.assertTrue(running(marker))
                 raise KeyboardInterrupt if kind is KeyboardInterrupt else (
                     exception.WrongState(
                         tried='x', instance='y', state='being deleted'))
 
             with self.assertRaises(kind):  # noqa: H202
-                make().run(python(code), on_line=stop)
+                make().run(python(code), reads=INTERPRETER, on_line=stop)
 
-            self.assertDies(pids[0])
+            self.assertDies(marker)
 
     def test_it_dies_with_the_driver(self) -> None:
-        driver = subprocess.Popen(python(DRIVER), stdout=subprocess.PIPE)
+        for mode in (SANDBOX.REQUIRED, SANDBOX.OFF):
+            marker = uuid.uuid4().hex
+            driver = subprocess.Popen(
+                [*python(DRIVER), f'{HANG} # {marker}', mode],
+                stdout=subprocess.PIPE)
+            self.addCleanup(driver.wait)
+            self.addCleanup(driver.kill)
+            assert driver.stdout is not None
+            self.addCleanup(driver.stdout.close)
+            self.assertEqual(b'begun\n', driver.stdout.readline())
+
+            driver.send_signal(signal.SIGKILL)
+
+            driver.wait()
+            self.assertDies(marker)
+
+    def convert(self, mode: str) -> tuple['subprocess.Popen[bytes]', str]:
+        """Have another process convert a disk that takes half a minute."""
+        folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        source, target = folder / 'source', folder / uuid.uuid4().hex
+        with source.open('wb') as file:
+            for _ in range(256):
+                file.write(os.urandom(1 << 20))
+        target.touch()
+        driver = subprocess.Popen(
+            [*python(CONVERTER), str(source), str(target), mode],
+            stdout=subprocess.PIPE)
         self.addCleanup(driver.wait)
         self.addCleanup(driver.kill)
         assert driver.stdout is not None
         self.addCleanup(driver.stdout.close)
-        pid = int(driver.stdout.readline())
-        self.assertTrue(alive(pid))
+        return driver, str(target)
+
+    def test_qemu_img_dies_with_the_driver(self) -> None:
+        for mode in (SANDBOX.REQUIRED, SANDBOX.OFF):
+            driver, target = self.convert(mode)
+            assert driver.stdout is not None
+            self.assertEqual(b'begun\n', driver.stdout.readline())
+            self.assertGreater(len(running(target)), 1)
+
+            driver.send_signal(signal.SIGKILL)
+
+            driver.wait()
+            self.assertDies(target)
+
+    def test_it_does_not_begin_when_the_driver_is_dead(self) -> None:
+        folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        late = folder / 'setpriv'
+        setpriv = tool_module.find('setpriv')
+        late.write_text(LATE_SETPRIV.format(
+            folder=folder, parent='$PPID', setpriv=setpriv))
+        late.chmod(0o755)
+        self.useFixture(fixtures.EnvironmentVariable(
+            'PATH', f'{folder}:{os.environ["PATH"]}'))
+        driver, target = self.convert(SANDBOX.OFF)
+        fake_ports.wait_until((folder / 'began').exists, 'its start')
 
         driver.send_signal(signal.SIGKILL)
 
-        self.assertDies(pid)
+        driver.wait()
+        self.assertDies(target)
+        self.assertEqual(0, os.stat(target).st_size)
 
     def test_it_sees_no_input_and_no_environment_of_ours(self) -> None:
         self.useFixture(fixtures.EnvironmentVariable('OS_PASSWORD', 'canary'))
         code = ('import os, sys; print(sorted(os.environ), '
-                'repr(sys.stdin.read()), os.getpid() == os.getsid(0))')
+                'repr(sys.stdin.read()))')
 
-        found = make().run(python(code))
+        found = make().run(python(code), reads=INTERPRETER)
 
         self.assertIn("['LC_ALL', 'PATH'", found)
         self.assertNotIn('OS_PASSWORD', found)
-        self.assertIn("'' True", found)
+        self.assertIn("''", found)
 
 
 def _nothing(name: str, path: str = os.defpath) -> None:

@@ -19,7 +19,6 @@ class UsageTest(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.path = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
-        self.usage = usage.Usage(str(self.path))
         self.disk = self.path / UUID / 'disk'
         self.disk.parent.mkdir()
         record.write(
@@ -31,7 +30,7 @@ class UsageTest(base.TestCase):
                               5 * _MIB)
         self.disk.write_bytes(content.ljust(512, b'\0') + name)
 
-        found, = self.usage.disks(UUID)
+        found, = usage.disks(str(self.disk.parent))
 
         self.assertEqual(
             (str(self.disk), 'qcow2', 5 * _MIB,
@@ -39,15 +38,14 @@ class UsageTest(base.TestCase):
             (found.path, found.format, found.size_bytes, found.backing_file))
         self.assertEqual(
             self.disk.stat().st_blocks * 512, found.taken_bytes)
-        self.assertEqual([], self.usage.disks(
-            '00000000-0000-4000-8000-000000000000'))
+        self.assertEqual([], usage.disks(str(self.path / 'none')))
 
     def test_what_is_no_disk_is_left_out(self) -> None:
-        self.assertEqual([], self.usage.disks(UUID))
+        self.assertEqual([], usage.disks(str(self.disk.parent)))
 
         self.disk.write_bytes(b'short')
-        self.assertEqual([], self.usage.disks(UUID))
+        self.assertEqual([], usage.disks(str(self.disk.parent)))
 
         self.disk.unlink()
         os.mkfifo(self.disk)
-        self.assertEqual([], self.usage.disks(UUID))
+        self.assertEqual([], usage.disks(str(self.disk.parent)))

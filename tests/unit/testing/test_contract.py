@@ -9,7 +9,7 @@ import fixtures
 import libvirt
 from lxml import etree
 
-from nova_libvirt_driver.connection import loop
+from nova_libvirt_driver.connection import opener
 from nova_libvirt_driver.testing import fake_libvirt
 from nova_libvirt_driver.testing import guests
 from tests.unit.testing import contract
@@ -61,7 +61,7 @@ class _TestDriver(contract.Contract):
 
     def setUp(self) -> None:
         super().setUp()
-        loop.ensure_running()
+        opener.ensure_loop()
         folder = self.useFixture(fixtures.TempDir()).path
         self.node = pathlib.Path(folder, 'node.xml')
         node = etree.Element('node')

@@ -7,7 +7,8 @@ from typing import Any
 import fixtures
 import libvirt
 
-from nova_libvirt_driver.connection import protocol
+from nova_libvirt_driver.calls import protocol
+from nova_libvirt_driver.calls import runtime
 from nova_libvirt_driver.testing import fake_libvirt
 from nova_libvirt_driver.testing import fixtures as rig_fixtures
 from tests import base
@@ -41,7 +42,7 @@ class FakeTestCase(base.TestCase):
             lambda *args: self.closed.append(args), None)
 
     def hanging(self, connection: fake_libvirt.FakeConnection
-                ) -> tuple[threading.Thread, list[Exception]]:
+                ) -> tuple[runtime.Thread, list[Exception]]:
         errors: list[Exception] = []
 
         def call() -> None:
@@ -50,7 +51,7 @@ class FakeTestCase(base.TestCase):
             except libvirt.libvirtError as error:
                 errors.append(error)
 
-        thread = threading.Thread(target=call)
+        thread = runtime.Thread(target=call)
         thread.start()
         return thread, errors
 
@@ -125,14 +126,14 @@ class FaultTest(FakeTestCase):
 
     def test_close_callback_may_run_inside_a_call(self) -> None:
         connection = self.open()
-        threads: list[threading.Thread] = []
+        callers: list[threading.Thread] = []
         connection.registerCloseCallback(
-            lambda *args: threads.append(threading.current_thread()), None)
+            lambda *args: callers.append(threading.current_thread()), None)
 
         self.hypervisor.break_next('listAllDomains')
 
         self.assertRaises(libvirt.libvirtError, connection.listAllDomains)
-        self.assertEqual([threading.current_thread()], threads)
+        self.assertEqual([threading.current_thread()], callers)
 
     def test_connection_breaks_once(self) -> None:
         connection = self.open()

@@ -31,6 +31,13 @@ class BootSectorTest(base.TestCase):
         for message in ('m' * (guests.MESSAGE_MAX_BYTES + 1), 'a\0b', 'é'):
             self.assertRaises(ValueError, guests.boot_sector, message)
 
+    def test_one_that_counts_begins_with_zero(self) -> None:
+        sector = guests.counting_sector()
+
+        self.assertEqual(512, len(sector))
+        self.assertTrue(
+            sector[0x100:].startswith(b'00000000\r\n\0'))
+
 
 class GuestXmlTest(base.TestCase):
     """The XML of guests, read back."""

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
+import lzma
 import os
 import pathlib
 import struct
@@ -75,6 +76,18 @@ class KernelTest(FolderTestCase):
         self.assertEqual(['ring', 'net', 'pci', 'blk'],
                          [path.stem for path in files])
 
+    def test_compressed_modules_are_unpacked(self) -> None:
+        kernel = self.kernel(blk='ring', ring='')
+        for path in list(self.folder.rglob('*.ko')):
+            path.with_suffix('.ko.xz').write_bytes(
+                lzma.compress(path.read_bytes()))
+            path.unlink()
+
+        files = kernel.module_files(['blk'])
+
+        self.assertEqual(['ring.ko', 'blk.ko'], [path.name for path in files])
+        self.assertEqual(b'\x7fELF', files[0].read_bytes()[:4])
+
     def test_module_that_is_missing_is_named(self) -> None:
         kernel = self.kernel(blk='gone')
 
@@ -145,6 +158,10 @@ class BuildTest(FolderTestCase):
             'PATH', f'{self.programs}:{os.environ["PATH"]}'))
         self.target = self.folder / 'kept' / 'guest'
 
+    def move_modules(self, folder: str) -> None:
+        path = self.programs / 'dpkg'
+        path.write_text(path.read_text().replace('lib/modules', folder))
+
     def log(self) -> list[str]:
         return (self.programs / 'log').read_text().splitlines()
 
@@ -164,6 +181,20 @@ class BuildTest(FolderTestCase):
                      'modules/virtio_blk.ko'):
             self.assertIn(name, listing)
         self.assertEqual('kernel\n', guest.kernel.read_text())
+
+    def test_modules_may_be_below_usr(self) -> None:
+        self.move_modules('usr/lib/modules')
+
+        guest = linux_guest.build(self.target)
+
+        self.assertIn(b'virtio_blk.ko', guest.initrd.read_bytes())
+
+    def test_a_package_without_modules_is_told(self) -> None:
+        self.move_modules('elsewhere')
+
+        self.assertRaisesRegex(
+            linux_guest.GuestUnavailable, 'no modules', linux_guest.build,
+            self.target)
 
     def test_processes_that_want_it_at_a_time_make_it_once(self) -> None:
         argv = [sys.executable, '-c', BUILDER, str(self.target)]

@@ -5,8 +5,8 @@
 import queue
 import threading
 
-from nova_libvirt_driver.connection import calls as calls_module
-from nova_libvirt_driver.connection import worker as worker_module
+from nova_libvirt_driver.calls import calls as calls_module
+from nova_libvirt_driver.calls import worker as worker_module
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.testing import stepped as stepped_module
 from tests import base

@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""A domain that has a value in every field of the model.
+"""Documents that have a value in every field of the model together.
 
 Where libvirt allows only one of several things there are several devices.
 """
 
+import pathlib
+
+from nova_libvirt_driver.xmlmodel import capabilities
 from nova_libvirt_driver.xmlmodel import domain as domain_module
+from nova_libvirt_driver.xmlmodel import domain_capabilities
+from nova_libvirt_driver.xmlmodel import element
 from nova_libvirt_driver.xmlmodel import fields
+from nova_libvirt_driver.xmlmodel import metadata
 from nova_libvirt_driver.xmlmodel import secret as secret_module
 from tests.unit.xmlmodel import filling
 from tests.unit.xmlmodel import maximal_devices
@@ -15,12 +21,36 @@ put = filling.put
 UUID = filling.UUID
 
 
+def documents() -> dict[str, element.Element]:
+    """Return one document of each kind, by the name of libvirt's schema."""
+    return {'domain': build(), 'secret': secret(),
+            'capability': capabilities.Capabilities.parse(
+                _said('capabilities')),
+            'domaincaps': domain_capabilities.DomainCapabilities.parse(
+                _said('domain_capabilities'))}
+
+
+def _said(name: str) -> str:
+    """Return what a libvirt has said, shortened."""
+    return (pathlib.Path(__file__).parent / 'data' / f'{name}.xml').read_text()
+
+
+def bare_instance() -> metadata.BareInstance:
+    """Return metadata as libvirt gives it by itself; it has no schema."""
+    return put(metadata.BareInstance(), display_name='One')
+
+
 def secret() -> secret_module.Secret:
     """Return a secret; it is a document of its own."""
     made = secret_module.Secret()
     put(made, ephemeral=True, private=False, uuid=UUID, usage_type='vtpm',
         usage_name=UUID)
     return made
+
+
+def volume_secret() -> secret_module.Secret:
+    """Return a secret with a place that no other kind of secret has."""
+    return put(secret_module.Secret(), usage_volume=UUID)
 
 
 def build() -> domain_module.Domain:
@@ -49,7 +79,9 @@ def _instance(made: domain_module.Domain) -> None:
     put(made.instance, package_version='1.0', display_name='One',
         creation_time='2026-11-25 12:00:00', user='admin', user_uuid=UUID,
         project='demo', project_uuid=UUID, root_type='image',
-        root_uuid=UUID)
+        root_uuid=UUID, image_uuid=UUID, image_container_format='bare',
+        image_disk_format='qcow2', image_min_disk='1', image_min_ram='0')
+    put(made.instance.image_properties.add(), name='os_type', value='linux')
     flavor = put(
         made.instance.flavor, name='m1.tiny', id='1', memory_mib=2048,
         disk_gib=1, swap_mib=0, ephemeral_gib=0, vcpus=4)

@@ -3,6 +3,7 @@
 """Devices of a domain that has a value in every field of the model."""
 
 from nova_libvirt_driver.xmlmodel.devices import character
+from nova_libvirt_driver.xmlmodel.devices import device
 from nova_libvirt_driver.xmlmodel.devices import devices as devices_module
 from nova_libvirt_driver.xmlmodel.devices import disk
 from nova_libvirt_driver.xmlmodel import fields
@@ -22,6 +23,7 @@ def add(made: devices_module.Devices) -> None:
     _graphics(made)
     _host(made)
     _small(made)
+    _addresses(made)
 
 
 def _disks(made: devices_module.Devices) -> None:
@@ -58,6 +60,9 @@ def _disks(made: devices_module.Devices) -> None:
         source_protocol='nbd', target_dev='vdc', mirror_job='copy',
         mirror_ready='yes')
     put(copied.source_hosts.add(), transport='unix', socket='/socket')
+    put(made.disks.add(), type='volume', source_pool='one',
+        source_volume='two', target_dev='vdd')
+    put(made.disks.add(), type='dir', source_dir='/dir', target_dev='vde')
 
 
 def _iotune(one: disk.Disk, *, total: bool) -> None:
@@ -128,7 +133,7 @@ def _ends(
     put(file, type='file', source_path='/log', source_append=True,
         log_file='/log2', log_append=False, alias='character0')
     put(tcp, type='tcp', source_mode='bind', source_host='127.0.0.1',
-        source_service=10000, protocol='raw')
+        source_service='10000', protocol='raw')
 
 
 def _graphics(made: devices_module.Devices) -> None:
@@ -136,23 +141,26 @@ def _graphics(made: devices_module.Devices) -> None:
               keymap='en-us', listen='127.0.0.1')
     put(vnc.listens.add(), type='address', address='127.0.0.1')
     put(vnc.listens.add(), type='socket', socket='/socket')
-    put(made.graphics.add(), type='spice', tls_port=5901,
+    spice = put(
+        made.graphics.add(), type='spice', tls_port=5901,
         clipboard_copypaste=False, streaming_mode='off',
-        image_compression='auto_glz')
+        image_compression='auto_glz', jpeg_compression='auto',
+        zlib_compression='never', playback_compression=False)
+    put(spice.channels.add(), name='main', mode='secure')
     put(made.videos.add(), model='qxl', vram_kib=16384, ram_kib=65536,
         heads=1, primary=True, driver_iommu=True, alias='video0')
 
 
 def _host(made: devices_module.Devices) -> None:
-    device = put(made.hostdevs.add(), mode='subsystem', type='pci',
-                 managed=True, alias='hostdev0')
-    for address in (device.source_address, device.address):
+    passed = put(made.hostdevs.add(), mode='subsystem', type='pci',
+                 managed=True, alias='hostdev0', boot_order=3)
+    for address in (passed.source_address, passed.address):
         put(address, domain='0x0000', bus='0x06', slot='0x02',
             function='0x0')
-    put(device.address, type='pci')
+    put(passed.address, type='pci')
     put(made.hostdevs.add(), mode='subsystem', type='mdev',
         model='vfio-pci')
-    put(made.hostdevs[1].source_address).element.set('uuid', UUID)
+    put(made.hostdevs[1].source_address, uuid=UUID)
     put(made.redirdevs.add(), bus='usb', type='spicevmc', alias='redir0')
 
 
@@ -176,3 +184,15 @@ def _small(made: devices_module.Devices) -> None:
         eim=True, iotlb=True, aw_bits=48)
     put(made.vsocks.add(), model='virtio', cid_auto=False, cid_address=3,
         driver_iommu=True, alias='vsock0')
+
+
+def _addresses(made: devices_module.Devices) -> None:
+    """Give an address to each kind that has none yet."""
+    without: tuple[device.Device, ...] = (
+        made.serials[0], made.consoles[0], made.inputs[0], made.tpms[0],
+        made.videos[0], made.sounds[0], made.redirdevs[0],
+        made.watchdogs[0], made.memballoons[0], made.rngs[0],
+        made.vsocks[0])
+    for slot, one in enumerate(without, start=3):
+        put(one.address, type='pci', domain='0x0000', bus='0x00',
+            slot=f'0x{slot:02x}', function='0x0')

@@ -115,6 +115,15 @@ class WritingTest(base.TestCase):
 
         self.assertEqual(text, made.to_xml(pretty=False))
 
+    def test_compact_text_has_no_white_space_around_elements(self) -> None:
+        made = domain.Domain.parse(
+            '<domain>\n  <name> a </name>\n  <title>b <x/> c</title>\n'
+            '  <metadata>\n    <!-- d -->\n  </metadata>\n</domain>')
+
+        self.assertEqual(
+            '<domain><name> a </name><title>b <x/> c</title>'
+            '<metadata><!-- d --></metadata></domain>', made.compact())
+
     def test_a_part_is_written_without_what_is_around_it(self) -> None:
         made = domain.Domain.parse(STRANGE)
 

@@ -28,6 +28,16 @@ _WRITTEN = '''<domain><metadata>
 
 class MetadataTest(base.TestCase):
 
+    def test_what_an_old_nova_wrote_is_read(self) -> None:
+        for old in ('1.0', '1.2'):
+            one = domain.Domain.parse(
+                _WRITTEN.replace('/1.1', f'/{old}')).instance
+
+            self.assertEqual(
+                ('web', 'small', 2048, 'i1'),
+                (one.display_name, one.flavor.name, one.flavor.memory_mib,
+                 one.root_uuid))
+
     def test_what_another_wrote_is_read(self) -> None:
         one = domain.Domain.parse(_WRITTEN).instance
 

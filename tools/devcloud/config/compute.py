@@ -9,34 +9,20 @@ not reach them.
 from config import cloud as cloud_config
 from config import nova
 
-# nova-compute finds privsep-helper by PATH, if at all: it must come from the
-# virtual environment.
-PRIVSEP_CONTEXTS = (
-    'privsep', 'nova_sys_admin', 'vif_plug_ovs_privileged',
-    'vif_plug_linux_bridge_privileged', 'privsep_osbrick',
-)
-
 
 def write(cloud: cloud_config.Cloud) -> None:
     """Write a file for each host."""
     for number, host in enumerate(cloud.host_names, start=1):
         address = f'10.99.0.{number}'
         path = cloud.etc / 'nova' / f'compute-{host}.conf'
-        helper = (f'{cloud.compute_venv}/bin/privsep-helper'
-                  f' --config-file {path}')
         cloud_config.write(path, {
             'DEFAULT': _default(cloud, host, address),
             'libvirt': _libvirt(cloud, address),
             **nova.clients(cloud),
             **_consoles(cloud, address),
             **_network(),
-            'workarounds': {'disable_rootwrap': True},
             'oslo_concurrency': cloud.locks(f'nova-{host}'),
-            **{name: {'helper_command': helper}
-               for name in PRIVSEP_CONTEXTS},
         })
-        instances = cloud.state / 'hosts' / host / 'nova-compute/instances'
-        instances.mkdir(parents=True, exist_ok=True)
 
 
 def _default(
@@ -51,6 +37,7 @@ def _default(
         'my_ip': address,
         'state_path': state,
         'instances_path': state / 'instances',
+        'rootwrap_config': cloud.etc / 'nova' / 'rootwrap.conf',
         'compute_driver': cloud.compute_driver,
         'concurrency_backend': cloud.concurrency,
         'allow_resize_to_same_host': True,
@@ -98,5 +85,6 @@ def _consoles(
 
 
 def _network() -> cloud_config.Sections:
-    switch = {'ovsdb_connection': 'unix:/run/openvswitch/db.sock'}
+    # Its socket is root's.
+    switch = {'ovsdb_connection': 'tcp:127.0.0.1:6640'}
     return {'os_vif_ovs': switch, 'vif_plug_ovs': switch}

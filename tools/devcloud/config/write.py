@@ -13,6 +13,7 @@ from config import keystone
 from config import neutron
 from config import nova
 from config import placement
+from config import rights
 from config import uwsgi
 
 
@@ -33,7 +34,7 @@ def main() -> None:
     cloud = cloud_config.Cloud(**vars(_arguments()))
     (cloud.state / 'lock').mkdir(exist_ok=True)
     for service in (keystone, glance, placement, neutron, nova, compute,
-                    cinder, uwsgi):
+                    rights, cinder, uwsgi):
         service.write(cloud)
 
 

@@ -38,13 +38,19 @@ write_configuration() {
         --hosts "$HOSTS" --compute-driver "$COMPUTE_DRIVER" \
         --virt-type "$VIRT_TYPE" --concurrency "$CONCURRENCY_BACKEND" \
         ${volumes[@]+"${volumes[@]}"}
+    each_host "$HOSTS" make_lock_folder
     printf '%s\n' "COMPUTE_DRIVER=$COMPUTE_DRIVER" "VIRT_TYPE=$VIRT_TYPE" \
         "CONCURRENCY_BACKEND=$CONCURRENCY_BACKEND" >"$COMPUTE_SETTINGS"
 }
 
+make_lock_folder() {
+    install -d -o "$COMPUTE_UID" -g "$COMPUTE_UID" "$STATE/lock/nova-$1"
+}
+
 start_compute() {
     local host=$1 agent
-    start_in "$host" "nova-compute-$host" env \
+    start_in "$host" "nova-compute-$host" setpriv --reuid nova --regid nova \
+        --init-groups --inh-caps=-all env -C / HOME="$COMPUTE_HOME" USER=nova \
         PATH="$COMPUTE_VENV/bin:$PATH" "$COMPUTE_VENV/bin/nova-compute" \
         --config-file "$ETC/nova/compute-$host.conf"
     agent=neutron-ovn-metadata

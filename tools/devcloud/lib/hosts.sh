@@ -8,14 +8,14 @@
 in_host() {
     local host=$1
     shift
-    nsenter -t "$(cat "$RUN/ns-$host.pid")" -m -n -u -- "$@"
+    nsenter -t "$(cat "$RUN/ns-$host.pid")" -m -n -u --root --wd -- "$@"
 }
 
 # start_in HOST NAME COMMAND...
 start_in() {
     local host=$1 name=$2
     shift 2
-    start "$name" nsenter -t "$(cat "$RUN/ns-$host.pid")" -m -n -u -- "$@"
+    start "$name" nsenter -t "$(cat "$RUN/ns-$host.pid")" -m -n -u --root --wd -- "$@"
 }
 
 # vsctl HOST ARGUMENT...: ovs-vsctl that does not wait for the switch.
@@ -36,8 +36,41 @@ make_ssh_keys() {
         'UserKnownHostsFile /dev/null' 'LogLevel ERROR' >"$folder/config"
 }
 
+# make_users FOLDER: the machine's users, and nova, whose groups are those that
+# it has on every host: libvirt's socket is for one, disks of guests for others.
+make_users() {
+    local folder=$1 groups='libvirt|libvirt-qemu|kvm'
+    { sed '/^nova:/d' /etc/passwd
+      printf 'nova:*:%s:%s::%s:/bin/bash\n' "$COMPUTE_UID" "$COMPUTE_UID" \
+          "$COMPUTE_HOME"; } >"$folder/passwd"
+    { sed -E -e '/^nova:/d' -e "s/^($groups):.*[^:]\$/&,nova/" \
+          -e "s/^($groups):.*:\$/&nova/" /etc/group
+      printf 'nova:x:%s:\n' "$COMPUTE_UID"; } >"$folder/group"
+}
+
+# make_home FOLDER: nova's, with keys of its own.
+make_home() {
+    local home=$1/nova-compute
+    [ "$(stat -c %u "$home")" != "$COMPUTE_UID" ] ||
+        [ ! -e "$home/.ssh" ] || return 0
+    mkdir -p "$home/instances"
+    rm -rf "$home/.ssh"
+    cp -a "$STATE/ssh" "$home/.ssh"
+    chown -R "$COMPUTE_UID:$COMPUTE_UID" "$home"
+}
+
+# What nova-compute has to reach, wherever this machine has it.
+compute_folders() {
+    local place
+    for place in "$VENV" "$COMPUTE_VENV" "${NOVA_LIBVIRT_VENV:-$TOP/.venv}"; do
+        [ ! -x "$place/bin/python" ] || "$place/bin/python" -c \
+            'import sys; print(sys.prefix, sys.base_prefix, sep="\n")'
+    done
+    printf '%s\n' "$TOP"
+}
+
 make_host() {
-    local host=$1 folder=$STATE/hosts/$1
+    local host=$1 folder=$STATE/hosts/$1 reachable
     ! alive "ns-$host" || return 0
     mkdir -p "$STATE/nova-compute" "$folder"/{run,lib,etc,cache,log}-libvirt \
         "$folder"/{run-ovs,run-ovn,etc-ovs,nova-compute}
@@ -45,9 +78,14 @@ make_host() {
         cp -a /etc/libvirt/. "$folder/etc-libvirt/"
     rm -rf "$folder"/etc-libvirt/qemu/networks/autostart/* "$folder"/run-*/*
     make_ssh_keys
+    make_users "$folder"
+    make_home "$folder"
+    mkdir -p "$ETC/sudoers.d"
+    mapfile -t reachable < <(compute_folders | sort -u)
     rm -f "$folder/ready"
     start "ns-$host" unshare -m -n -u --propagation private \
-        "$DEVCLOUD/lib/hold-host" "$folder" "$host" "$STATE"
+        "$DEVCLOUD/lib/hold-host" "$folder" "$host" "$STATE" \
+        "${reachable[@]}"
     wait_for 10 "ns-$host" test -e "$folder/ready"
 }
 
@@ -57,7 +95,8 @@ host_ovs() {
     [ -e "$folder/etc-ovs/conf.db" ] || ovsdb-tool create \
         "$folder/etc-ovs/conf.db" /usr/share/openvswitch/vswitch.ovsschema
     start_in "$host" "ovsdb-$host" ovsdb-server /etc/openvswitch/conf.db \
-        --remote=punix:$run/db.sock --unixctl=$run/ovsdb-server.ctl \
+        --remote=punix:$run/db.sock --remote=ptcp:6640:127.0.0.1 \
+        --unixctl=$run/ovsdb-server.ctl \
         --pidfile=$run/ovsdb-server.pid
     wait_for 20 "ovsdb-$host" vsctl "$host" init
     vsctl "$host" set Open_vSwitch . \
@@ -70,8 +109,10 @@ host_ovs() {
         external_ids:ovn-bridge-mappings=public:br-ex
     [ "$host" != h1 ] || vsctl h1 set Open_vSwitch . \
         external_ids:ovn-cms-options=enable-chassis-as-gw
+    # OVS 3.1 may abort when it tracks connections in user space
+    # (conn_update_state); the monitor starts it again.
     start_in "$host" "ovs-vswitchd-$host" ovs-vswitchd unix:$run/db.sock \
-        --pidfile=$run/ovs-vswitchd.pid
+        --monitor --pidfile=$run/ovs-vswitchd.pid
 }
 
 # host_bridge HOST BRIDGE: on a second host, wired to the one on h1.
@@ -116,6 +157,8 @@ listen_tcp = 1
 listen_addr = "$(host_ip "$host")"
 auth_tcp = "none"
 auth_unix_rw = "none"
+unix_sock_group = "libvirt"
+unix_sock_rw_perms = "0770"
 CONF
     start_in "$host" "virtlogd-$host" \
         virtlogd --pid-file /run/libvirt/virtlogd.pid

@@ -21,6 +21,11 @@ OUR_DRIVER=nova_libvirt_driver.LibvirtDriver
 PASSWORD=${DEVCLOUD_PASSWORD:-devcloud}
 REGION=RegionOne
 
+# nova-compute's user, a user of the compute hosts alone: the machine's own
+# /etc/passwd is not touched. The number is that of Debian's package.
+COMPUTE_UID=64060
+COMPUTE_HOME=$STATE/nova-compute
+
 # What nova-compute runs with, as up or restart-compute last wrote it.
 COMPUTE_SETTINGS=$RUN/compute.sh
 

@@ -16,6 +16,10 @@ SCENARIOS = {
     'boot-uefi': values.inputs(boot=UEFI),
     'boot-secure': values.inputs(
         host=values.Q35, boot=dataclasses.replace(UEFI, secure_boot=True)),
+    'boot-secure-if-possible': values.inputs(
+        host=values.Q35,
+        boot=dataclasses.replace(
+            UEFI, machine='q35', secure_boot_if_possible=True)),
     'boot-stateless': values.inputs(
         boot=dataclasses.replace(UEFI, stateless_firmware=True)),
     'boot-kernel': values.inputs(boot=boot_spec.BootSpec(

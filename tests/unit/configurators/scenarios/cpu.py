@@ -30,6 +30,8 @@ SCENARIOS = {
         cpu=cpu_spec.CpuSpec(vcpus=1, mode=Mode.HOST_PASSTHROUGH)),
     'cpu-maximum': values.inputs(cpu=cpu_spec.CpuSpec(
         vcpus=1, mode=Mode.MAXIMUM)),
+    'cpu-addresses': values.inputs(cpu=cpu_spec.CpuSpec(
+        vcpus=1, max_address=cpu_spec.MaxAddress(mode='emulate', bits=42))),
     'cpu-custom': values.inputs(cpu=cpu_spec.CpuSpec(
         vcpus=1, mode=Mode.CUSTOM, model='Nehalem', flags=(
             cpu_spec.CpuFlag(name='pcid'),

@@ -2,6 +2,8 @@
 
 """Guests that differ in their consoles and other devices."""
 
+import dataclasses
+
 from nova_libvirt_driver.spec import boot as boot_spec
 from nova_libvirt_driver.spec import console as console_spec
 from nova_libvirt_driver.spec import device as device_spec
@@ -15,6 +17,10 @@ TCP = Serial(kind=console_spec.SerialKind.TCP, listen='127.0.0.2',
              port=10000)
 VNC = Graphics(kind=console_spec.GraphicsKind.VNC)
 SPICE = Graphics(kind=console_spec.GraphicsKind.SPICE, listen='127.0.0.2')
+SECURE_SPICE = dataclasses.replace(SPICE, spice=console_spec.SpiceSpec(
+    secure=True, agent=False, image_compression='lz',
+    jpeg_compression='never', zlib_compression='always',
+    playback_compression=True, streaming_mode='filter'))
 
 IOMMU = device_spec.DeviceSpec(iommu=device_spec.IommuSpec())
 
@@ -35,6 +41,8 @@ SCENARIOS = {
     'console-spice': values.inputs(
         consoles=console_spec.ConsoleSpec(graphics=(SPICE,)),
         devices=device_spec.DeviceSpec(usb_redirections=2, agent=True)),
+    'console-spice-secure': values.inputs(
+        consoles=console_spec.ConsoleSpec(graphics=(SECURE_SPICE,))),
     'console-both': values.inputs(
         consoles=console_spec.ConsoleSpec(graphics=(VNC, SPICE)),
         devices=device_spec.DeviceSpec(pointer='virtio')),
@@ -51,6 +59,8 @@ SCENARIOS = {
         rng=device_spec.RngSpec(rate_bytes=1024, period_ms=1000),
         watchdog=device_spec.WatchdogAction.POWEROFF, agent=True,
         sound='ich6', vsock_cid=42)),
+    'device-asked-for': values.inputs(devices=device_spec.DeviceSpec(
+        usb_model='qemu-xhci', keyboard='virtio', pointer='virtio')),
     'device-policy': values.inputs(
         devices=device_spec.DeviceSpec(rng=device_spec.RngSpec()),
         policy=policy_spec.GuestPolicy(
@@ -61,7 +71,8 @@ SCENARIOS = {
         host=values.KVM, policy=values.KVM_POLICY,
         boot=boot_spec.BootSpec(machine='q35'),
         devices=device_spec.DeviceSpec(iommu=device_spec.IommuSpec(
-            eim=False, caching_mode=False, iotlb=False))),
+            eim=False, caching_mode=False, iotlb=False,
+            address_bits=None))),
     'device-iommu-kvm': values.inputs(
         host=values.KVM, policy=values.KVM_POLICY, devices=IOMMU),
     'device-iommu-virtio': values.inputs(
@@ -71,5 +82,5 @@ SCENARIOS = {
         host=values.KVM, policy=values.KVM_POLICY,
         features=device_spec.FeatureSpec(
             acpi=False, apic=False, pmu=False, hide_hypervisor=True,
-            vmcoreinfo=True, hpet=True)),
+            vmcoreinfo=False, hpet=True)),
 }

@@ -42,7 +42,8 @@ SCENARIOS = {
     'disk-options': values.inputs(disks=(
         values.file_disk(
             'vda', 'virtio', cache='none', io='native', discard='unmap',
-            serial='6d3a1a52-serial', queues=4, shareable=True,
+            id='6d3a1a52-volume', serial='6d3a1a52-serial', queues=4,
+            shareable=True,
             logical_block_bytes=4096, physical_block_bytes=4096),
         values.file_disk('vdb', 'virtio', readonly=True),
         values.file_disk('sda', 'scsi', wwn='5000c50015ea71ad'))),

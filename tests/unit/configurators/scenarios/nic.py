@@ -11,6 +11,7 @@ Kind = nic_spec.NicKind
 
 MAC = '52:54:00:00:00:01'
 PORT = 'a0000000-0000-4000-8000-000000000001'
+OTHER_PORT = 'a0000000-0000-4000-8000-000000000002'
 
 PLAIN = nic_spec.NicSpec(mac=MAC, source='default')
 
@@ -27,7 +28,8 @@ BRIDGE = nic_spec.NicSpec(
         nic_spec.NicAddress(address='2001:db8::10', prefix_length=64)))
 
 OVS = nic_spec.NicSpec(
-    mac='52:54:00:00:00:02', kind=Kind.BRIDGE, source='br-int', id=PORT,
+    mac='52:54:00:00:00:02', kind=Kind.BRIDGE, source='br-int',
+    id=OTHER_PORT,
     target_dev='tapa0000000-01', virtualport_type='openvswitch',
     interface_id=PORT)
 
@@ -43,7 +45,8 @@ OWN_TAP = nic_spec.NicSpec(
 
 VHOSTUSER = nic_spec.NicSpec(
     mac=MAC, kind=Kind.VHOSTUSER, source='/run/vhost/one',
-    vhostuser_mode='server', queues=2, rx_queue_size=1024)
+    vhostuser_mode='server', queues=2, rx_queue_size=1024,
+    tx_queue_size=256)
 
 CLIENT = nic_spec.NicSpec(
     mac='52:54:00:00:00:05', kind=Kind.VHOSTUSER, source='/run/vhost/two')
@@ -58,7 +61,7 @@ SCENARIOS = {
             size_mib=64, source=memory_spec.MemorySource.MEMFD,
             shared=True)),
     'nic-policy': values.inputs(
-        nics=(PLAIN, USER),
+        nics=(PLAIN, USER, CLIENT),
         policy=policy_spec.GuestPolicy(rx_queue_size=256, tx_queue_size=512)),
     'nic-policy-model': values.inputs(
         nics=(PLAIN,), policy=policy_spec.GuestPolicy(nic_model='e1000e')),

@@ -28,7 +28,11 @@ METADATA = guest_spec.GuestMetadata(
     image_id='d9aebb43-6ba2-4d0a-b7a2-68b6e3f3b8b1',
     owner=guest_spec.Owner(
         user_id='u1', user_name='al & ice', project_id='p1',
-        project_name='pro<ject>'))
+        project_name='pro<ject>'),
+    image=guest_spec.ImageNote(
+        fields={'containerFormat': 'bare', 'diskFormat': 'qcow2',
+                'minDisk': '1', 'minRam': '0'},
+        properties={'os_distro': 'deb<ian>', 'os_type': 'linux'}))
 
 SCENARIOS = {
     'minimal': values.inputs(),

@@ -6,10 +6,12 @@ import time
 
 import fixtures
 
+from nova_libvirt_driver.calls import runtime
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.operations.steps import exclusive
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.storage import journal as journal_module
 from tests import base
 
 GUEST = instance_spec.InstanceRef(
@@ -22,19 +24,19 @@ class ExclusiveTest(base.TestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.path = self.useFixture(fixtures.TempDir()).path
-        self.locks = exclusive.Exclusive(self.path, busy_s=0.1)
+        self.path = os.path.join(
+            self.useFixture(fixtures.TempDir()).path, 'locks')
+        self.locks = exclusive.Exclusive(self.path, 'here', busy_s=0.1)
         self.progress = ports.NullProgress()
 
     def test_nothing_is_left_behind(self) -> None:
         with self.locks.hold(GUEST, 'spawn', self.progress):
             pass
 
-        self.assertEqual([], os.listdir(
-            os.path.join(self.path, '.operations')))
+        self.assertEqual([], os.listdir(self.path))
 
     def test_a_second_operation_is_told_of_the_first(self) -> None:
-        other = exclusive.Exclusive(self.path, busy_s=0.1)
+        other = exclusive.Exclusive(self.path, 'here', busy_s=0.1)
         with self.locks.hold(GUEST, 'snapshot', self.progress):
             error = self.assertRaises(
                 exception.WrongState,
@@ -45,8 +47,7 @@ class ExclusiveTest(base.TestCase):
     def test_other_instances_are_free(self) -> None:
         with self.locks.hold(GUEST, 'snapshot', self.progress):
             with self.locks.hold(OTHER, 'snapshot', self.progress):
-                self.assertEqual(2, len(os.listdir(
-                    os.path.join(self.path, '.operations'))))
+                self.assertEqual(2, len(os.listdir(self.path)))
 
     def test_the_lock_is_free_after_a_failure(self) -> None:
         def fail() -> None:
@@ -71,14 +72,13 @@ class ExclusiveTest(base.TestCase):
             except exception.WrongState as error:
                 ended.append(error)
 
-        thread = threading.Thread(target=snapshot)
+        thread = runtime.Thread(target=snapshot)
         thread.start()
         begun.wait(10)
         with self.locks.take_over(GUEST, 'destroy'):
             thread.join(10)
         self.assertIn('being deleted', str(ended[0]))
-        self.assertEqual([], os.listdir(
-            os.path.join(self.path, '.operations')))
+        self.assertEqual([], os.listdir(self.path))
 
     def test_who_is_told_of_the_end_cannot_keep_the_lock(self) -> None:
         touched: list[str] = []
@@ -87,7 +87,7 @@ class ExclusiveTest(base.TestCase):
             touched.append(uuid)
             raise KeyboardInterrupt
 
-        locks = exclusive.Exclusive(self.path, touch, busy_s=0.1)
+        locks = exclusive.Exclusive(self.path, 'here', touch, busy_s=0.1)
 
         def hold() -> None:
             with locks.hold(GUEST, 'pause', self.progress):
@@ -103,7 +103,7 @@ class ExclusiveTest(base.TestCase):
                 pass
 
         for _ in range(100):
-            thread = threading.Thread(target=delete)
+            thread = runtime.Thread(target=delete)
             with self.assertRaisesRegex(
                     exception.WrongState, 'being deleted'), self.locks.hold(
                         GUEST, 'snapshot', self.progress) as watched:
@@ -123,22 +123,52 @@ class ExclusiveTest(base.TestCase):
             self.locks.hold(evil, 'spawn', self.progress).__enter__)
 
     def test_what_killed_processes_left_stops_nobody(self) -> None:
-        folder = os.path.join(self.path, '.operations')
-        os.mkdir(folder)
+        os.mkdir(self.path)
         for suffix in ('lock', 'cancel'):
-            open(os.path.join(folder, f'{GUEST.uuid}.{suffix}'), 'w').close()
+            open(os.path.join(
+                self.path, f'{GUEST.uuid}@here.{suffix}'), 'w').close()
 
         with self.locks.hold(GUEST, 'spawn', self.progress) as told:
             told.step('go')
             self.assertEqual(
-                [f'{GUEST.uuid}.lock'], os.listdir(folder))
+                [f'{GUEST.uuid}@here.lock'], os.listdir(self.path))
 
     def test_sweeping_leaves_what_is_in_use(self) -> None:
-        folder = os.path.join(self.path, '.operations')
         with self.locks.hold(GUEST, 'spawn', self.progress):
-            open(os.path.join(folder, f'{OTHER.uuid}.lock'), 'w').close()
+            open(os.path.join(
+                self.path, f'{OTHER.uuid}@here.lock'), 'w').close()
 
             self.locks.sweep()
 
             self.assertEqual(
-                [f'{GUEST.uuid}.lock'], os.listdir(folder))
+                [f'{GUEST.uuid}@here.lock'], os.listdir(self.path))
+
+    def test_hosts_that_share_a_folder_are_kept_apart(self) -> None:
+        other = exclusive.Exclusive(self.path, 'there', busy_s=0.1)
+        with self.locks.hold(GUEST, 'spawn', self.progress) as told:
+            with other.take_over(GUEST, 'destroy'):
+                told.step('go')
+            os.unlink(os.path.join(self.path, f'{GUEST.uuid}@here.lock'))
+            for kind in ('lock', 'cancel'):
+                open(os.path.join(
+                    self.path, f'{GUEST.uuid}@here.{kind}'), 'w').close()
+
+            other.sweep()
+
+            self.assertEqual(2, len(os.listdir(self.path)))
+
+    def test_what_was_interrupted_is_ended_first(self) -> None:
+        ended: list[str] = []
+
+        def settle(
+                instance: instance_spec.Instance
+        ) -> list[journal_module.Note]:
+            ended.append(instance.uuid)
+            return []
+
+        locks = exclusive.Exclusive(self.path, 'here', settle=settle)
+
+        with locks.take_over(GUEST, 'destroy'):
+            self.assertEqual([], ended)
+        with locks.hold(GUEST, 'spawn', self.progress):
+            self.assertEqual([GUEST.uuid], ended)

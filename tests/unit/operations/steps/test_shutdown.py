@@ -5,6 +5,7 @@ import libvirt
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.operations.steps import shutdown as shutdown_module
 from nova_libvirt_driver import ports
+from nova_libvirt_driver.testing import fake_libvirt
 from tests import guests
 from tests.unit.operations import verbs
 
@@ -24,7 +25,15 @@ class ShutdownTest(verbs.VerbTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.shutdown = shutdown_module.Shutdown(
-            clock=self.clock, sleep=self.clock.sleep)
+            clock=self.clock)
+
+    def stop(self, guest: fake_libvirt.Guest) -> None:
+        """Let it be down, and say so to those who are connected."""
+        guest.state = libvirt.VIR_DOMAIN_SHUTOFF
+        self.hypervisor.emit(
+            libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, guest,
+            libvirt.VIR_DOMAIN_EVENT_STOPPED,
+            libvirt.VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN)
 
     def asked(self) -> int:
         return sum(self.hypervisor.calls.get(method, 0)
@@ -35,7 +44,22 @@ class ShutdownTest(verbs.VerbTestCase):
 
         self.assertTrue(self.shutdown.run(self.find(), 60, 10, PROGRESS))
 
-        self.assertEqual((0.0, 1), (self.clock.now_s, self.asked()))
+        # Before it would be asked again.
+        self.assertLess(self.clock.now_s, 10)
+        self.assertEqual(1, self.asked())
+        # Its end was heard of, and looked at once.
+        self.assertEqual(1, self.hypervisor.calls['isActive'])
+
+    def test_guest_that_was_started_again_is_not_down(self) -> None:
+        added = self.add_guest(obeys=False)
+
+        def restart() -> None:
+            self.stop(added)
+            added.state = libvirt.VIR_DOMAIN_RUNNING
+
+        self.clock.at(3, restart)
+
+        self.assertFalse(self.shutdown.run(self.find(), 20, 0, PROGRESS))
 
     def test_guest_that_does_not_obey_is_asked_again(self) -> None:
         self.add_guest(obeys=False)
@@ -66,12 +90,11 @@ class ShutdownTest(verbs.VerbTestCase):
 
     def test_guest_that_takes_its_time_is_waited_for(self) -> None:
         added = self.add_guest(obeys=False)
-        self.clock.at(33, lambda: setattr(
-            added, 'state', libvirt.VIR_DOMAIN_SHUTOFF))
+        self.clock.at(33, lambda: self.stop(added))
 
         self.assertTrue(self.shutdown.run(self.find(), 60, 10, PROGRESS))
 
-        self.assertLess(self.clock.now_s, 34)
+        self.assertLess(self.clock.now_s, 40)
 
     def test_guest_that_goes_away_is_down(self) -> None:
         added = self.add_guest(obeys=False)
@@ -93,7 +116,7 @@ class ShutdownTest(verbs.VerbTestCase):
 
         self.assertFalse(self.shutdown.run(self.find(), 60, 10, PROGRESS))
 
-        self.assertIn('cannot be asked', self.log.output)
+        self.assertIn('Cannot ask the guest', self.log.output)
 
     def test_driver_that_knows_no_button_is_asked_as_before(self) -> None:
         self.add_guest(obeys=False)
@@ -113,11 +136,6 @@ class ShutdownTest(verbs.VerbTestCase):
         self.assertRaises(exception.HypervisorUnavailable,
                           self.shutdown.run, guest, 60, 10, PROGRESS)
 
-    def lose(self) -> None:
-        """Lose the connection; the next look finds that out."""
-        self.hypervisor.fail_next('isActive', guests.failure(
-            libvirt.VIR_ERR_INTERNAL_ERROR, domain=libvirt.VIR_FROM_RPC))
-
     def stay_away(self) -> None:
         self.hypervisor.refuse_connections()
         self.hypervisor.break_connections()
@@ -125,14 +143,13 @@ class ShutdownTest(verbs.VerbTestCase):
     def test_a_connection_lost_meanwhile_and_got_back_is_no_matter(
             self) -> None:
         added = self.add_guest(obeys=False)
-        self.clock.at(3, self.lose)
-        self.clock.at(25, self.lose)
-        self.clock.at(33, lambda: setattr(
-            added, 'state', libvirt.VIR_DOMAIN_SHUTOFF))
+        self.clock.at(3, self.hypervisor.break_connections)
+        self.clock.at(25, self.hypervisor.break_connections)
+        self.clock.at(33, lambda: self.stop(added))
 
         self.assertTrue(self.shutdown.run(self.find(), 60, 10, PROGRESS))
 
-        self.assertLess(self.clock.now_s, 34)
+        self.assertLess(self.clock.now_s, 40)
         self.assertEqual(4, self.asked())
 
     def test_one_that_is_lost_when_it_is_asked_again_is_none(self) -> None:
@@ -141,8 +158,7 @@ class ShutdownTest(verbs.VerbTestCase):
             'state', guests.failure(
                 libvirt.VIR_ERR_INTERNAL_ERROR,
                 domain=libvirt.VIR_FROM_RPC)))
-        self.clock.at(15, lambda: setattr(
-            added, 'state', libvirt.VIR_DOMAIN_SHUTOFF))
+        self.clock.at(15, lambda: self.stop(added))
 
         self.assertTrue(self.shutdown.run(self.find(), 60, 10, PROGRESS))
 
@@ -153,12 +169,11 @@ class ShutdownTest(verbs.VerbTestCase):
         self.clock.at(9, lambda: self.hypervisor.fail_next(
             'shutdownFlags', guests.failure(
                 libvirt.VIR_ERR_OPERATION_TIMEOUT, 'cannot acquire lock')))
-        self.clock.at(15, lambda: setattr(
-            added, 'state', libvirt.VIR_DOMAIN_SHUTOFF))
+        self.clock.at(15, lambda: self.stop(added))
 
         self.assertTrue(self.shutdown.run(self.find(), 60, 10, PROGRESS))
 
-        self.assertAlmostEqual(15, self.clock.now_s, delta=2)
+        self.assertLess(self.clock.now_s, 20)
 
     def test_one_that_stays_away_is_told_when_the_time_is_over(
             self) -> None:

@@ -3,8 +3,12 @@
 import fixtures
 
 from nova_libvirt_driver.operations.steps import undo as undo_module
-from nova_libvirt_driver.storage import journal as journal_module
+from nova_libvirt_driver.spec import instance as instance_spec
 from tests import base
+from tests import owners
+
+INSTANCE = instance_spec.InstanceRef(
+    '4c2a9a1e-7d7c-4a58-9f3e-2b1f6b1b7a11', 'one')
 
 
 class UndoTest(base.TestCase):
@@ -16,7 +20,7 @@ class UndoTest(base.TestCase):
 
     def test_a_failure_undoes_the_steps_in_reverse(self) -> None:
         def fail() -> None:
-            with undo_module.Undo('spawn') as undo:
+            with undo_module.Undo('spawn', INSTANCE) as undo:
                 undo.add('one', lambda: self.done.append('one'))
                 undo.add('two', lambda: self.done.append('two'))
                 raise ValueError('three')
@@ -25,20 +29,20 @@ class UndoTest(base.TestCase):
         self.assertEqual(['two', 'one'], self.done)
 
     def test_what_is_committed_stays(self) -> None:
-        with undo_module.Undo('spawn') as undo:
+        with undo_module.Undo('spawn', INSTANCE) as undo:
             undo.add('one', lambda: self.done.append('one'))
             undo.commit()
 
         self.assertEqual([], self.done)
 
     def test_forgetting_to_commit_undoes(self) -> None:
-        with undo_module.Undo('spawn') as undo:
+        with undo_module.Undo('spawn', INSTANCE) as undo:
             undo.add('one', lambda: self.done.append('one'))
 
         self.assertEqual(['one'], self.done)
 
     def test_cleaning_up_happens_after_a_success_too(self) -> None:
-        with undo_module.Undo('snapshot') as undo:
+        with undo_module.Undo('snapshot', INSTANCE) as undo:
             undo.add('one', lambda: self.done.append('one'))
             undo.finally_('two', lambda: self.done.append('two'))
             undo.commit()
@@ -47,7 +51,7 @@ class UndoTest(base.TestCase):
 
     def test_a_failing_undo_neither_hides_nor_stops(self) -> None:
         def fail() -> None:
-            with undo_module.Undo('spawn') as undo:
+            with undo_module.Undo('spawn', INSTANCE) as undo:
                 undo.add('one', lambda: self.done.append('one'))
                 undo.add('burn the house', lambda: 1 / 0)
                 raise ValueError('first')
@@ -59,20 +63,20 @@ class UndoTest(base.TestCase):
         self.assertIn('could not burn the house', self.log.output)
 
     def test_the_journal_keeps_what_could_not_be_undone(self) -> None:
-        journal = journal_module.Journal(
+        journal = owners.journal(
             self.useFixture(fixtures.TempDir()).path)
         for name, function in (('good', lambda: 0), ('bad', lambda: 1 // 0)):
-            with undo_module.Undo('spawn') as undo:
+            with undo_module.Undo('spawn', INSTANCE) as undo:
                 undo.journal(journal.begin('spawn', uuid=name, name=name))
                 undo.add('one', function)
 
         self.assertEqual({'bad'}, journal.subjects())
         with journal.left('bad') as [entry]:
-            self.assertEqual('bad', entry.name)
+            self.assertEqual('bad', entry.note.name)
 
     def test_being_told_to_end_undoes_too(self) -> None:
         def fail() -> None:
-            with undo_module.Undo('spawn') as undo:
+            with undo_module.Undo('spawn', INSTANCE) as undo:
                 undo.add('one', lambda: self.done.append('one'))
                 raise KeyboardInterrupt()
 

@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Calls of libvirt: deadlines, turns, threads, shared answers."""

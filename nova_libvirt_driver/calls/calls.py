@@ -1,0 +1,306 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Calls into libvirt that have a deadline.
+
+A thread that waits inside the C library cannot be stopped. So a call that
+may block runs on a thread of its own; when its deadline passes the caller
+gives up and the thread is abandoned. The number of such threads is bounded:
+an abandoned one keeps its place until libvirt lets it go, and who finds no
+place waits for one.
+"""
+
+import abc
+import atexit
+from collections.abc import Callable
+import threading
+import time
+from typing import Any
+from typing import TypeVar
+
+from oslo_log import log as logging
+
+from nova_libvirt_driver.calls import runtime as runtime_module
+from nova_libvirt_driver import exception
+
+LOG = logging.getLogger(__name__)
+
+T = TypeVar('T')
+
+_LOOK_S = 0.1
+
+
+class Budget:
+    """Gives out the places of calls that run on threads of their own.
+
+    Who finds none waits for one, unless all of them are lost to calls that
+    hang. The place of an abandoned call is given back on its native thread,
+    which in an eventlet process cannot wake a green one: it is counted
+    there, and taken up by the next caller, or one that waits.
+    """
+
+    def __init__(self, limit: int) -> None:
+        # Nothing but arithmetic is done while the native lock is held.
+        self._lock = runtime_module.original('threading').Lock()
+        self._places = threading.Semaphore(limit)
+        self.limit = limit
+        self._returned = 0
+        self.running = 0
+        self.abandoned = 0
+        self._is_said = False
+
+    def enter(self, name: str, timeout_s: float) -> None:
+        """Take a place.
+
+        :raises CallBudgetExhausted: all places hang, or none is free in
+            *timeout_s*
+        """
+        deadline = time.monotonic() + timeout_s
+        while True:
+            self._take_up()
+            left_s = max(0.0, deadline - time.monotonic())
+            if self.abandoned >= self.limit:
+                break
+            if self._places.acquire(timeout=min(_LOOK_S, left_s)):
+                with self._lock:
+                    self.running += 1
+                self._is_said = False
+                return
+            if not left_s:
+                break
+        self._say(name)
+        raise exception.CallBudgetExhausted(call=name, limit=self.limit)
+
+    def _say(self, name: str) -> None:
+        """Log the first refusal, until a call is let in again."""
+        if self._is_said:
+            return
+        self._is_said = True
+        LOG.error('No thread is left for %s: of %d calls of its kind that '
+                  'may run, %d hang. Calls are refused until some come '
+                  'back; see "nova-libvirt doctor".',
+                  name, self.limit, self.abandoned)
+
+    def abandon(self) -> None:
+        """Note that a running call has lost its caller."""
+        with self._lock:
+            self.abandoned += 1
+
+    def end(self, *, was_abandoned: bool) -> None:
+        """Note that a call has ended; on its native thread."""
+        with self._lock:
+            self.running -= 1
+            if was_abandoned:
+                self.abandoned -= 1
+                self._returned += 1
+
+    def leave(self) -> None:
+        """Give the place of a call back that was not abandoned."""
+        self._places.release()
+
+    def _take_up(self) -> None:
+        with self._lock:
+            returned, self._returned = self._returned, 0
+        if returned:
+            self._places.release(returned)
+
+
+class Call:
+    """One call: its thread and its caller agree on whether it was in time."""
+
+    def __init__(
+            self, budget: Budget, function: Callable[[], Any],
+            late: Callable[[Any], object] | None) -> None:
+        self._budget = budget
+        self._function = function
+        self._late = late
+        self._lock = runtime_module.original('threading').Lock()
+        self._finished = False
+        self._abandoned = False
+        self._result: Any = None
+        self._failure: BaseException | None = None
+
+    def execute(self) -> None:
+        """Run the function and keep its outcome; on the native thread."""
+        try:
+            self._result = self._function()
+        except BaseException as error:
+            self._failure = error
+        with self._lock:
+            self._finished = True
+            abandoned = self._abandoned
+        if abandoned:
+            self._discard()
+        self._budget.end(was_abandoned=abandoned)
+
+    def outcome(self) -> Any:
+        """Return the result, or raise what the function raised."""
+        if self._failure is not None:
+            raise self._failure
+        return self._result
+
+    def abandon(self) -> bool:
+        """Give up waiting; False when the call has just finished."""
+        with self._lock:
+            if self._finished:
+                return False
+            self._abandoned = True
+        self._budget.abandon()
+        return True
+
+    def _discard(self) -> None:
+        if self._late is None:
+            return
+        try:
+            self._late(self._result)
+        except Exception:
+            # The caller has gone, and a native thread of an eventlet
+            # process must not log.
+            return
+
+
+class Calls(abc.ABC):
+    """Runs functions on native threads and waits for them.
+
+    :ivar observation: of all calls that run here
+    """
+
+    def __init__(
+            self, host: str, limit: int,
+            runtime: runtime_module.Runtime = runtime_module.PROCESS,
+    ) -> None:
+        self.observation = runtime_module.Observation()
+        self._host = host
+        self._runtime = runtime
+        self._budget = Budget(limit)
+
+    def run(
+            self, function: Callable[[], T], *, name: str, timeout_s: float,
+            late: Callable[[T | None], object] | None = None,
+            label: str = '') -> T:
+        """Return what *function* returns, or raise what it raises.
+
+        Blocks the calling (green) thread for *timeout_s* at most.
+
+        :param name: what the call is, for errors
+        :param late: called when the call ends after its caller has given
+            up, with its result, or None when it failed; on the native
+            thread, where it must not log
+        :param label: what the call is, for an observer, if not its name
+        :raises CallTimeout: the deadline passed
+        :raises CallBudgetExhausted: too many calls hang already, or no
+            place was free before the deadline
+        """
+        return self.observation.call(
+            label or name.removeprefix('the call to '),
+            lambda: self._run(function, name, timeout_s, late))
+
+    def _run(
+            self, function: Callable[[], T], name: str, timeout_s: float,
+            late: Callable[[T | None], object] | None) -> T:
+        deadline = self._runtime.monotonic() + timeout_s
+        self._budget.enter(name, timeout_s)
+        call = Call(self._budget, function, late)
+        if not self._execute(call, name, deadline) and call.abandon():
+            raise exception.CallTimeout(
+                host=self._host, call=name, timeout_s=timeout_s)
+        self._budget.leave()
+        result: T = call.outcome()
+        return result
+
+    @abc.abstractmethod
+    def _execute(self, call: Call, name: str, deadline: float) -> bool:
+        """Have a call executed; say whether it has ended in time."""
+
+    @abc.abstractmethod
+    def without_deadline(
+            self, function: Callable[..., Any], *args: Any,
+            **kwargs: Any) -> Any:
+        """Return what *function* returns; blocks no other green thread."""
+
+    def running(self) -> int:
+        """Return how many calls run, abandoned ones included."""
+        return self._budget.running
+
+    def abandoned(self) -> int:
+        """Return how many calls run whose caller has given up."""
+        return self._budget.abandoned
+
+    def limit(self) -> int:
+        """Return how many may run at the same time."""
+        return self._budget.limit
+
+    def _left_s(self, deadline: float) -> float:
+        return max(0.0, deadline - self._runtime.monotonic())
+
+
+class NativeCalls(Calls):
+    """Calls of a process with native threads: a daemon thread for each.
+
+    Daemon threads, so that a hung call never keeps the process from
+    ending; executors of the standard library would wait for it.
+    """
+
+    def _execute(self, call: Call, name: str, deadline: float) -> bool:
+        thread = self._runtime.thread(f'libvirt-call-{name}', call.execute)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            self._budget.end(was_abandoned=False)
+            self._budget.leave()
+            raise exception.HypervisorUnavailable(
+                host=self._host, reason=f'{name}: {error}') from error
+        thread.join(self._left_s(deadline))
+        return not thread.is_alive()
+
+    def without_deadline(
+            self, function: Callable[..., Any], *args: Any,
+            **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+
+class EventletCalls(Calls):
+    """Calls of an eventlet process: they run in eventlet's thread pool.
+
+    The pool is small and shared with everybody, so calls that have a
+    deadline may take a part of it only.
+    """
+
+    def __init__(self, *, host: str, limit: int, share: float) -> None:
+        from nova_libvirt_driver.calls import green
+        super().__init__(
+            host, min(limit, max(1, int(green.pool_size() * share))))
+        self._green = green
+        # After eventlet's own, hence before it at the end.
+        atexit.register(self._at_exit)
+
+    def _at_exit(self) -> None:
+        if self._budget.abandoned:
+            self._green.forget_threads()
+
+    def _execute(self, call: Call, name: str, deadline: float) -> bool:
+        try:
+            self._green.run(call.execute, self._left_s(deadline))
+        except self._green.Expired:
+            return False
+        except BaseException:
+            # The caller itself is killed: a call that runs on is
+            # counted, and what it brings is disposed of.
+            if not call.abandon():
+                self._budget.leave()
+            raise
+        return True
+
+    def without_deadline(
+            self, function: Callable[..., Any], *args: Any,
+            **kwargs: Any) -> Any:
+        return self._green.execute(function, *args, **kwargs)
+
+
+def make(*, host: str, limit: int, share: float = 0.5) -> Calls:
+    """Return the calls that fit this process.
+
+    :param share: how much of eventlet's thread pool they may take at most
+    """
+    if runtime_module.in_eventlet_process():
+        return EventletCalls(host=host, limit=limit, share=share)
+    return NativeCalls(host=host, limit=limit)

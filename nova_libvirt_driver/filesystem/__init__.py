@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Files that other users of the machine, or accidents, may have touched."""

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""What an existing server is connected to."""
+
+import contextlib
+from typing import Any
+from typing import NoReturn
+
+from nova import context as nova_context
+from nova import exception as nova_exception
+from nova import objects
+
+import nova.conf
+from nova_libvirt_driver import base
+from nova_libvirt_driver import exception
+from nova_libvirt_driver.nova_plugin import network
+from nova_libvirt_driver.nova_plugin import tpm
+from nova_libvirt_driver.nova_plugin import volumes
+from nova_libvirt_driver import ports
+from nova_libvirt_driver.spec import guest as guest_spec
+from nova_libvirt_driver.spec import instance as instance_spec
+
+CONF = nova.conf.CONF
+
+
+class Elsewhere:
+    """Keeps a server that another host has by now from starting here.
+
+    It was evacuated while this host was down. When Nova's compute manager has
+    started, it removes what is left of it here.
+    """
+
+    name = 'host'
+
+    def __init__(self, instance: Any) -> None:
+        self._instance = instance
+
+    def prepare(self, spec: guest_spec.GuestSpec) -> NoReturn:
+        """Refuse.
+
+        :raises WrongState: always
+        """
+        self._refuse()
+
+    def connect(self) -> contextlib.AbstractContextManager[bool]:
+        """Refuse.
+
+        :raises WrongState: always
+        """
+        self._refuse()
+
+    def revert(self) -> None:
+        """Do nothing."""
+
+    def disconnect(self) -> None:
+        """Do nothing."""
+
+    def _refuse(self) -> NoReturn:
+        raise exception.WrongState(
+            tried='start it again', instance=self._instance.uuid,
+            state=f'on host {self._instance.host} by now')
+
+
+def existing(
+        core: base.ComputeDriver, context: Any, instance: Any,
+        network_info: Any, found: volumes.Volumes) -> ports.Attachments:
+    """Return the attachments of a server."""
+    # Libvirt forgets the secret before it waits for networks.
+    return (found, network.Ports(instance, network_info),
+            tpm.Secret(core, context, instance))
+
+
+def interrupted(
+        core: base.ComputeDriver,
+        instance: instance_spec.Instance) -> ports.Attachments:
+    """Return the attachments of a server, as Nova's database has it.
+
+    Without the rights of its user, and so without the secret of a user.
+    """
+    context = _context()
+    known = _known(context, instance)
+    if known is None:
+        return ()
+    found = existing(
+        core, context, known, known.get_network_info(), volumes.Volumes(
+            core, context, known, volumes.recorded(context, known),
+            tolerant=True))
+    if known.host in (None, CONF.host):
+        return found
+    return (Elsewhere(known), *found)
+
+
+def interrupted_device(
+        instance: instance_spec.Instance,
+        name: str) -> ports.Attachment | None:
+    """Return the attachment of one port, as Nova's database has it.
+
+    :param name: its own, see :func:`network.port`
+    """
+    known = _known(_context(), instance)
+    if known is None:
+        return None
+    found = (network.port(known, vif)
+             for vif in known.get_network_info() or ())
+    return next((one for one in found if one.name == name), None)
+
+
+def _context() -> Any:
+    # It may have been deleted while this service was down.
+    return nova_context.get_admin_context(read_deleted='yes')
+
+
+def _known(context: Any, instance: instance_spec.Instance) -> Any:
+    try:
+        return objects.Instance.get_by_uuid(
+            context, instance.uuid, expected_attrs=[
+                'info_cache', 'system_metadata', 'flavor'])
+    except nova_exception.InstanceNotFound:
+        return None

@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Connects the host to volumes through os-brick, as Nova configures it."""
+
+from collections.abc import Iterator
+from collections.abc import Mapping
+import contextlib
+import os
+from typing import Any
+
+from castellan import key_manager
+from nova import utils
+from nova.volume import cinder
+from os_brick import encryptors
+from os_brick.encryptors import luks
+from os_brick import exception as brick_exception
+from os_brick import initiator
+from os_brick.initiator import connector
+from os_brick import utils as brick_utils
+from oslo_log import log as logging
+from oslo_utils import strutils
+
+import nova.conf
+from nova_libvirt_driver.conf import policy
+from nova_libvirt_driver import exception
+from nova_libvirt_driver.nova_plugin import mounts
+from nova_libvirt_driver.spec import volume as volume_spec
+from nova_libvirt_driver.volumes import connection as connection_module
+from nova_libvirt_driver.volumes import protocols
+
+CONF = nova.conf.CONF
+LOG = logging.getLogger(__name__)
+
+_NAMES = {
+    'fibre_channel': initiator.FIBRE_CHANNEL,
+    'iscsi': initiator.ISCSI,
+    'iser': initiator.ISER,
+    'lightos': initiator.LIGHTOS,
+    'nvmeof': initiator.NVME,
+    'scaleio': initiator.SCALEIO,
+    'storpool': initiator.STORPOOL,
+}
+"""Protocols of the volume service, as os-brick calls them."""
+
+_SCANS = {
+    'fibre_channel': 'num_volume_scan_tries',
+    'iscsi': 'num_volume_scan_tries',
+    'iser': 'num_iser_scan_tries',
+    'lightos': 'num_nvme_discover_tries',
+    'nvmeof': 'num_nvme_discover_tries',
+    'scaleio': 'num_volume_scan_tries',
+}
+"""Options that say how often a new device is looked for."""
+
+_MULTIPATH = {
+    'fibre_channel': 'volume_use_multipath',
+    'iscsi': 'volume_use_multipath',
+    'iser': 'iser_use_multipath',
+    'nvmeof': 'volume_use_multipath',
+}
+
+_CRYPT = 'CRYPT-'
+"""How the kernel marks devices that it decrypts."""
+
+
+class Connector:
+    """Implements ``ports.VolumeConnector``.
+
+    os-brick locks by files of its own, in the folder that nova-compute tells
+    it, so that other services on this host that use it do not disturb.
+
+    :param context: whose rights the volume service and the key manager see
+    """
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+
+    @property
+    def settings(self) -> volume_spec.VolumeSettings:
+        """What Nova's configuration says of volumes."""
+        libvirt = CONF.libvirt
+        guest = policy.guest(CONF)
+        return volume_spec.VolumeSettings(
+            rbd_user=libvirt.rbd_user or '',
+            rbd_secret_uuid=libvirt.rbd_secret_uuid or '',
+            default_aio=bool(getattr(
+                libvirt, 'use_default_aio_mode_for_volumes', False)),
+            cache_modes=guest.disk_cachemodes, discard=guest.discard)
+
+    def properties(self) -> Mapping[str, Any]:
+        """Return what the volume service has to know of this host."""
+        found: Mapping[str, Any] = connector.get_connector_properties(
+            utils.get_root_helper(), CONF.my_block_storage_ip,
+            CONF.libvirt.volume_use_multipath, enforce_multipath=True,
+            host=CONF.host)
+        return found
+
+    def connect(self, info: dict[str, Any]) -> str:
+        """Connect the host; see the port."""
+        connection = connection_module.read(info)
+        with _failing(connection):
+            if _is(connection, protocols.HostPart.MOUNT):
+                info['data']['device_path'] = mounts.mount(connection, info)
+                return ''
+            found = _brick(connection).connect_volume(info['data'])
+            info['data']['device_path'] = found['path']
+            if 'multipath_id' in found and (
+                    connection.protocol == 'fibre_channel'):
+                info['data']['multipath_id'] = found['multipath_id']
+            return str(found.get('scsi_wwn') or '')
+
+    def unlock(self, info: dict[str, Any]) -> bytes | None:
+        """Make an encrypted volume readable; see the port.
+
+        A volume that was never written to is formatted with LUKS: the volume
+        service leaves that to the first who attaches it.
+        """
+        connection = connection_module.read(info)
+        with _failing(connection):
+            metadata = encryptors.get_encryption_metadata(
+                self._context, cinder.API(), connection.volume_id, info)
+            if not metadata:
+                raise connection.failure(
+                    'it is encrypted, and the volume service does not say '
+                    'how')
+            if not _is_for_qemu(metadata):
+                self._decrypt(connection, info, metadata)
+                return None
+            passphrase = self._passphrase(metadata)
+            if connection.device_path and not luks.is_luks(
+                    utils.get_root_helper(), connection.device_path):
+                # A private method, which Nova's own driver takes as well.
+                _encryptor(info, metadata)._format_volume(
+                    passphrase, **metadata)
+            return passphrase.encode()
+
+    def disconnect(self, info: dict[str, Any], *, force: bool) -> None:
+        """Disconnect the host; see the port."""
+        connection = connection_module.read(info)
+        with _failing(connection):
+            if _is(connection, protocols.HostPart.MOUNT):
+                mounts.unmount(connection)
+                return
+            if connection.encrypted and connection.device_path:
+                _close(info)
+            data = info['data']
+            with contextlib.suppress(brick_exception.VolumeDeviceNotFound):
+                # Fibre Channel alone wants to know the multipath device.
+                _brick(connection).disconnect_volume(
+                    data, data if connection.protocol == 'fibre_channel'
+                    else None, force=force)
+
+    def extend(self, info: dict[str, Any]) -> int:
+        """Return the size that a volume has on the host; see the port."""
+        connection = connection_module.read(info)
+        with _failing(connection):
+            if _is(connection, protocols.HostPart.MOUNT):
+                return os.stat(connection.device_path).st_size
+            size = _brick(connection).extend_volume(info['data'])
+            if not isinstance(size, int):
+                raise connection.failure(
+                    'the size of its device is not known after it was '
+                    'extended')
+            return size
+
+    def _passphrase(self, metadata: Mapping[str, Any]) -> str:
+        secret = key_manager.API(CONF).get(
+            self._context, metadata['encryption_key_id'])
+        if hasattr(brick_utils, 'get_passphrase_from_secret'):
+            return str(brick_utils.get_passphrase_from_secret(secret))
+        # Of an older os-brick, which knows symmetric keys only.
+        return str(secret.get_encoded().hex())
+
+    def _decrypt(
+            self, connection: connection_module.VolumeConnection,
+            info: dict[str, Any], metadata: Mapping[str, Any]) -> None:
+        """Have the kernel decrypt what QEMU cannot.
+
+        :raises VolumeFailure: the path does not lead to what is decrypted
+        """
+        if not connection.device_path:
+            raise connection.failure(
+                'QEMU cannot decrypt it, nor can the host, which has no '
+                'device of it')
+        encryptors.get_volume_encryptor(
+            root_helper=utils.get_root_helper(),
+            keymgr=key_manager.API(CONF), connection_info=info,
+            **metadata).attach_volume(self._context, **metadata)
+        name = os.path.basename(os.path.realpath(connection.device_path))
+        if not _mapping(name).startswith(_CRYPT):
+            # Never the device itself: the guest would see, and overwrite,
+            # what is encrypted.
+            raise connection.failure(
+                f'{connection.device_path} does not lead to what is '
+                'decrypted')
+
+
+def _is(
+        connection: connection_module.VolumeConnection,
+        host_part: protocols.HostPart) -> bool:
+    return protocols.of(connection).host_part is host_part
+
+
+def _brick(connection: connection_module.VolumeConnection) -> Any:
+    """Return os-brick's connector for a protocol."""
+    protocol, libvirt = connection.protocol, CONF.libvirt
+    options: dict[str, Any] = {}
+    if protocol in _SCANS:
+        options['device_scan_attempts'] = libvirt[_SCANS[protocol]]
+    if protocol in _MULTIPATH:
+        options['use_multipath'] = libvirt[_MULTIPATH[protocol]]
+        # Nova 30 and before have no such option.
+        options['enforce_multipath'] = bool(getattr(
+            libvirt, 'volume_enforce_multipath', False))
+    if protocol == 'iscsi':
+        options['transport'] = libvirt.iscsi_iface or 'default'
+    elif protocol == 'iser':
+        options['transport'] = 'iser'
+    return connector.InitiatorConnector.factory(
+        _NAMES[protocol], utils.get_root_helper(), **options)
+
+
+def _is_for_qemu(metadata: Mapping[str, Any]) -> bool:
+    provider = metadata.get('provider')
+    return bool(encryptors.LEGACY_PROVIDER_CLASS_TO_FORMAT_MAP.get(
+        provider, provider) == encryptors.LUKS)
+
+
+def _encryptor(info: dict[str, Any], metadata: Mapping[str, Any]) -> Any:
+    # Without a key manager: it is handed the passphrase.
+    return encryptors.get_volume_encryptor(
+        root_helper=utils.get_root_helper(), keymgr=None,
+        connection_info=info,
+        **{**metadata, 'control_location': 'front-end'})
+
+
+def _close(info: dict[str, Any]) -> None:
+    """Close what the kernel decrypts, if it does; idempotent.
+
+    The volume service may have forgotten by now how it is encrypted, and to
+    close it that does not matter.
+    """
+    encryptor = _encryptor(info, {'provider': encryptors.LUKS})
+    if os.path.exists(f'/dev/mapper/{encryptor.dev_name}'):
+        encryptor.detach_volume()
+
+
+def _mapping(name: str) -> str:
+    """Return what the device mapper calls one of its devices."""
+    try:
+        with open(f'/sys/class/block/{name}/dm/uuid',
+                  encoding='ascii') as file:
+            return file.read().strip()
+    except OSError:
+        return ''
+
+
+@contextlib.contextmanager
+def _failing(
+        connection: connection_module.VolumeConnection) -> Iterator[None]:
+    """Make one error of all that os-brick and its programs raise."""
+    try:
+        yield
+    except exception.DriverError:
+        raise
+    except Exception as error:
+        # Programs that failed are quoted with what they were called with.
+        reason = strutils.mask_password(f'{type(error).__name__}: {error}')
+        raise connection.failure(reason) from error

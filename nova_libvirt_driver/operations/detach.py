@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Taking a disk or an interface from a guest that is there."""
+
+from collections.abc import Callable
+from concurrent import futures
+import threading
+
+from oslo_log import log as logging
+
+from nova_libvirt_driver import exception
+from nova_libvirt_driver.guest import guests as guests_module
+from nova_libvirt_driver.operations.steps import exclusive as exclusive_module
+from nova_libvirt_driver.operations.steps import unplug as unplug_module
+from nova_libvirt_driver import ports
+from nova_libvirt_driver.spec import guest as guest_spec
+from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.storage import journal as journal_module
+
+LOG = logging.getLogger(__name__)
+
+
+class Detach:
+    """Takes devices from guests.
+
+    Steps: note in the journal what is about to go; take the device out of
+    the guest's definition; ask the guest for it, and wait until it has let
+    go; disconnect it from the host; take it out of the record.
+
+    When the guest does not let go, what the host has for the device stays,
+    and so does the record. A detach that completes later is taken note of,
+    also by another process, and when the guest stops. Who asks for one that
+    is under way gets the result of that one.
+    """
+
+    OPERATION = 'detach'
+
+    def __init__(
+            self, guests: guests_module.Guests,
+            unplug: unplug_module.Unplug,
+            exclusive: exclusive_module.Exclusive,
+            journal: journal_module.Journal) -> None:
+        self._guests = guests
+        self._unplug = unplug
+        self._exclusive = exclusive
+        self._journal = journal
+        self._lock = threading.Lock()
+        self._running: dict[
+            tuple[str, guest_spec.Key], futures.Future[None]] = {}
+
+    def detach(
+            self, instance: instance_spec.Instance, key: guest_spec.Key,
+            attachments: ports.Attachments,
+            progress: ports.Progress) -> None:
+        """Take a device away; see :meth:`base.ComputeDriver.detach_disk`."""
+        with self._lock:
+            running = self._running.get((instance.uuid, key))
+            if running is None:
+                mine = self._running[instance.uuid, key] = futures.Future()
+        if running is not None:
+            error = running.exception()
+            if error is not None:
+                raise exception.again(error) or error
+            return
+        try:
+            self._detach(instance, key, attachments, progress)
+        except BaseException as error:
+            mine.set_exception(error)
+            raise
+        else:
+            mine.set_result(None)
+        finally:
+            with self._lock:
+                del self._running[instance.uuid, key]
+
+    def clean_up(
+            self, entry: journal_module.Entry,
+            attachments: Callable[[], ports.Attachments]) -> None:
+        """Go on with an interrupted detach, or see what became of it."""
+        self._unplug.settle(entry)
+
+    def _detach(
+            self, instance: instance_spec.Instance, key: guest_spec.Key,
+            attachments: ports.Attachments,
+            progress: ports.Progress) -> None:
+        with self._exclusive.hold(
+                instance, self.OPERATION, progress,
+                wait_s=unplug_module.BUSY_S) as watched:
+            watched.step('check')
+            guest = self._guests.find_or_none(instance)
+            if guest is not None and guest.has_saved():
+                raise exception.WrongState(
+                    tried=f'detach {key}', instance=instance.uuid,
+                    state='suspended: resume it')
+            entry = self._journal.begin(
+                self.OPERATION, uuid=instance.uuid, name=instance.name,
+                **unplug_module.noted(key, attachments))
+            try:
+                if guest is not None:
+                    watched.step('detach')
+                    self._unplug.from_guest(
+                        guest, key, lambda: watched.advance(0, 0))
+                watched.step('disconnect')
+                self._unplug.from_host(instance, key, attachments)
+                entry.end()
+            except BaseException:
+                self._unplug.leave(entry)
+                raise
+        LOG.info('%s detached', key, instance={'uuid': instance.uuid})

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Disconnecting the host from volumes that would not let go at first.
+
+A device that stays behind may be taken for that of the next volume that gets
+its number, so it is tried until it has gone.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from oslo_log import log as logging
+
+from nova_libvirt_driver import exception
+from nova_libvirt_driver.operations.steps import clean_ups as clean_ups_module
+from nova_libvirt_driver import ports
+from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.storage import journal as journal_module
+from nova_libvirt_driver.volumes import host as host_module
+from nova_libvirt_driver.volumes import records
+
+LOG = logging.getLogger(__name__)
+
+
+class LeftVolumes:
+    """Remembers volumes of guests that are gone, in the journal.
+
+    :param connector: returns what disconnects the host; None where only
+        another process can
+    """
+
+    OPERATION = 'disconnect volume'
+
+    def __init__(
+            self, host: host_module.HostVolumes,
+            journal: journal_module.Journal,
+            connector: Callable[[], ports.VolumeConnector] | None) -> None:
+        self._host = host
+        self._journal = journal
+        self._connector = connector
+
+    def note(
+            self, instance: instance_spec.Instance,
+            info: dict[str, Any]) -> None:
+        """Remember a volume; keys and passwords of it are left out.
+
+        :raises StorageFailure: it cannot be written down
+        """
+        self._journal.begin(
+            self.OPERATION, uuid=instance.uuid, name=instance.name,
+            info=records.without_secrets(info)).release()
+
+    def clean_up(
+            self, entry: journal_module.Entry,
+            attachments: Callable[[], ports.Attachments]) -> None:
+        """Disconnect the host from the volume, if it can be done now."""
+        if self._connector is None:
+            raise clean_ups_module.NotYetError
+        note = entry.note
+        try:
+            self._host.disconnect(
+                note.values['info'],
+                instance_spec.InstanceRef(note.uuid, note.name),
+                self._connector(), self._host.look(), force=True)
+        except exception.VolumeFailure as error:
+            # Nothing that is done with the instance has to wait for it.
+            LOG.debug('The host is still connected to a volume: %s', error,
+                      instance={'uuid': note.uuid})
+            raise clean_ups_module.NotYetError from error

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""All operations of a driver, made and joined."""
+
+from collections.abc import Callable
+import dataclasses
+
+from nova_libvirt_driver.events import router as router_module
+from nova_libvirt_driver.guest import detaching
+from nova_libvirt_driver.guest import guests as guests_module
+from nova_libvirt_driver.guest import statistics_cache as statistics_module
+from nova_libvirt_driver.host import capabilities as capabilities_module
+from nova_libvirt_driver.operations import attach
+from nova_libvirt_driver.operations import destroy
+from nova_libvirt_driver.operations import detach
+from nova_libvirt_driver.operations import diagnostics
+from nova_libvirt_driver.operations import image_cache
+from nova_libvirt_driver.operations import left_volumes
+from nova_libvirt_driver.operations import power_off
+from nova_libvirt_driver.operations import power_on
+from nova_libvirt_driver.operations import reboot
+from nova_libvirt_driver.operations import recovery
+from nova_libvirt_driver.operations import rename
+from nova_libvirt_driver.operations import rescue
+from nova_libvirt_driver.operations import resize_disk
+from nova_libvirt_driver.operations import snapshot
+from nova_libvirt_driver.operations import spawn
+from nova_libvirt_driver.operations.steps import clean_ups as clean_ups_module
+from nova_libvirt_driver.operations.steps import disk_copy
+from nova_libvirt_driver.operations.steps import domains as domains_module
+from nova_libvirt_driver.operations.steps import exclusive as exclusive_module
+from nova_libvirt_driver.operations.steps import rebuild as rebuild_module
+from nova_libvirt_driver.operations.steps import serial_ports as serial_module
+from nova_libvirt_driver.operations.steps import shutdown as shutdown_module
+from nova_libvirt_driver.operations.steps import unplug as unplug_module
+from nova_libvirt_driver import ports
+from nova_libvirt_driver.spec import policy as policy_spec
+from nova_libvirt_driver.storage import storage as storage_module
+from nova_libvirt_driver.volumes import host as volumes_module
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Operations:
+    """The operations, named after what they do."""
+
+    exclusive: exclusive_module.Exclusive
+    """Has to be held by what changes a guest without any of them."""
+    spawn: spawn.Spawn
+    destroy: destroy.Destroy
+    recovery: recovery.Recovery
+    power_on: power_on.PowerOn
+    power_off: power_off.PowerOff
+    reboot: reboot.Reboot
+    rescue: rescue.Rescue
+    snapshot: snapshot.Snapshot
+    resize_disk: resize_disk.ResizeDisk
+    attach: attach.Attach
+    detach: detach.Detach
+    rename: rename.Rename
+    diagnostics: diagnostics.Diagnostics
+    image_care: image_cache.ImageCare
+    left_volumes: left_volumes.LeftVolumes
+
+
+def build(
+        storage: storage_module.Storage, guests: guests_module.Guests,
+        capabilities: capabilities_module.Capabilities,
+        restarts: router_module.Restarts,
+        statistics: statistics_module.StatisticsCache,
+        volumes: volumes_module.HostVolumes, *,
+        touched: Callable[[str], None],
+        attachments: ports.AttachmentsOf | None,
+        attachment: ports.AttachmentOf | None,
+        connector: Callable[[], ports.VolumeConnector] | None,
+        policy: policy_spec.GuestPolicy, serial_ports: range,
+        job_timeout_s: float, soft_reboot_timeout_s: float,
+        patience: detaching.Patience) -> Operations:
+    """Make the operations of one driver; touches nothing.
+
+    :param touched: takes the uuid of each instance to which something was
+        done
+    :param attachments: returns those of an instance whose operation was
+        interrupted; None where only another process knows them
+    :param attachment: likewise that of one device
+    :param connector: returns what connects this host to volumes, likewise
+    """
+    host, folders, files = storage.policy.host, storage.folders, storage.files
+    journal, specs = storage.journal, storage.specs
+    clean_ups = clean_ups_module.CleanUps(journal, guests, attachments)
+    exclusive = exclusive_module.Exclusive(
+        journal.folder, host, touched, clean_ups.settle)
+    domains = domains_module.Domains(
+        guests, capabilities, policy, storage.policy.backend, folders,
+        serial_module.SerialPorts(
+            serial_ports, storage.policy.instances_path, guests.definitions))
+    rebuild = rebuild_module.Rebuild(domains, folders, files, storage.rescues)
+    shutdown = shutdown_module.Shutdown()
+    unplug = unplug_module.Unplug(guests, specs, patience, attachment)
+    copier = disk_copy.DiskCopy(
+        guests, folders, storage.qemu_img, storage.policy,
+        timeout_s=job_timeout_s)
+    operations = Operations(
+        exclusive=exclusive,
+        spawn=spawn.Spawn(domains, folders, files, exclusive, journal, host),
+        destroy=destroy.Destroy(
+            guests, folders, exclusive, journal, clean_ups),
+        recovery=recovery.Recovery(
+            journal, clean_ups, exclusive, storage.cache.sweep_temporaries),
+        power_on=power_on.PowerOn(guests, files, rebuild, exclusive),
+        power_off=power_off.PowerOff(guests, exclusive, shutdown),
+        reboot=reboot.Reboot(
+            guests, files, specs, rebuild, exclusive, journal, shutdown,
+            restarts, timeout_s=soft_reboot_timeout_s),
+        rescue=rescue.Rescue(
+            domains, files, storage.rescues, specs, rebuild, exclusive,
+            journal, restarts),
+        snapshot=snapshot.Snapshot(
+            copier, storage.scratch, exclusive, journal, specs),
+        resize_disk=resize_disk.ResizeDisk(
+            copier, storage.disks, specs, exclusive),
+        attach=attach.Attach(
+            domains, rebuild, unplug, specs, exclusive, journal),
+        detach=detach.Detach(guests, unplug, exclusive, journal),
+        rename=rename.Rename(guests, exclusive, specs),
+        diagnostics=diagnostics.Diagnostics(statistics, folders, specs, host),
+        image_care=image_cache.ImageCare(
+            guests, storage.cache, storage.policy),
+        left_volumes=left_volumes.LeftVolumes(volumes, journal, connector))
+    # The lock that all of them take ends what any of them has left.
+    for journalled in (operations.spawn, operations.destroy,
+                       operations.reboot, operations.rescue,
+                       operations.snapshot, operations.attach,
+                       operations.detach, operations.left_volumes):
+        clean_ups.register(journalled)
+    return operations

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""A device taken from its guest first, and from the host then.
+
+What the host has for the device stays until the guest has let go of it,
+however long that takes: a guest may write to it until then.
+"""
+
+from collections.abc import Callable
+from collections.abc import Mapping
+import contextlib
+import dataclasses
+import time
+from typing import Any
+
+from oslo_log import log as logging
+
+from nova_libvirt_driver import exception
+from nova_libvirt_driver.guest import detaching
+from nova_libvirt_driver.guest import guests as guests_module
+from nova_libvirt_driver.guest import handle
+from nova_libvirt_driver.operations.steps import attached as attached_module
+from nova_libvirt_driver.operations.steps import clean_ups
+from nova_libvirt_driver import ports
+from nova_libvirt_driver.spec import disk as disk_spec
+from nova_libvirt_driver.spec import guest as guest_spec
+from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.spec import nic as nic_spec
+from nova_libvirt_driver.storage import journal as journal_module
+from nova_libvirt_driver.storage import spec_record
+
+LOG = logging.getLogger(__name__)
+
+BUSY_S = 60.0
+"""How long another operation on the same guest is waited for."""
+
+_LEFT = 'the guest has not let go'
+"""Phase of an entry whose caller knows that the device is still there."""
+
+_RELEASE_S = 5.0
+_PAUSE_S = 0.2
+
+
+class Unplug:
+    """Takes devices from guests, now or as soon as these let go of them.
+
+    :param attachment: finds what a device needs of the host, by its name;
+        None where only another process knows it
+    """
+
+    def __init__(
+            self, guests: guests_module.Guests,
+            specs: spec_record.SpecRecords, patience: detaching.Patience,
+            attachment: ports.AttachmentOf | None) -> None:
+        self._guests = guests
+        self._specs = specs
+        self._patience = patience
+        self._attachment = attachment
+
+    def from_guest(
+            self, guest: handle.Guest, key: guest_spec.Key,
+            tick: Callable[[], object] = lambda: None) -> None:
+        """Take it from the guest; see :func:`detaching.detach`."""
+        detaching.detach(guest, key, self._patience, tick)
+
+    def back(self, guest: handle.Guest, key: guest_spec.Key) -> None:
+        """Take it from a guest that was about to get it.
+
+        :raises GuestUnresponsive: it may get it still
+        """
+        _await_calls(guest)
+        self.from_guest(guest, key)
+
+    def from_host(
+            self, instance: instance_spec.Instance, key: guest_spec.Key,
+            attachments: ports.Attachments) -> None:
+        """Disconnect a device that has left its guest, and forget it.
+
+        The event of its removal may come before QEMU has closed it, so what
+        is busy is tried for some seconds.
+        """
+        deadline = time.monotonic() + _RELEASE_S
+        while True:
+            try:
+                attached_module.disconnect(attachments)
+                break
+            except Exception as error:
+                if time.monotonic() >= deadline:
+                    raise
+                LOG.debug('%s: not disconnected yet: %s', key, error,
+                          instance={'uuid': instance.uuid})
+            time.sleep(_PAUSE_S)
+        self.forget(instance, key)
+
+    def forget(
+            self, instance: instance_spec.Instance,
+            key: guest_spec.Key) -> None:
+        """Take a device out of the record."""
+        self._specs.note(instance, lambda spec: spec.without_device(key))
+
+    def leave(self, entry: journal_module.Entry) -> None:
+        """Let go of an entry whose caller hears of a failure.
+
+        The guest is not asked for the device again, but what becomes of it
+        is settled.
+        """
+        try:
+            entry.advance(_LEFT)
+        except exception.StorageFailure as error:
+            # The guest is asked once more then.
+            LOG.warning('%s', error, instance={'uuid': entry.note.uuid})
+        entry.release()
+
+    def settle(self, entry: journal_module.Entry) -> None:
+        """Take a device away that an interrupted operation was about.
+
+        :raises NotYetError: the guest still has it
+        """
+        note = entry.note
+        instance = instance_spec.InstanceRef(note.uuid, note.name)
+        key = key_of(note.values)
+        guest = self._guests.find_or_none(instance)
+        if guest is not None and not self._has_left(guest, key, entry):
+            LOG.info('%s was attached again', key,
+                     instance={'uuid': note.uuid})
+            return
+        self.from_host(instance, key, self._known(note))
+
+    def _has_left(
+            self, guest: handle.Guest, key: guest_spec.Key,
+            entry: journal_module.Entry) -> bool:
+        """Say whether the guest has let go; False: it was given it again."""
+        if guest.has_saved():
+            # The device is a part of the memory.
+            raise clean_ups.NotYetError
+        if entry.note.phase == _LEFT:
+            device = guest.device(key)
+            if device.defined() is not None:
+                return False
+            if device.live() is not None:
+                raise clean_ups.NotYetError
+            return True
+        try:
+            _await_calls(guest)
+            detaching.detach(
+                guest, key, dataclasses.replace(self._patience, attempts=1))
+        except exception.GuestUnresponsive as error:
+            raise clean_ups.NotYetError from error
+        except exception.DeviceDetachFailed as error:
+            LOG.warning('Left from an interrupted %s: %s',
+                        entry.note.operation, error,
+                        instance={'uuid': guest.uuid})
+            entry.advance(_LEFT)
+            raise clean_ups.NotYetError from error
+        return True
+
+    def _known(self, note: journal_module.Note) -> ports.Attachments:
+        instance = instance_spec.InstanceRef(note.uuid, note.name)
+        found = []
+        for name in note.values['attachments']:
+            one = self._attachment and self._attachment(instance, name)
+            if one:
+                found.append(one)
+            else:
+                LOG.info('%s is not known any more', name,
+                         instance={'uuid': note.uuid})
+        return found
+
+
+def _await_calls(guest: handle.Guest) -> None:
+    """See that no call into the guest is under way any more.
+
+    One whose caller has given up, or was killed, may
+    still give the guest a device.
+
+    :raises GuestUnresponsive: there is one
+    """
+    if guest.is_active():
+        with contextlib.suppress(exception.LibvirtFailure):
+            guest.disk_errors()
+
+
+def noted(
+        key: guest_spec.Key,
+        attachments: ports.Attachments) -> dict[str, Any]:
+    """Return what an entry of the journal says about a device."""
+    kind = 'disk' if isinstance(key, disk_spec.DiskKey) else 'nic'
+    return {kind: dataclasses.asdict(key),
+            'attachments': [one.name for one in attachments]}
+
+
+def key_of(values: Mapping[str, Any]) -> guest_spec.Key:
+    """Return which device an entry of the journal is about."""
+    if 'disk' in values:
+        return disk_spec.DiskKey(**values['disk'])
+    return nic_spec.NicKey(**values['nic'])

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Which domains of this host have a volume, whoever made them."""
+
+from collections.abc import Callable
+from collections.abc import Iterable
+import dataclasses
+import functools
+import os
+
+from nova_libvirt_driver.xmlmodel import domain as domain_model
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Use:
+    """One disk of one domain that is a device or a file of the host."""
+
+    uuid: str
+    """Of the domain."""
+    path: str
+    serial: str
+
+
+class Uses:
+    """The disks of all domains, read once and when they are first needed.
+
+    :param definitions: returns the XML of all domains
+    """
+
+    def __init__(self, definitions: Callable[[], Iterable[str]]) -> None:
+        self._definitions = definitions
+
+    @functools.cached_property
+    def _all(self) -> list[Use]:
+        return [
+            Use(domain.uuid or '', os.path.realpath(path), disk.serial or '')
+            for domain in map(
+                domain_model.Domain.parse, self._definitions())
+            for disk in domain.devices.disks
+            if (path := disk.source_dev or disk.source_file)]
+
+    def of_path(self, path: str, *, but: str) -> set[str]:
+        """Return the uuids of domains that have a file or device.
+
+        :param but: uuid that does not count
+        """
+        real = os.path.realpath(path)
+        return {use.uuid for use in self._all if use.path == real} - {but}
+
+    def has_volume(self, uuid: str, serial: str) -> bool:
+        """Say whether a domain has a disk of that serial number.
+
+        After a swap it has that of another volume, which may be in use by
+        another domain: so a serial number finds a volume in one domain only.
+        """
+        return any(use.uuid == uuid and use.serial == serial
+                   for use in self._all)
+
+    def below(self, folder: str, *, but: str) -> set[str]:
+        """Return the uuids of domains that have a file in a folder."""
+        real = os.path.realpath(folder)
+        return {use.uuid for use in self._all
+                if os.path.dirname(use.path) == real} - {but}

@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Disks and interfaces of real guests, while these run."""
+
+import os
+import pathlib
+import re
+import signal
+import threading
+import time
+
+from nova_libvirt_driver import exception
+from nova_libvirt_driver import ports
+from nova_libvirt_driver.spec import device as device_spec
+from nova_libvirt_driver.spec import disk as disk_spec
+from nova_libvirt_driver.spec import guest as guest_spec
+from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.spec import nic as nic_spec
+from nova_libvirt_driver.testing import fake_attachment
+from nova_libvirt_driver.testing import fake_ports
+from nova_libvirt_driver.testing import linux_init
+from nova_libvirt_driver.xmlmodel import domain as domain_model
+from tests.functional import guest_base
+
+Bus = disk_spec.DiskBus
+
+VOLUME = '0d6a2f3e-5b0c-4c39-9d55-6a9ed1a0f3c1'
+SHORT = VOLUME[:20]
+"""As much of it as fits a virtio disk."""
+SIZE = 2 << 20
+NIC = nic_spec.NicSpec(
+    id='f2a0f6e1-7a0b-4f4c-9a51-1d5bb4d4b1aa', mac='52:54:00:12:34:56',
+    kind=nic_spec.NicKind.USER)
+NOTE_AT = (linux_init.STATE_SECTOR + 1) * 512
+
+
+class HotPlugTestCase(guest_base.GuestTestCase):
+    """Has a volume, which is a file, and what it needs of the host."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.volume = pathlib.Path(self.host.directory, 'volume.img')
+        self.volume.write_bytes(bytes(SIZE))
+        self.volume.chmod(0o666)
+        self.note('from the host')
+
+    def note(self, text: str) -> None:
+        """Write what the guest reads on the volume."""
+        with self.volume.open('r+b') as file:
+            file.seek(NOTE_AT)
+            file.write(f'{text}\n'.encode())
+
+    def disk(
+            self, bus: disk_spec.DiskBus = Bus.VIRTIO) -> disk_spec.DiskSpec:
+        return disk_spec.DiskSpec(
+            target_dev='', id=VOLUME, serial=VOLUME, bus=bus, format='raw',
+            source=disk_spec.DiskSource(path=str(self.volume)))
+
+    @property
+    def key(self) -> disk_spec.DiskKey:
+        return self.disk().key
+
+    def attachment(
+            self, name: str = 'volume') -> fake_attachment.FakeAttachment:
+        return fake_attachment.FakeAttachment(
+            str(self.host.directory / f'connected-{name}'))
+
+    def attachment_of(
+            self, instance: instance_spec.Instance,
+            name: str) -> ports.Attachment:
+        return self.attachment(name.removeprefix('connected-'))
+
+    def attach(
+            self, spec: guest_spec.GuestSpec,
+            bus: disk_spec.DiskBus = Bus.VIRTIO) -> None:
+        self.driver.attach_disk(
+            spec, self.disk(bus), attachments=[self.attachment()])
+
+    def take(self, spec: guest_spec.GuestSpec) -> None:
+        self.driver.detach_disk(
+            spec, self.key, attachments=[self.attachment()])
+
+    def devices(
+            self, spec: guest_spec.GuestSpec, *,
+            inactive: bool = False) -> list[str]:
+        """Return the aliases of ours that a guest has."""
+        devices = domain_model.Domain.parse(self.driver.get_domain_xml(
+            spec, inactive=inactive)).devices
+        return [alias for alias in (
+            *(one.alias for one in devices.disks),
+            *(one.alias for one in devices.interfaces))
+            if alias is not None and alias.startswith('ua-')]
+
+    def signal(
+            self, spec: guest_spec.GuestSpec, number: signal.Signals) -> None:
+        pid = self.host.guest_pid(spec.name)
+        assert pid is not None
+        os.kill(pid, number)
+
+
+class ObedientTest(HotPlugTestCase):
+    """A guest that has a driver for it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.spec = self.linux_guest('linux', self.linux_image('base').id)
+        self.driver.spawn(self.spec)
+        self.wait_console(self.spec, 'guest: ready')
+        self.looks = 0
+
+    def look(self, what: str = 'disks') -> str:
+        """Return what the guest sees."""
+        self.looks += 1
+        self.type_line(self.spec, f'{what} {self.looks}',
+                       f'{what} told {self.looks}')
+        text = self.console(self.spec)
+        begin = text.rfind(f'{what} told {self.looks - 1}')
+        return text[max(0, begin):]
+
+    def wait_disk(self, name: str) -> re.Match[str]:
+        """Wait until the guest sees the volume, and return what it says."""
+        pattern = (f'disk ({name}) sectors={SIZE // 512} '
+                   r'serial=(\S*) note=from the host')
+        found: re.Match[str] = fake_ports.wait_until(
+            lambda: re.search(pattern, self.look()), pattern)
+        return found
+
+    def test_the_guest_reads_and_writes_a_disk_until_it_is_detached(
+            self) -> None:
+        for bus, name, serial in ((Bus.VIRTIO, 'vd[b-z]', SHORT),
+                                  (Bus.SCSI, 'sd[a-z]', '')):
+            with self.subTest(bus=bus):
+                self.note('from the host')
+
+                self.attach(self.spec, bus)
+
+                found = self.wait_disk(name)
+                self.assertEqual(serial, found[2])
+                self.type_line(self.spec, f'put {found[1]} from within',
+                               f'put {found[1]} from within')
+                self.take(self.spec)
+
+                self.assertNotIn(f'disk {found[1]} ', self.look())
+                self.assertIn(b'from within', self.volume.read_bytes())
+                self.assertEqual([], self.devices(self.spec))
+                self.assertFalse(self.attachment().is_connected)
+
+    def test_the_guest_sees_an_interface_until_it_is_detached(self) -> None:
+        before = self.look_at_host()
+        for _ in range(2):
+            self.driver.attach_nic(self.spec, NIC)
+            fake_ports.wait_until(
+                lambda: f'mac={NIC.mac}' in self.look('nics'), 'the card')
+            self.driver.detach_nic(self.spec, NIC.key)
+            self.assertNotIn(NIC.mac, self.look('nics'))
+        self.assertEqual([], self.devices(self.spec, inactive=True))
+        self.assert_host_is(before)
+
+    def test_a_disk_grows_under_the_guest(self) -> None:
+        self.attach(self.spec)
+        self.volume.open('r+b').truncate(2 * SIZE)
+
+        self.driver.extend_disk(self.spec, self.key, 2 * SIZE)
+
+        fake_ports.wait_until(
+            lambda: f'sectors={2 * SIZE // 512} ' in self.look(),
+            'the larger disk')
+
+    def test_a_disk_is_the_same_after_a_hard_reboot(self) -> None:
+        self.attach(self.spec, Bus.SCSI)
+        before = self.devices(self.spec, inactive=True)
+
+        self.driver.reboot(
+            self.driver.get_spec(self.spec), guest_spec.RebootType.HARD)
+        self.wait_console(
+            self.spec, r'boot 2.*guest: ready')
+
+        self.assertEqual(before, self.devices(self.spec))
+        self.assertIn('note=from the host', self.look())
+
+    def test_many_who_detach_at_once_ask_a_slow_guest_once(self) -> None:
+        self.attach(self.spec)
+        over = threading.Event()
+
+        def crawl() -> None:
+            while not over.is_set():
+                self.signal(self.spec, signal.SIGSTOP)
+                time.sleep(1.0)
+                self.signal(self.spec, signal.SIGCONT)
+                time.sleep(0.1)
+
+        crawling = threading.Thread(target=crawl)
+        crawling.start()
+        try:
+            results = fake_ports.run_threads(
+                [lambda: self.take(self.spec)] * 3, timeout_s=120)
+        finally:
+            over.set()
+            crawling.join()
+
+        self.assertEqual([None] * 3, results)
+        self.assertEqual([], self.devices(self.spec))
+        self.assertFalse(self.attachment().is_connected)
+
+
+class DeafTest(HotPlugTestCase):
+    """A guest that has no driver for it, or whose QEMU stands still."""
+
+    own_options = {'call_timeout': 8}
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.spec = self.boot_guest('deaf', devices=device_spec.DeviceSpec(
+            video=None, usb_model='qemu-xhci'))
+        self.config.config(
+            group='libvirt', device_detach_attempts=2,
+            device_detach_timeout=1)
+        self.driver.cleanup_host('here')
+        self.driver = self.make_guest_driver()
+        self.driver.spawn(self.spec)
+        self.wait_console(self.spec, 'deaf is up')
+
+    def failure(self) -> exception.DeviceDetachFailed:
+        return self.assertRaises(
+            exception.DeviceDetachFailed, self.take, self.spec)
+
+    def wait_released(self) -> None:
+        self.driver._parts.operations.recovery.wake()
+        fake_ports.wait_until(
+            lambda: not self.attachment().is_connected, 'disconnected')
+
+    def test_a_disk_stays_until_the_guest_stops(self) -> None:
+        self.attach(self.spec)
+
+        causes = [self.failure().fields['cause'] for _ in range(2)]
+
+        self.assertEqual(['ignored'] * 2, causes)
+        self.assertEqual([f'ua-{VOLUME}'], self.devices(self.spec))
+        self.assertEqual([], self.devices(self.spec, inactive=True))
+        self.assertTrue(self.attachment().is_connected)
+        self.driver.power_off(self.spec)
+        self.wait_released()
+        self.driver.destroy(self.spec)
+
+    def test_a_usb_disk_needs_no_word_of_the_guest(self) -> None:
+        self.attach(self.spec, Bus.USB)
+        self.take(self.spec)
+
+        self.assertEqual([], self.devices(self.spec))
+        self.assertFalse(self.attachment().is_connected)
+
+    def test_a_paused_guest_is_said_to_be_paused(self) -> None:
+        self.attach(self.spec)
+        self.driver.pause(self.spec)
+
+        self.assertEqual('paused', self.failure().fields['cause'])
+
+    def test_a_guest_that_stands_still_gets_nothing(self) -> None:
+        self.signal(self.spec, signal.SIGSTOP)
+        try:
+            self.assertRaises(
+                exception.GuestUnresponsive, self.attach, self.spec)
+        finally:
+            self.signal(self.spec, signal.SIGCONT)
+
+        self.driver.destroy(self.spec)
+        fake_ports.wait_until(
+            lambda: not self.attachment().is_connected, 'disconnected')
+
+    def test_a_guest_that_stands_still_is_waited_for_later(self) -> None:
+        self.attach(self.spec, Bus.USB)
+        self.signal(self.spec, signal.SIGSTOP)
+        try:
+            error = self.failure()
+        finally:
+            self.signal(self.spec, signal.SIGCONT)
+
+        self.assertEqual('unresponsive', error.fields['cause'])
+        self.wait_released()
+        self.assertEqual([], self.devices(self.spec))

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Real guests with volumes: an export over NBD, and files of the host."""
+
+import os
+import pathlib
+import re
+import subprocess
+from typing import Any
+
+import fixtures
+
+from nova_libvirt_driver import ports
+from nova_libvirt_driver.spec import disk as disk_spec
+from nova_libvirt_driver.spec import guest as guest_spec
+from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.spec import volume as volume_spec
+from nova_libvirt_driver.testing import fake_ports
+from nova_libvirt_driver.testing import fake_volumes
+from nova_libvirt_driver.testing import guests as guests_rig
+from nova_libvirt_driver.testing import specs
+from tests.functional import guest_base
+from tests.functional import killed
+from tests.functional import kills
+
+ROOT = '6ca404f3-d844-4169-bb96-bc792f37de98'
+DATA = '0cecc618-a007-4bb6-91f7-462293fe2ac2'
+SIZE_BYTES = 4 << 20
+State = instance_spec.PowerState
+
+
+class VolumesTest(guest_base.GuestTestCase):
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        (self.folder / 'devices').mkdir()
+        # QEMU does no direct I/O on a file system in memory.
+        self.connector = fake_volumes.FakeConnector(
+            str(self.folder / 'devices'),
+            settings=volume_spec.VolumeSettings(
+                default_aio=True, cache_modes={'file': 'writeback'}))
+
+    def image(self, name: str, begin: bytes = b'') -> pathlib.Path:
+        """Make the bytes of a volume."""
+        path = self.folder / name
+        path.write_bytes(begin.ljust(SIZE_BYTES, b'\0'))
+        return path
+
+    def export(self, image: pathlib.Path) -> dict[str, Any]:
+        """Serve a file over NBD; return how to connect to it."""
+        socket = self.folder / f'{image.name}.socket'
+        server = subprocess.Popen(
+            ['qemu-nbd', '--format', 'raw', '--persistent', '--socket',
+             str(socket), '--export-name', 'volume', str(image)])
+        self.addCleanup(server.wait)
+        self.addCleanup(server.kill)
+        fake_ports.wait_until(socket.exists, 'the socket of qemu-nbd')
+        return {'driver_volume_type': 'nbd', 'serial': ROOT, 'data': {
+            'volume_id': ROOT, 'name': 'volume', 'socket': str(socket)}}
+
+    def file(self, image: pathlib.Path) -> dict[str, Any]:
+        return {'driver_volume_type': 'nfs', 'serial': DATA, 'data': {
+            'volume_id': DATA, 'export': 'server:/x', 'name': DATA,
+            'fake_path': str(image)}}
+
+    def attachment(
+            self, spec: guest_spec.GuestSpec,
+            *infos: dict[str, Any]) -> ports.VolumeAttachment:
+        return self.driver.volume_attachment(spec, [
+            volume_spec.Volume(info=info, place=volume_spec.Placement(
+                target_dev=f'vd{"ab"[number]}', boot_order=number + 1,
+                bus=disk_spec.DiskBus.VIRTIO))
+            for number, info in enumerate(infos)], self.connector)
+
+    def test_a_guest_boots_from_a_volume_and_has_another(self) -> None:
+        root = self.image('root', guests_rig.boot_sector('one is up'))
+        infos = [self.export(root), self.file(self.image('data'))]
+        spec = specs.guest_spec('one')
+        # The folder of records is there from now on.
+        self.driver.destroy(
+            spec, attachments=[self.attachment(spec, *infos)])
+        before = self.look_at_host()
+
+        self.driver.spawn(spec, attachments=[self.attachment(spec, *infos)])
+
+        self.wait_console(spec, 'one is up')
+        self.assertEqual(
+            [('vda', 'volume'), ('vdb', str(self.folder / 'devices' / DATA))],
+            re.findall(r'^ (vd.)\s+(\S+)$', self.host.virsh(
+                'domblklist', spec.name), re.MULTILINE))
+        self.assertIn(f'<serial>{DATA}</serial>',
+                      self.driver.get_domain_xml(spec))
+        self.driver.power_off(spec)
+        os.unlink(self.folder / 'devices' / DATA)
+        self.driver.power_on(
+            spec, attachments=[self.attachment(spec, *infos)])
+        self.driver.reboot(
+            spec, guest_spec.RebootType.HARD,
+            attachments=[self.attachment(spec, *infos)])
+        self.assertIs(State.RUNNING, self.state(spec))
+        self.driver.destroy(
+            spec, attachments=[self.attachment(spec, *infos)])
+        self.assertEqual([], self.connector.connected())
+        self.assert_host_is(before)
+
+    def test_an_encrypted_volume(self) -> None:
+        root = self.image('root', guests_rig.boot_sector('one is up'))
+        image = self.folder / 'luks'
+        self.connector.passphrase = b'a phrase'
+        subprocess.run(
+            ['qemu-img', 'create', '-q', '-f', 'luks', '--object',
+             'secret,id=s,data=a phrase', '-o', 'key-secret=s,iter-time=10',
+             str(image), '1M'], check=True)
+        info = self.file(image)
+        info['data']['encrypted'] = True
+        infos = [self.export(root), info]
+        spec = specs.guest_spec('one')
+
+        self.driver.spawn(spec, attachments=[self.attachment(spec, *infos)])
+
+        self.wait_console(spec, 'one is up')
+        secret, = re.findall(r'^ (\S+)\s+volume (\S+)$', self.host.virsh(
+            'secret-list'), re.MULTILINE)
+        self.assertEqual(DATA, secret[1])
+        self.assertRegex(
+            self.host.virsh('domblkinfo', spec.name, 'vdb'), 'Capacity')
+        # Without its owner, who alone may read the key.
+        self.connector.at = _no_key
+        self.driver.reboot(
+            spec, guest_spec.RebootType.HARD,
+            attachments=[self.attachment(spec, *infos)])
+        self.assertIs(State.RUNNING, self.state(spec))
+        self.driver.destroy(
+            spec, attachments=[self.attachment(spec, *infos)])
+        self.assertNotIn(DATA, self.host.virsh('secret-list'))
+
+
+class KilledTest(kills.KillTestCase):
+    """Volumes are files that no QEMU opens: the guest is not started."""
+
+    def setUp(self) -> None:
+        self.devices = self.useFixture(fixtures.TempDir()).path
+        self.connector = fake_volumes.FakeConnector(self.devices)
+        super().setUp()
+        self.image_source = self.store
+        self.driver = self.make_guest_driver()
+        self.spec = self.guest()
+
+    def attachments_of(
+            self, instance: instance_spec.Instance) -> ports.Attachments:
+        return [self.driver.volume_attachment(
+            instance, killed.volumes(), self.connector)]
+
+    def assert_nothing_left(self) -> None:
+        self.make_guest_driver()
+        self.wait_clean()
+        self.assertEqual([], self.connector.connected())
+        self.assertEqual([], [
+            path for path in self.instances_path.glob('.volumes/**/*')
+            if path.is_file()])
+        self.assertNotIn('volume', self.host.virsh('secret-list'))
+        self.assertFalse((self.instances_path / self.spec.uuid).exists())
+
+    def test_a_spawn_that_was_killed_is_disconnected(self) -> None:
+        for point in (*fake_volumes.POINTS, 'define', 'start'):
+            with self.subTest(point=point):
+                self.assertTrue(self.run_verb(
+                    'spawn', self.spec, point, volumes=self.devices))
+                self.assert_nothing_left()
+
+    def test_a_removal_that_was_killed_is_finished(self) -> None:
+        for point in ('domain', 'disconnect', 'files'):
+            with self.subTest(point=point):
+                self.driver.spawn(
+                    self.spec, power_on=False,
+                    attachments=self.attachments_of(self.spec))
+                self.assertEqual(2, len(self.connector.connected()))
+
+                self.assertTrue(self.run_verb(
+                    'destroy', self.spec, point, volumes=self.devices))
+
+                self.assert_nothing_left()
+
+
+def _no_key(point: str) -> None:
+    if point == 'unlock':
+        raise AssertionError('the key was asked for')

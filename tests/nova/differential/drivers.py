@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Both drivers over one libvirtd, and the XML that each makes of a request."""
+
+from collections.abc import Iterator
+import contextlib
+import re
+from typing import Any
+from typing import ClassVar
+import warnings
+
+import libvirt
+from nova import config
+from nova import context as nova_context
+from nova import exception as nova_exception
+from nova import objects
+import nova.privsep
+from nova.virt import fake
+from nova.virt.libvirt import blockinfo
+from nova.virt.libvirt import driver as in_tree
+import os_vif
+from oslo_serialization import jsonutils
+
+import nova.conf
+from nova.conf import neutron
+from nova_libvirt_driver import exception
+from nova_libvirt_driver.nova_plugin import config_drive
+from nova_libvirt_driver.nova_plugin import driver as plugin
+from nova_libvirt_driver.nova_plugin import translate
+from tests.nova.differential import cases
+from tests.nova.differential import guests
+
+CONF = nova.conf.CONF
+
+REFUSALS = (nova_exception.NovaException, exception.DriverError,
+            libvirt.libvirtError, ValueError)
+
+
+class Refused(Exception):
+    """A driver, or libvirt, does not make such a guest."""
+
+
+def prepare(uri: str, folder: str) -> None:
+    """Let this process be a nova-compute without a cloud."""
+    warnings.simplefilter('ignore')
+    config.parse_args(['tests'], default_config_files=[], configure_db=False,
+                      init_rpc=False)
+    neutron.register_dynamic_opts(CONF)
+    objects.register_all()
+    os_vif.initialize()
+    nova.privsep.sys_admin_pctxt.set_client_mode(False)
+    for group, name, value in (
+            ('libvirt', 'connection_uri', uri),
+            ('libvirt', 'virt_type', 'qemu'),
+            ('libvirt', 'swtpm_enabled', True),
+            ('DEFAULT', 'instances_path', folder),
+            ('DEFAULT', 'host', 'host')):
+        _override(group, name, value)
+    _offer_kvm()
+
+
+def _override(group: str, name: str, value: Any) -> None:
+    CONF.set_override(name, value, None if group == 'DEFAULT' else group)
+
+
+@contextlib.contextmanager
+def options(case: cases.Case) -> Iterator[None]:
+    """Set the options of a case for a while.
+
+    :raises Refused: Nova itself refuses a value
+    """
+    given = [(group, name, value) for group, name, value in case.options]
+    before = {(group, name): _value(group, name) for group, name, _ in given}
+    try:
+        for group, name, value in given:
+            try:
+                _override(group, name, value)
+            except ValueError as error:
+                raise guests.NotAsked(str(error)) from error
+        yield
+    finally:
+        for (group, name), value in before.items():
+            _override(group, name, value)
+
+
+def _value(group: str, name: str) -> Any:
+    return getattr(CONF if group == 'DEFAULT' else CONF[group], name)
+
+
+def _offer_kvm() -> None:
+    """Let libvirt speak of KVM as of QEMU: this host has none to show."""
+    binding = libvirt.virConnect
+    capabilities = binding.getCapabilities
+    domain_capabilities = binding.getDomainCapabilities
+
+    def with_kvm(connection: Any) -> str:
+        return re.sub(r"(<domain type='qemu'/>)", r"\1<domain type='kvm'/>",
+                      capabilities(connection))
+
+    def of_kvm(connection: Any, binary: Any = None, arch: Any = None,
+               machine: Any = None, virttype: Any = None,
+               flags: int = 0) -> str:
+        kvm = virttype == 'kvm'
+        xml = domain_capabilities(
+            connection, binary, arch, machine, 'qemu' if kvm else virttype,
+            flags)
+        if kvm:
+            xml = xml.replace('<domain>qemu</domain>', '<domain>kvm</domain>')
+            xml = xml.replace("name='host-passthrough' supported='no'",
+                              "name='host-passthrough' supported='yes'")
+        return str(xml)
+
+    binding.getCapabilities = with_kvm
+    binding.getDomainCapabilities = of_kvm
+
+
+class _WithoutRecord(in_tree.LibvirtDriver):  # type: ignore[misc]
+    """There is no record of a service that a connection could enable."""
+
+    def _handle_conn_event(self, enabled: bool, reason: str) -> None:
+        pass
+
+
+class InTree:
+    """Nova's own driver."""
+
+    _hosts: ClassVar[dict[str, Any]] = {}
+    """A connection for each kind of virtualization, what it knows with it."""
+
+    def __init__(self) -> None:
+        self._driver = _WithoutRecord(fake.FakeVirtAPI())
+        known = self._hosts.get(CONF.libvirt.virt_type)
+        if known is None:
+            known = self._hosts[CONF.libvirt.virt_type] = self._driver._host
+            known.initialize()
+        self._driver._host = self._driver.vif_driver.host = known
+        self._driver._supported_perf_events = (
+            self._driver._get_supported_perf_events())
+
+    def numa(self) -> Any:
+        """Return the NUMA topology of the host."""
+        return self._driver._get_host_numa_topology()
+
+    def xml(self, request: guests.Request) -> str:
+        """Return the domain of a guest."""
+        info = blockinfo.get_disk_info(
+            CONF.libvirt.virt_type, request.instance, request.image_meta,
+            request.block_device_info)
+        return str(self._driver._get_guest_xml(
+            nova_context.get_admin_context(), request.instance,
+            request.network_info, info, request.image_meta,
+            block_device_info=request.block_device_info))
+
+    def close(self) -> None:
+        """Do nothing: the next one uses the connection."""
+
+
+class Ours:
+    """The driver of this project."""
+
+    def __init__(self) -> None:
+        self._driver = plugin.NovaLibvirtDriver(fake.FakeVirtAPI())
+
+    def xml(self, request: guests.Request) -> str:
+        """Return the domain of a guest."""
+        core = self._driver._core
+        return core.get_guest_xml(translate.guest(translate.Request(
+            request.instance, request.image_meta, request.network_info,
+            request.block_device_info,
+            config_drive.wanted(request.instance),
+            core.get_host_facts().cells)))
+
+    def close(self) -> None:
+        """End the connection."""
+        self._driver.cleanup_host('host')
+
+
+class Libvirt:
+    """Defines guests, to see them as libvirt sees them."""
+
+    def __init__(self, uri: str) -> None:
+        self._connection = libvirt.open(uri)
+        libvirt.registerErrorHandler(lambda *_: None, None)
+
+    def completed(self, xml: str) -> str:
+        """Return a domain as libvirt completes it; nothing stays.
+
+        :raises libvirtError: it takes no such domain
+        """
+        xml = xml.replace('type="kvm"', 'type="qemu"', 1)
+        # Libvirt 9.0 refuses what Nova 34 says of a loader, later ones do not.
+        xml = re.sub(r'(<loader[^>]*) secure="no"', r'\1', xml)
+        domain = self._connection.defineXML(xml)
+        try:
+            return str(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+        finally:
+            domain.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_NVRAM)
+
+
+def reason(error: BaseException) -> str:
+    """Return what a refusal says, with its class."""
+    return f'{type(error).__name__}: {error}'
+
+
+def dump(value: Any) -> str:
+    return str(jsonutils.dumps(value))

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""The guest that Nova's own driver makes, and ours.
+
+What may differ is in a table, which the documentation shows to operators.
+"""
+
+import collections
+from collections.abc import Iterator
+import csv
+import dataclasses
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+from typing import Any
+import unittest
+
+from nova_libvirt_driver.testing import libvirtd
+from tests.nova import environments
+
+TABLE = environments.ROOT / 'doc' / 'source' / 'admin' / 'same-guest.csv'
+WORKERS = 2
+CASES_AT_LEAST = 1500
+_TIMEOUT_S = 900
+_SHOWN = 40
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A difference that stays."""
+
+    verdict: str
+    where: str
+    seen_with: str
+
+    def covers(self, where: str, case: str) -> bool:
+        return self.seen_with in case and bool(
+            re.fullmatch(self.where, where, re.DOTALL))
+
+
+def table() -> list[Row]:
+    """Return the differences that may be."""
+    with TABLE.open(newline='', encoding='utf-8') as file:
+        return [Row(line['Verdict'], line['Where'], line['Seen with'])
+                for line in csv.DictReader(file)]
+
+
+def report() -> list[dict[str, Any]]:
+    """Return what came of each case."""
+    with (libvirtd.PrivateHost('differential') as host,
+          tempfile.TemporaryDirectory(prefix='differential-') as folder):
+        workers = [subprocess.Popen(
+            [sys.executable, '-W', 'ignore', '-m',
+             'tests.nova.differential.worker', host.uri, folder, str(number),
+             str(WORKERS)], cwd=environments.ROOT, text=True,
+            stdout=(pathlib.Path(folder) / str(number)).open('w'))
+            for number in range(WORKERS)]
+        for worker in workers:
+            if worker.wait(_TIMEOUT_S):
+                raise AssertionError('a worker failed')
+        return [json.loads(line) for number in range(WORKERS) for line in (
+            pathlib.Path(folder) / str(number)).read_text().splitlines()
+            if line.startswith('{')]
+
+
+def differences(line: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield where two guests differ, and how."""
+    in_tree, ours = line.get('in_tree'), line.get('ours')
+    if in_tree and not ours:
+        yield f"refused by Nova's own driver: {in_tree}", ''
+    elif ours and not in_tree:
+        yield f'refused by this driver: {ours}', ''
+    for where, one, other in line.get('differences', ()):
+        yield where, f'{one} | {other}'
+
+
+class DifferentialTest(unittest.TestCase):
+
+    maxDiff = None
+
+    @unittest.skipIf(
+        environments.nova_release() < 34, 'the table is about one release')
+    def test_guests_differ_in_what_the_table_says_only(self) -> None:
+        rows = table()
+        verdicts: collections.Counter[str] = collections.Counter()
+        unknown, used = [], set()
+        for line in report():
+            found = {'identical'}
+            for where, how in differences(line):
+                row = next((row for row in rows
+                            if row.covers(where, line['case'])), None)
+                found.add(row.verdict if row else 'unknown')
+                used.add(row)
+                if row is None:
+                    unknown.append(f'{line["case"]}: {where}: {how}')
+            verdicts[_worst(found, line)] += 1
+
+        print(dict(verdicts), file=sys.stderr)
+        self.assertEqual([], unknown[:_SHOWN], dict(verdicts))
+        self.assertEqual([], [row for row in rows if row not in used])
+        self.assertGreater(
+            sum(verdicts.values()) - verdicts['not asked'], CASES_AT_LEAST)
+
+
+def _worst(verdicts: set[str], line: dict[str, Any]) -> str:
+    if 'not_asked' in line:
+        return 'not asked'
+    if 'in_tree' in line and 'ours' in line:
+        return 'refused by both'
+    return next(verdict for verdict in (
+        'unknown', 'not yet', 'better', 'harmless', 'identical')
+        if verdict in verdicts)

@@ -1,0 +1,327 @@
+# SPDX-License-Identifier: Apache-2.0
+
+import _thread
+import functools
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from typing import Any
+
+import fixtures
+
+from nova_libvirt_driver.calls import calls
+from nova_libvirt_driver.calls import runtime
+from nova_libvirt_driver import exception
+from nova_libvirt_driver.testing import fake_fault
+from nova_libvirt_driver.testing import fake_ports
+from tests import base
+
+wait_until = fake_ports.wait_until
+
+PATCH = 'import eventlet; eventlet.monkey_patch()'
+
+HUNG_CALL = """
+    from nova_libvirt_driver.calls import calls
+    from nova_libvirt_driver.calls import runtime
+    from nova_libvirt_driver import exception
+
+    sleep = runtime.original('time').sleep
+    runner = calls.make(host='here', limit=4)
+    try:
+        runner.run(lambda: sleep(120), name='hanging', timeout_s=0.2)
+    except exception.CallTimeout:
+        print('gave up', runner.abandoned())
+"""
+
+
+class CallsTestCase(base.TestCase):
+    """Has the calls of this process, and calls that hang."""
+
+    def make(self, limit: int = 4) -> calls.Calls:
+        return calls.make(host='here', limit=limit)
+
+    def hang(self, runner: calls.Calls, **options: Any) -> fake_fault.Hang:
+        """Start a call that hangs, and give it up."""
+        hang = fake_fault.Hang()
+        self.addCleanup(wait_until, lambda: not runner.running(),
+                        'the abandoned call to end')
+        self.addCleanup(hang.release)
+        self.assertRaises(
+            exception.CallTimeout, runner.run, lambda: _hang(hang),
+            name='hanging', timeout_s=0.1, **options)
+        return hang
+
+
+def _hang(hang: fake_fault.Hang) -> str:
+    hang.hang()
+    return 'late'
+
+
+def _give(value: object) -> object:
+    return value
+
+
+class RunTest(CallsTestCase):
+
+    def test_result_comes_back(self) -> None:
+        runner = self.make()
+        wanted: dict[str, list[int]] = {'a': [1]}
+
+        for result in (wanted, None, 0, '', (1, 'two')):
+            self.assertEqual(result, runner.run(
+                functools.partial(_give, result), name='asking',
+                timeout_s=10))
+        self.assertEqual((0, 0), (runner.running(), runner.abandoned()))
+
+    def test_function_runs_on_a_thread_of_its_own(self) -> None:
+        runner = self.make()
+
+        inside = runner.run(_thread.get_native_id, name='asking',
+                            timeout_s=10)
+
+        self.assertNotEqual(_thread.get_native_id(), inside)
+
+    def test_exception_passes_as_it_is(self) -> None:
+        runner = self.make()
+        ours = exception.InstanceNotFound(instance='web1', host='here')
+        for raised in (ValueError('a'), KeyError('b'), ours):
+            def fail(error: Exception = raised) -> None:
+                raise error
+
+            self.assertIs(raised, self.assertRaises(
+                type(raised), runner.run, fail, name='asking',
+                timeout_s=10))
+        self.assertEqual((0, 0), (runner.running(), runner.abandoned()))
+
+    def test_calls_run_at_the_same_time(self) -> None:
+        runner = self.make(3)
+        hangs = [fake_fault.Hang() for _ in range(3)]
+
+        def meet(number: int) -> bool:
+            # Each waits for the next one to be there too.
+            hangs[number].entered = True
+            return hangs[(number + 1) % 3].wait_entered()
+
+        results = fake_ports.run_threads([
+            functools.partial(runner.run, functools.partial(meet, number),
+                              name='meeting', timeout_s=20)
+            for number in range(3)])
+
+        self.assertEqual([True] * 3, results)
+
+    def test_caller_of_a_call_does_not_hold_up_others(self) -> None:
+        runner = self.make()
+        hang = fake_fault.Hang()
+        thread = threading.Thread(target=lambda: runner.run(
+            lambda: _hang(hang), name='hanging', timeout_s=20))
+        thread.start()
+        self.addCleanup(thread.join)
+        self.addCleanup(hang.release)
+        self.assertTrue(hang.wait_entered())
+
+        self.assertEqual(1, runner.running())
+        self.assertEqual(7, runner.run(
+            lambda: 7, name='asking', timeout_s=10))
+        self.assertEqual(0, runner.abandoned())
+
+
+class DeadlineTest(CallsTestCase):
+
+    def test_deadline_is_kept(self) -> None:
+        runner = self.make()
+        started = time.monotonic()
+
+        self.hang(runner)
+
+        self.assertTrue(0.1 <= time.monotonic() - started < 3)
+        self.assertEqual((1, 1), (runner.running(), runner.abandoned()))
+
+    def test_error_says_what_gave_no_answer(self) -> None:
+        hang = fake_fault.Hang()
+        self.addCleanup(hang.release)
+
+        error = self.assertRaises(
+            exception.CallTimeout, self.make().run, lambda: _hang(hang),
+            name='opening qemu:///system', timeout_s=0.1)
+
+        for words in ('here', 'opening qemu:///system', '0.1 s'):
+            self.assertIn(words, str(error))
+        self.assertTrue(error.next_step)
+
+    def test_late_result_is_given_away_exactly_once(self) -> None:
+        runner = self.make()
+        late: list[object] = []
+        hang = self.hang(runner, late=late.append)
+        self.assertEqual([], late)
+
+        hang.release()
+        wait_until(lambda: not runner.running(), 'the call to end')
+
+        self.assertEqual(['late'], late)
+        self.assertEqual(0, runner.abandoned())
+
+    def test_result_in_time_is_not_late(self) -> None:
+        late: list[object] = []
+
+        self.make().run(lambda: 7, name='asking', timeout_s=10,
+                        late=late.append)
+
+        self.assertEqual([], late)
+
+    def test_late_failure_leaves_nothing_to_take(self) -> None:
+        runner = self.make()
+        late: list[object] = []
+        hang = fake_fault.Hang()
+
+        def fail() -> None:
+            hang.hang()
+            raise ValueError('late')
+
+        self.assertRaises(
+            exception.CallTimeout, runner.run, fail, name='failing',
+            timeout_s=0.1, late=late.append)
+        hang.release()
+        wait_until(lambda: not runner.running(), 'the call to end')
+
+        self.assertEqual([None], late)
+        self.assertEqual(0, runner.abandoned())
+
+    def test_taker_that_raises_costs_no_place(self) -> None:
+        runner = self.make(1)
+
+        def take(result: object) -> None:
+            raise ValueError('a fault of the taker')
+
+        self.hang(runner, late=take).release()
+        wait_until(lambda: not runner.running(), 'the call to end')
+
+        self.assertEqual(0, runner.abandoned())
+        self.assertEqual(7, runner.run(
+            lambda: 7, name='asking', timeout_s=10))
+
+
+class BudgetTest(CallsTestCase):
+
+    def test_no_call_starts_when_all_places_hang(self) -> None:
+        runner = self.make(2)
+        started: list[int] = []
+        hangs = [self.hang(runner) for _ in range(2)]
+
+        error = self.assertRaises(
+            exception.CallBudgetExhausted, runner.run,
+            lambda: started.append(1), name='asking', timeout_s=10)
+
+        self.assertEqual([], started)
+        self.assertIn('asking', str(error))
+        self.assertIn('2 calls', str(error))
+        self.assertEqual((2, 2), (runner.running(), runner.abandoned()))
+        hangs[0].release()
+        wait_until(lambda: runner.running() == 1, 'a place')
+        self.assertEqual(1, runner.abandoned())
+        self.assertEqual(7, runner.run(
+            lambda: 7, name='asking', timeout_s=10))
+
+    def test_the_first_refusal_is_said_until_a_call_gets_in(self) -> None:
+        log = self.useFixture(fixtures.FakeLogger())
+        runner = self.make(1)
+        for number in (1, 2):
+            hang = self.hang(runner)
+            for _ in range(3):
+                self.assertRaises(
+                    exception.CallBudgetExhausted, runner.run, lambda: 7,
+                    name='asking', timeout_s=10)
+
+            self.assertEqual(
+                number, log.output.count('No thread is left for asking'))
+            hang.release()
+            wait_until(lambda: not runner.running(), 'the call to end')
+            runner.run(lambda: 7, name='asking', timeout_s=10)
+
+    def test_more_callers_than_places_wait_for_one(self) -> None:
+        runner = self.make(2)
+        sleep = runtime.original('time').sleep
+
+        results = fake_ports.run_threads([
+            functools.partial(runner.run, functools.partial(sleep, 0.01),
+                              name='working', timeout_s=30)
+            for _ in range(20)])
+
+        self.assertEqual([None] * 20, results)
+        self.assertEqual((0, 0), (runner.running(), runner.abandoned()))
+
+    def test_place_of_an_abandoned_call_is_waited_for(self) -> None:
+        runner = self.make(2)
+        lost = self.hang(runner)
+        busy = fake_fault.Hang()
+        thread = threading.Thread(target=lambda: runner.run(
+            lambda: _hang(busy), name='working', timeout_s=30))
+        thread.start()
+        self.addCleanup(thread.join)
+        self.addCleanup(busy.release)
+        self.assertTrue(busy.wait_entered())
+        threading.Timer(0.2, lost.release).start()
+
+        self.assertEqual(7, runner.run(
+            lambda: 7, name='asking', timeout_s=30))
+
+    def test_no_place_in_time_is_an_error(self) -> None:
+        runner = self.make(1)
+        busy = fake_fault.Hang()
+        thread = threading.Thread(target=lambda: runner.run(
+            lambda: _hang(busy), name='working', timeout_s=30))
+        thread.start()
+        self.addCleanup(thread.join)
+        self.addCleanup(busy.release)
+        self.assertTrue(busy.wait_entered())
+
+        self.assertRaises(
+            exception.CallBudgetExhausted, runner.run, lambda: 7,
+            name='asking', timeout_s=0.2)
+
+    def test_failing_calls_keep_no_place(self) -> None:
+        runner = self.make(1)
+
+        def fail() -> None:
+            raise ValueError('x')
+
+        for _ in range(5):
+            self.assertRaises(ValueError, runner.run, fail, name='failing',
+                              timeout_s=10)
+        self.assertEqual((0, 0), (runner.running(), runner.abandoned()))
+
+    def test_call_without_a_thread_keeps_no_place(self) -> None:
+        runner = calls.NativeCalls(host='here', limit=1)
+
+        def start(thread: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        with fixtures.MonkeyPatch('threading.Thread.start', start):
+            error = self.assertRaises(
+                exception.HypervisorUnavailable, runner.run, lambda: 7,
+                name='asking', timeout_s=10)
+
+        self.assertIn("can't start new thread", str(error))
+        self.assertEqual(0, runner.running())
+
+
+class ExitTest(base.TestCase):
+    """The end of a process in which a call hangs."""
+
+    def test_hung_call_does_not_keep_the_process(self) -> None:
+        self._check_exit('')
+
+    def test_hung_call_does_not_keep_an_eventlet_process(self) -> None:
+        self._check_exit(PATCH)
+
+    def _check_exit(self, first: str) -> None:
+        script = f'{first}\n{textwrap.dedent(HUNG_CALL)}'
+
+        result = subprocess.run(
+            [sys.executable, '-W', 'ignore', '-c', script],
+            capture_output=True, text=True, timeout=60)
+
+        self.assertEqual('gave up 1\n', result.stdout, result.stderr)
+        self.assertEqual('', result.stderr)
+        self.assertEqual(0, result.returncode)

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Whether a guest has a place for one more device."""
+
+import dataclasses
+
+from nova_libvirt_driver.configurators import hot_plug
+from nova_libvirt_driver import exception
+from nova_libvirt_driver.spec import disk as disk_spec
+from nova_libvirt_driver.spec import nic as nic_spec
+from nova_libvirt_driver.xmlmodel import domain as domain_model
+from tests import base
+from tests.unit.configurators import values
+
+DISK = values.file_disk('vdb', 'virtio')
+NIC = nic_spec.NicSpec(mac='52:54:00:00:00:01', kind=nic_spec.NicKind.USER)
+
+
+def domain_of(*devices: str) -> domain_model.Domain:
+    return domain_model.Domain.parse(
+        f'<domain><devices>{"".join(devices)}</devices></domain>')
+
+
+def controller(model: str, index: int = 0, kind: str = 'pci') -> str:
+    return f"<controller type='{kind}' index='{index}' model='{model}'/>"
+
+
+def at(bus: int, slot: int) -> str:
+    return (f"<sound><address type='pci' bus='{bus:#04x}' "
+            f"slot='{slot:#04x}'/></sound>")
+
+
+def q35(*taken: int, ports: int = 2) -> domain_model.Domain:
+    """Return a guest with ports of which some have a device."""
+    return domain_of(
+        controller('pcie-root'), *(
+            controller('pcie-root-port', number + 1)
+            for number in range(ports)), *(at(bus, 0) for bus in taken))
+
+
+class RoomTest(base.TestCase):
+
+    def refusal(
+            self, domain: domain_model.Domain,
+            wanted: disk_spec.DiskSpec | nic_spec.NicSpec = DISK,
+            ) -> exception.DeviceAttachFailed | None:
+        """Return the refusal of a device for a guest that runs, if any."""
+        hot_plug.check(domain, wanted, values.inputs(), live=False)
+        try:
+            hot_plug.check(domain, wanted, values.inputs(), live=True)
+        except exception.DeviceAttachFailed as error:
+            return error
+        return None
+
+    def test_each_port_takes_one_device(self) -> None:
+        error = self.refusal(q35(1, 2))
+
+        assert error is not None
+        self.assertIn('all 2 PCI Express ports', str(error))
+        self.assertIn('num_pcie_ports', error.next_step)
+        self.assertIsNone(self.refusal(q35(2)))
+
+    def test_an_old_model_of_interface_wants_an_old_slot(self) -> None:
+        nic = dataclasses.replace(NIC, model='rtl8139')
+
+        error = self.refusal(q35(), nic)
+
+        assert error is not None
+        self.assertIn('hw_vif_model', error.next_step)
+        self.assertIsNone(self.refusal(domain_of(
+            controller('pcie-root'), controller('pcie-to-pci-bridge', 1)),
+            nic))
+
+    def test_a_bus_takes_what_is_not_the_machine_s(self) -> None:
+        taken = [at(0, slot) for slot in range(3, 32)]
+        full = domain_of(controller('pci-root'), *taken)
+
+        self.assertIsNotNone(self.refusal(full))
+        self.assertIsNotNone(self.refusal(full, NIC))
+        self.assertIsNone(self.refusal(domain_of(
+            controller('pci-root'), *taken[1:])))
+        self.assertIsNone(self.refusal(domain_of(
+            controller('pci-root'), controller('pci-bridge', 1), *taken)))
+
+    def test_a_scsi_disk_needs_a_slot_only_for_a_controller(self) -> None:
+        disk = values.file_disk('sda', 'scsi')
+        full = q35(1, 2)
+
+        self.assertIsNotNone(self.refusal(full, disk))
+        self.assertIsNone(self.refusal(domain_of(
+            controller('pcie-root'),
+            controller('virtio-scsi', kind='scsi')), disk))
+
+    def test_a_usb_disk_needs_usb_and_no_slot(self) -> None:
+        disk = values.file_disk('sda', 'usb')
+
+        self.assertIsNone(self.refusal(q35(1, 2), disk))
+        self.assertRaises(
+            exception.DeviceAttachFailed, hot_plug.check,
+            domain_of(controller('none', kind='usb')), disk,
+            values.inputs(), live=False)
+
+    def test_ide_and_sata_are_not_for_a_guest_that_runs(self) -> None:
+        for bus in ('ide', 'sata'):
+            self.assertIsNotNone(self.refusal(
+                q35(), values.file_disk('sda', bus)))
+
+
+class ScsiTest(base.TestCase):
+
+    def test_a_full_controller_is_followed_by_one_of_its_model(self) -> None:
+        disks = [
+            f"<disk><target dev='sd{number}' bus='scsi'/><address "
+            f"type='drive' controller='0' unit='{number}'/></disk>"
+            for number in range(256)]
+
+        plug = hot_plug.disk(
+            domain_of(controller('lsilogic', kind='scsi'), *disks),
+            values.file_disk('sda', 'scsi'), values.inputs())
+
+        added = plug.controller
+        assert added is not None
+        self.assertEqual(
+            ('scsi', 1, 'lsilogic'), (added.type, added.index, added.model))
+        self.assertEqual((1, 0), (
+            plug.element.address.controller, plug.element.address.unit))
+
+    def test_a_disk_of_another_model_gets_a_controller_of_that(self) -> None:
+        plug = hot_plug.disk(
+            domain_of(controller('lsilogic', kind='scsi')),
+            values.file_disk('sda', 'scsi', scsi_model='virtio-scsi'),
+            values.inputs())
+
+        assert plug.controller is not None
+        self.assertEqual('virtio-scsi', plug.controller.model)

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+
+import os
+import tempfile
+
+from nova_libvirt_driver.storage import direct_io
+from tests import base
+
+
+class DirectIoTest(base.TestCase):
+
+    def test_a_folder_that_is_not_there_yet_counts_as_able(self) -> None:
+        self.assertEqual('none', direct_io.cache_mode('/none-such'))
+
+    def test_the_answer_is_one_that_libvirt_knows(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            self.assertIn(
+                direct_io.cache_mode(folder), ('none', 'writeback'))
+            self.assertEqual([], os.listdir(folder))
+
+    def test_proc_cannot_do_without_the_hosts_cache(self) -> None:
+        # No file can be made there: nobody makes disks in it either.
+        self.assertEqual('none', direct_io.cache_mode('/proc'))

@@ -8,6 +8,7 @@ their capability flags are off.
 """
 
 import dataclasses
+import functools
 from typing import Any
 
 from nova import context as nova_context
@@ -133,7 +134,9 @@ class NovaLibvirtDriver(refusals.Refusals):
         startup.check_instances(instances)
         for instance in instances:
             if not instance.deleted:
-                registration.register(self._core, instance)
+                registration.register(
+                    self._core, instance, functools.partial(
+                        self._standing, instance, (), None))
         return instances
 
     def cleanup_host(self, host: str) -> None:

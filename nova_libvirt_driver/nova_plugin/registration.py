@@ -7,6 +7,7 @@ the same, whatever that host's own choice would be. Nova's own driver keeps
 the same properties.
 """
 
+from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 import re
@@ -14,10 +15,15 @@ from typing import Any
 
 from oslo_log import log as logging
 
+import nova.conf
+from nova_libvirt_driver.conf import policy
 from nova_libvirt_driver import driver as core_driver
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.spec import disk as disk_spec
+from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.xmlmodel import domain as domain_model
 
+CONF = nova.conf.CONF
 LOG = logging.getLogger(__name__)
 
 _PREFIX = 'image_'
@@ -29,18 +35,28 @@ _ALIASES = {'pc-i440fx': 'pc', 'pc-q35': 'q35'}
 _CDROM_BUSES = {'pc': 'ide', 'q35': 'sata'}
 
 
-def register(core: core_driver.LibvirtDriver, instance: Any) -> None:
+def register(
+        core: core_driver.LibvirtDriver, instance: Any,
+        standing: Callable[[], guest_spec.GuestSpec] | None = None) -> None:
     """Write down what the guest has and its instance does not say.
 
     What cannot be found, or written, is logged and left for the next start.
+
+    :param standing: returns the guest as it would be built today; None for
+        one that was built just now
     """
     missing = [name for name in _NAMES
                if _PREFIX + name not in instance.system_metadata]
     if not missing:
         return
     try:
-        xml = core.get_domain_xml(instance, inactive=True)
-        found = dict(_found(domain_model.Domain.parse(xml)))
+        domain = domain_model.Domain.parse(
+            core.get_domain_xml(instance, inactive=True))
+        today = domain
+        if standing is not None and 'hw_machine_type' in missing:
+            today = domain_model.Domain.parse(
+                core.get_guest_xml(standing()))
+        found = dict(_found(domain, today))
         changes = {_PREFIX + name: found[name] for name in missing
                    if found[name]}
         if changes:
@@ -62,21 +78,37 @@ def machine_family(machine: str) -> str:
 
 
 def _found(
-        domain: domain_model.Domain) -> Iterator[tuple[str, str | None]]:
+        domain: domain_model.Domain, today: domain_model.Domain
+) -> Iterator[tuple[str, str | None]]:
     devices = domain.devices
-    machine = machine_family(domain.os.machine or '')
-    yield 'hw_machine_type', machine
-    yield 'hw_disk_bus', _first(
-        disk.target_bus for disk in devices.disks if disk.device == 'disk')
-    yield 'hw_cdrom_bus', _first(
-        disk.target_bus for disk in devices.disks
-        if disk.device == 'cdrom') or _CDROM_BUSES.get(machine)
-    bus = _first(one.bus for one in devices.inputs if one.type == 'tablet')
+    machine = domain.os.machine or ''
+    yield 'hw_machine_type', _machine(machine, today.os.machine or '')
+    # Of a disk that has none of its own. Buses in the domain may be those of
+    # block device mappings, or of a rescue.
+    yield 'hw_disk_bus', disk_spec.DiskBus.VIRTIO.value
+    yield 'hw_cdrom_bus', _CDROM_BUSES.get(
+        machine_family(machine), disk_spec.DiskBus.SCSI.value)
+    bus = next((one.bus for one in devices.inputs if one.type == 'tablet'),
+               None)
     yield 'hw_input_bus', bus
     yield 'hw_pointer_model', 'usbtablet' if bus == 'usb' else None
-    yield 'hw_video_model', _first(one.model for one in devices.videos)
-    yield 'hw_vif_model', _first(one.model for one in devices.interfaces)
+    yield 'hw_video_model', _common(one.model for one in devices.videos)
+    yield 'hw_vif_model', _common(one.model for one in devices.interfaces)
 
 
-def _first(values: Iterable[str | None]) -> str | None:
-    return next(iter(values), None)
+def _machine(machine: str, today: str) -> str:
+    """Return the name that the guest gets its machine by, here and now.
+
+    It is a short one where that stands for the guest's machine: snapshots
+    inherit the name, and would need that version wherever they are started.
+    """
+    if machine != today or machine in policy.guest(
+            CONF).machine_types.values():
+        return machine
+    return machine_family(machine)
+
+
+def _common(models: Iterable[str | None]) -> str | None:
+    """Return the model that all have that have one."""
+    found = {model for model in models if model}
+    return found.pop() if len(found) == 1 else None

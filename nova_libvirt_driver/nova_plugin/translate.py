@@ -99,7 +99,7 @@ def guest(request: Request) -> guest_spec.GuestSpec:
             kernel_image_id=instance.kernel_id or '',
             ramdisk_image_id=instance.ramdisk_id or ''),
         storage=_storage(request),
-        consoles=_consoles(),
+        consoles=_consoles(flavor, request.image_meta),
         devices=devices.spec(instance, request.image_meta),
         features=device_spec.FeatureSpec(
             apic=not CONF.workarounds.libvirt_disable_apic,
@@ -246,7 +246,7 @@ def _ephemerals(
             filesystem=device.get('guest_format') or '')
 
 
-def _consoles() -> console_spec.ConsoleSpec:
+def _consoles(flavor: Any, image_meta: Any) -> console_spec.ConsoleSpec:
     graphics = []
     if CONF.vnc.enabled:
         graphics.append(console_spec.GraphicsSpec(
@@ -264,13 +264,14 @@ def _consoles() -> console_spec.ConsoleSpec:
                 zlib_compression=CONF.spice.zlib_compression or '',
                 playback_compression=CONF.spice.playback_compression,
                 streaming_mode=CONF.spice.streaming_mode or '')))
-    serial = console_spec.SerialSpec()
+    serials = (console_spec.SerialSpec(),)
     if CONF.serial_console.enabled:
-        serial = console_spec.SerialSpec(
-            kind=console_spec.SerialKind.TCP,
-            listen=str(CONF.serial_console.proxyclient_address))
+        serials = hardware.get_number_of_serial_ports(flavor, image_meta) * (
+            console_spec.SerialSpec(
+                kind=console_spec.SerialKind.TCP,
+                listen=str(CONF.serial_console.proxyclient_address)),)
     return console_spec.ConsoleSpec(
-        serials=(serial,), graphics=tuple(graphics))
+        serials=serials, graphics=tuple(graphics))
 
 
 def _properties(

@@ -16,6 +16,9 @@ from nova.objects import fields
 from nova_libvirt_driver import driver
 from nova_libvirt_driver.nova_plugin import registration
 from nova_libvirt_driver.nova_plugin import startup
+from nova_libvirt_driver.spec import boot as boot_spec
+from nova_libvirt_driver.spec import disk as disk_spec
+from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import host as host_spec
 from nova_libvirt_driver.testing import fake_libvirt
 from nova_libvirt_driver.testing import specs
@@ -156,6 +159,39 @@ class RegistrationTest(unittest.TestCase):
         self.assertEqual('scsi', found['image_hw_disk_bus'])
         self.assertIn(found['image_hw_machine_type'], ('pc', 'q35'))
         self.assertEqual(1, self.save.call_count)
+
+    def registered(
+            self, spec: guest_spec.GuestSpec, today: guest_spec.GuestSpec
+    ) -> dict[str, str]:
+        instance = test_translate.make_instance(uuid=spec.uuid)
+        registration.register(self.core, instance, lambda: today)
+        return dict(instance.system_metadata)
+
+    def test_the_bus_is_that_of_a_disk_without_one_of_its_own(self) -> None:
+        spec = specs.guest_spec('web', storage=disk_spec.StorageSpec(
+            root_gib=1, root_bus=disk_spec.DiskBus.SCSI,
+            swap=disk_spec.LocalDisk(size_mib=1)))
+        self.core.spawn(spec)
+
+        found = self.registered(spec, spec)
+
+        self.assertEqual('virtio', found['image_hw_disk_bus'])
+
+    def test_a_machine_stays_what_it_is(self) -> None:
+        spec = specs.guest_spec('web', boot=boot_spec.BootSpec(
+            machine='pc-q35-7.1'))
+        self.core.spawn(spec)
+
+        for today, configured, name in (
+                ('pc-q35-7.2', [], 'pc-q35-7.1'), ('pc', [], 'pc-q35-7.1'),
+                ('pc-q35-7.1', [], 'q35'),
+                ('pc-q35-7.1', ['x86_64=pc-q35-7.1'], 'pc-q35-7.1')):
+            CONF.set_override('hw_machine_type', configured, 'libvirt')
+            self.addCleanup(
+                CONF.clear_override, 'hw_machine_type', 'libvirt')
+            found = self.registered(spec, specs.guest_spec(
+                'web', boot=boot_spec.BootSpec(machine=today)))
+            self.assertEqual(name, found['image_hw_machine_type'])
 
     def test_a_guest_that_is_gone_is_no_failure(self) -> None:
         instance = test_translate.make_instance()

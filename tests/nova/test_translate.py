@@ -52,6 +52,8 @@ interfaces.unplug(instance, [vif])
 print(links())
 '''
 
+CONF = config.CONF
+
 objects.register_all()
 os_vif.initialize()
 config.parse_args(['tests'], default_config_files=[], configure_db=False,
@@ -216,6 +218,24 @@ class GuestTest(unittest.TestCase):
             [one.kind for one in spec.consoles.graphics])
         self.assertEqual((console_spec.SerialSpec(),),
                          spec.consoles.serials)
+
+    def test_as_many_serial_consoles_as_flavor_and_image_ask_for(
+            self) -> None:
+        CONF.set_override('enabled', True, 'serial_console')
+        self.addCleanup(CONF.clear_override, 'enabled', 'serial_console')
+        flavor = {'hw:serial_port_count': '3'}
+
+        for number, asked, properties in (
+                (1, {}, {}), (3, flavor, {}),
+                (2, {}, {'hw_serial_port_count': 2}),
+                (2, flavor, {'hw_serial_port_count': 2})):
+            self.assertEqual(
+                [console_spec.SerialKind.TCP] * number,
+                [one.kind for one in self.make(
+                    asked, **properties).consoles.serials])
+        self.assertRaises(
+            nova_exception.ImageSerialPortNumberExceedFlavorValue,
+            self.make, flavor, hw_serial_port_count=4)
 
 
 class VirtualCpusTest(unittest.TestCase):

@@ -10,7 +10,8 @@ prints for each of them how many functions of the package are called and in
 how many files these are: on the thread of the caller, and on those that are
 started meanwhile.
 
-  --nova   under the Nova of this Python instead, see tools/nova-env
+  --nova   under the Nova of this Python instead, see tools/nova-env; needs
+           one that looks up no servers in its database when it starts (34)
   --files  name the files, too
 """
 

@@ -278,7 +278,7 @@ class ComputeDriver:
     def rescue(
             self, spec: guest_spec.GuestSpec, image_id: str, *,
             images: ports.ImageSource | None = None,
-            stable_device: bool = False,
+            stable_device: disk_spec.RescueDevice | None = None,
             progress: ports.Progress = NO_PROGRESS,
             attachments: ports.Attachments = ()) -> None:
         """Start a guest from another image, with its own disk beside it.
@@ -287,7 +287,8 @@ class ComputeDriver:
 
         :param image_id: image to start from
         :param stable_device: all disks keep their names, and the rescue
-            disk is added last and started from
+            disk is added last as this device, and started from; None puts
+            the rescue disk first, and of the others keeps the root disk only
         """
         raise NotImplementedError()
 

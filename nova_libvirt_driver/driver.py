@@ -297,7 +297,7 @@ class LibvirtDriver(base.ComputeDriver):
     def rescue(
             self, spec: guest_spec.GuestSpec, image_id: str, *,
             images: ports.ImageSource | None = None,
-            stable_device: bool = False,
+            stable_device: disk_spec.RescueDevice | None = None,
             progress: ports.Progress = base.NO_PROGRESS,
             attachments: ports.Attachments = ()) -> None:
         self._parts.operations.rescue.rescue(

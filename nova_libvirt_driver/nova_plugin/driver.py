@@ -338,9 +338,7 @@ class NovaLibvirtDriver(refusals.Refusals):
             else CONF.libvirt.rescue_image_id or instance.image_ref)
         self._core.rescue(
             spec, image_id, images=self._images(context, instance),
-            stable_device=bool(
-                image_meta.properties.get('hw_rescue_device')
-                or image_meta.properties.get('hw_rescue_bus')),
+            stable_device=volumes.rescue_device(image_meta),
             attachments=self._attachments(
                 context, instance, network_info, block_device_info))
 

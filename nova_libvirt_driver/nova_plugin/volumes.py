@@ -9,8 +9,10 @@ import contextlib
 from typing import Any
 
 from nova import block_device
+from nova import exception
 from nova import objects
 from nova.virt import driver as nova_driver
+from nova.virt import hardware
 from oslo_log import log as logging
 
 import nova.conf
@@ -28,6 +30,7 @@ _GIB = 1 << 30
 _BUS = disk_spec.DiskBus
 _DEVICE = disk_spec.DiskDevice
 _PREFIXES = {_BUS.VIRTIO: 'vd', _BUS.IDE: 'hd', _BUS.FDC: 'fd'}
+_RESCUE_DEVICES = (_DEVICE.DISK, _DEVICE.CDROM, _DEVICE.FLOPPY)
 _DEVICES = {'cdrom': _DEVICE.CDROM, 'floppy': _DEVICE.FLOPPY,
             'lun': _DEVICE.LUN}
 
@@ -129,6 +132,33 @@ def root_name(image_meta: Any, device: Any) -> str:
     if kind is _DEVICE.DISK:
         prefix = CONF.libvirt.disk_prefix or prefix
     return f'/dev/{prefix}a'
+
+
+def rescue_device(image_meta: Any) -> disk_spec.RescueDevice | None:
+    """Return as what a rescue image wants to be seen beside all disks.
+
+    :param image_meta: Nova's, of that image
+    :raises UnsupportedRescueDevice: no disk of an image can be that
+    :raises UnsupportedRescueBus: no such device can be on that bus
+    """
+    if not hardware.check_hw_rescue_props(image_meta):
+        return None
+    wanted = str(image_meta.properties.get('hw_rescue_device') or 'disk')
+    if wanted not in _RESCUE_DEVICES:
+        raise exception.UnsupportedRescueDevice(device=wanted)
+    bus, usual = image_meta.properties.get('hw_rescue_bus'), None
+    device = disk_spec.DiskDevice(wanted)
+    buses = {_BUS.FDC} if device is _DEVICE.FLOPPY else set(_BUS) - {_BUS.FDC}
+    if bus and bus not in buses:
+        raise exception.UnsupportedRescueBus(
+            bus=bus, virt=CONF.libvirt.virt_type)
+    if device is _DEVICE.DISK:
+        usual = image_meta.properties.get('hw_disk_bus') or _BUS.VIRTIO
+    elif device is _DEVICE.CDROM:
+        usual = image_meta.properties.get('hw_cdrom_bus')
+    found = bus or usual
+    return disk_spec.RescueDevice(
+        device=device, bus=_BUS(str(found)) if found else None)
 
 
 def recorded(context: Any, instance: Any) -> Mapping[str, Any]:

@@ -16,6 +16,7 @@ from nova_libvirt_driver.operations.steps import exclusive as exclusive_module
 from nova_libvirt_driver.operations.steps import rebuild as rebuild_module
 from nova_libvirt_driver.operations.steps import undo as undo_module
 from nova_libvirt_driver import ports
+from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.storage import instance_files
@@ -64,7 +65,8 @@ class Rescue:
     def rescue(
             self, spec: guest_spec.GuestSpec, image_id: str,
             images: ports.ImageSource, attachments: ports.Attachments, *,
-            stable_device: bool, progress: ports.Progress) -> None:
+            stable_device: disk_spec.RescueDevice | None,
+            progress: ports.Progress) -> None:
         """Start a guest from an image; see the contract's verb."""
         with (self._exclusive.hold(spec, self.OPERATION, progress) as watched,
               self._restarts.during(spec.uuid),

@@ -151,6 +151,15 @@ class DiskSpec:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RescueDevice:
+    """What the disk of a rescue is to the guest, beside all its own disks."""
+
+    device: DiskDevice = DiskDevice.DISK
+    bus: DiskBus | None = None
+    """None is that of the guest's own disks, or CD drives."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class LocalDisk:
     """A disk that the driver makes empty."""
 

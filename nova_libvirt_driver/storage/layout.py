@@ -59,21 +59,23 @@ def plan(
 def plan_rescue(
         spec: guest_spec.GuestSpec, folder: folder_module.InstanceFolder,
         formats: Mapping[str, str], guest_policy: policy_spec.GuestPolicy,
-        stable_device: bool,
+        stable_device: disk_spec.RescueDevice | None,
         cache: str = '') -> tuple[disk_spec.DiskSpec, ...]:
     """Return the disks of a rescued guest.
 
     :param stable_device: all disks keep their names, and that which the
-        guest starts from comes last; else it comes first, and only the
-        root disk after it
+        guest starts from comes last, as this device; None puts it first,
+        and only the root disk after it
     :param cache: cache mode where no option names one
     :raises StorageFailure: a disk has no format there
     """
     planner = _Planner(spec, formats, guest_policy, cache)
-    rescue = planner.disk(folder.rescue_disk, boot_order=1)
+    place = stable_device or disk_spec.RescueDevice()
+    rescue = planner.disk(folder.rescue_disk, boot_order=1, bus=place.bus,
+                          device=place.device)
     root = planner.root(folder, boot_order=None)
     config_drive = planner.config_drive(folder.rescue_config_drive)
-    if not stable_device:
+    if stable_device is None:
         return planner.named([rescue, *root, *config_drive])
     volumes = [dataclasses.replace(volume, boot_order=None)
                for volume in spec.storage.volumes]
@@ -113,7 +115,7 @@ class _Planner:
             ) -> disk_spec.DiskSpec:
         """Return a disk that the driver made."""
         storage = self._spec.storage
-        bus = self._fitting(bus or self._bus, device)
+        bus = self._fitting(bus, device)
         return disk_spec.DiskSpec(
             target_dev='', bus=bus, device=device, boot_order=boot_order,
             format=self._format(path),
@@ -129,9 +131,10 @@ class _Planner:
         """Yield the root disk, if it is one that the driver made."""
         storage = self._spec.storage
         if storage.image_id or storage.root_gib:
+            is_cdrom = storage.root_device is _DEVICE.CDROM
             yield self.disk(folder.disk, boot_order=boot_order,
                             device=storage.root_device,
-                            bus=storage.root_bus)
+                            bus=None if is_cdrom else storage.root_bus)
 
     def locals(
             self, folder: folder_module.InstanceFolder,
@@ -148,9 +151,7 @@ class _Planner:
         if self._spec.config_drive is None:
             return
         device = _DEVICE(self._spec.config_drive.device)
-        bus = self._fitting(self._bus, device)
-        if device is _DEVICE.CDROM:
-            bus = self._cdrom_bus()
+        bus = self._fitting(None, device)
         yield disk_spec.DiskSpec(
             target_dev='', bus=bus, device=device, format=_RAW,
             source=disk_spec.DiskSource(path=path),
@@ -190,12 +191,13 @@ class _Planner:
         return found
 
     def _fitting(
-            self, bus: disk_spec.DiskBus,
+            self, asked: disk_spec.DiskBus | None,
             device: disk_spec.DiskDevice) -> disk_spec.DiskBus:
         if device is _DEVICE.CDROM:
-            return self._cdrom_bus()
+            return asked or self._cdrom_bus()
         if device is _DEVICE.FLOPPY:
             return _BUS.FDC
+        bus = asked or self._bus
         # That machine has no IDE.
         no_ide = bus is _BUS.IDE and 'q35' in self._spec.boot.machine
         return _BUS.SATA if no_ide else bus

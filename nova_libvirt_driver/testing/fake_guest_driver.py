@@ -16,6 +16,7 @@ from nova_libvirt_driver import base
 from nova_libvirt_driver import exception
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import console as console_spec
+from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import image as image_spec
 from nova_libvirt_driver.spec import instance as instance_spec
@@ -182,7 +183,7 @@ class GuestDriver(fake_driver.FakeDriver):
     def rescue(
             self, spec: guest_spec.GuestSpec, image_id: str, *,
             images: ports.ImageSource | None = None,
-            stable_device: bool = False,
+            stable_device: disk_spec.RescueDevice | None = None,
             progress: ports.Progress = base.NO_PROGRESS,
             attachments: ports.Attachments = ()) -> None:
         self._called('rescue', spec, image_id=image_id,

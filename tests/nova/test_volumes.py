@@ -54,6 +54,10 @@ class Device(dict[str, Any]):
         self.saved += 1
 
 
+def rescued(**properties: Any) -> disk_spec.RescueDevice | None:
+    return volumes.rescue_device(test_translate.make_image(**properties))
+
+
 def device(
         info: dict[str, Any], name: str = '/dev/vdb',
         **fields: Any) -> Device:
@@ -447,3 +451,33 @@ class RefusalsTest(unittest.TestCase):
                       made.check_can_live_migrate_source):
             self.assertRaises(
                 nova_exception.MigrationPreCheckError, check, None, None)
+
+
+class RescueDeviceTest(unittest.TestCase):
+
+    def test_the_rescue_image_says_what_it_wants_to_be(self) -> None:
+        for expected, properties in (
+                (None, {}), (None, {'hw_disk_bus': 'scsi'}),
+                ('disk virtio', {'hw_rescue_device': 'disk'}),
+                ('disk usb', {'hw_rescue_bus': 'usb'}),
+                ('disk scsi', {'hw_rescue_device': 'disk',
+                               'hw_disk_bus': 'scsi'}),
+                ('cdrom', {'hw_rescue_device': 'cdrom'}),
+                ('cdrom usb', {'hw_rescue_device': 'cdrom',
+                               'hw_rescue_bus': 'usb'}),
+                ('cdrom scsi', {'hw_rescue_device': 'cdrom',
+                                'hw_cdrom_bus': 'scsi'}),
+                ('floppy', {'hw_rescue_device': 'floppy'})):
+            found = rescued(**properties)
+            self.assertEqual(expected, found and ' '.join(
+                filter(None, (found.device, found.bus))))
+
+    def test_what_no_image_can_be_is_refused(self) -> None:
+        for kind in ('lun', 'fs'):
+            self.assertRaises(nova_exception.UnsupportedRescueDevice,
+                              rescued, hw_rescue_device=kind)
+        for device, bus in (('disk', 'xen'), ('cdrom', 'fdc'),
+                            ('floppy', 'usb')):
+            self.assertRaises(
+                nova_exception.UnsupportedRescueBus, rescued,
+                hw_rescue_device=device, hw_rescue_bus=bus)

@@ -77,7 +77,8 @@ class Domains:
 
     def plan_rescue(
             self, spec: guest_spec.GuestSpec, *,
-            stable_device: bool) -> tuple[disk_spec.DiskSpec, ...]:
+            stable_device: disk_spec.RescueDevice | None
+    ) -> tuple[disk_spec.DiskSpec, ...]:
         """Return the disks that a rescued guest is going to have."""
         folder = self._folders.of(spec)
         formats = {**record.read_all(folder.disk_info),

@@ -2,6 +2,7 @@
 
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.guest import devices
+from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.testing import fake_progress
@@ -32,7 +33,8 @@ class RescueTest(whole.WholeTestCase):
         self.assertEqual(files, self.remains())
 
     def test_a_stable_device_keeps_its_place(self) -> None:
-        self.driver.rescue(self.spec, self.image.id, stable_device=True)
+        self.driver.rescue(self.spec, self.image.id,
+                           stable_device=disk_spec.RescueDevice())
 
         self.assertEqual(['disk', 'disk.rescue'], self.disks())
 

@@ -95,7 +95,7 @@ class HeaderRewriteTest(base.TestCase):
         [_, second] = layout.plan_rescue(
             self.spec, self.folder,
             {**formats, self.folder.rescue_disk: 'raw'},
-            policy_spec.GuestPolicy(), stable_device=False)
+            policy_spec.GuestPolicy(), stable_device=None)
 
         self.assertEqual(('raw', 'raw'), (disk.format, second.format))
 

@@ -50,7 +50,8 @@ def plan(
 
 
 def rescue(
-        made: guest_spec.GuestSpec, *, stable: bool,
+        made: guest_spec.GuestSpec,
+        stable: disk_spec.RescueDevice | None = None,
         ) -> tuple[disk_spec.DiskSpec, ...]:
     folder = folder_of(made)
     return layout.plan_rescue(
@@ -201,7 +202,7 @@ class RescueTest(base.TestCase):
             'vda virtio qcow2 disk disk.rescue 1',
             'vdb virtio qcow2 disk disk',
             'hda ide raw cdrom disk.config.rescue'],
-            brief(rescue(made, stable=False)))
+            brief(rescue(made)))
 
     def test_stable_devices_keep_their_names(self) -> None:
         made = spec(config_drive='cdrom', swap=FULL['swap'],
@@ -213,7 +214,22 @@ class RescueTest(base.TestCase):
             'hda ide raw cdrom disk.config.rescue',
             'vdb virtio raw disk volume',
             'vdd virtio qcow2 disk disk.rescue 1'],
-            brief(rescue(made, stable=True)))
+            brief(rescue(made, disk_spec.RescueDevice())))
+
+    def test_the_rescue_disk_is_the_device_that_is_asked_for(self) -> None:
+        for device, bus, machine, last in (
+                ('disk', BUS.USB, 'pc', 'sda usb qcow2 disk'),
+                ('cdrom', BUS.SCSI, 'pc', 'sda scsi qcow2 cdrom'),
+                ('cdrom', None, 'pc', 'hda ide qcow2 cdrom'),
+                ('cdrom', None, 'q35', 'sda sata qcow2 cdrom'),
+                ('floppy', None, 'q35', 'fda fdc qcow2 floppy')):
+            made = spec(machine=machine)
+
+            found = rescue(made, disk_spec.RescueDevice(
+                device=disk_spec.DiskDevice(device), bus=bus))
+
+            self.assertEqual(f'{last} disk.rescue 1', brief(found)[-1])
+            self.assertEqual(device == 'cdrom', found[-1].readonly)
 
     def test_a_rescue_disk_without_a_record_is_refused(self) -> None:
         made = spec()
@@ -221,4 +237,5 @@ class RescueTest(base.TestCase):
 
         self.assertRaises(
             exception.StorageFailure, layout.plan_rescue, made, folder,
-            {folder.disk: 'qcow2'}, POLICY, stable_device=True)
+            {folder.disk: 'qcow2'}, POLICY,
+            stable_device=disk_spec.RescueDevice())

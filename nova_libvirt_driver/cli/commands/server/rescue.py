@@ -12,6 +12,7 @@ from nova_libvirt_driver.cli.commands import image as image_command
 from nova_libvirt_driver.cli.commands.server import verb
 from nova_libvirt_driver.cli import sources
 from nova_libvirt_driver import ports
+from nova_libvirt_driver.spec import disk as disk_spec
 
 if TYPE_CHECKING:
     from nova_libvirt_driver import driver as driver_module
@@ -49,7 +50,9 @@ class ServerRescue(verb.Verb):
             parsed_args: argparse.Namespace, line: ports.Progress) -> None:
         driver.rescue(
             verb.recorded(driver, row), parsed_args.image,
-            stable_device=parsed_args.stable_device, progress=line)
+            stable_device=(disk_spec.RescueDevice()
+                           if parsed_args.stable_device else None),
+            progress=line)
 
 
 class ServerUnrescue(verb.Verb):

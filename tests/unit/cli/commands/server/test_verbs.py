@@ -3,6 +3,7 @@
 """Commands that do something to servers."""
 
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.testing import fake_guest_driver
 from tests.unit.cli import base
@@ -120,7 +121,8 @@ class ChangeTest(base.ServerTestCase):
                     '--stable-device')
 
         self.assertEqual([Call('rescue', 'a', {
-            'image_id': image_id, 'stable_device': True})],
+            'image_id': image_id,
+            'stable_device': disk_spec.RescueDevice()})],
             self.driver.verbs)
 
     def test_rescue_from_no_image_does_nothing(self) -> None:

@@ -233,6 +233,7 @@ class LibvirtDriver(base.ComputeDriver):
         """Return the devices of a guest that it has from elsewhere."""
         return unmanaged.findings(
             self.get_domain_xml(instance, inactive=True),
+            self._parts.storage.specs.find(instance),
             folder=self._parts.storage.folders.of(instance).path)
 
     def rename(

@@ -83,7 +83,7 @@ class Rescue:
             attached = attached_module.Attached(attachments, watched, undo)
             spec = attached.prepare(spec)
             xml = self._rebuild.xml(spec, guest, self._domains.plan_rescue(
-                spec, stable_device=stable_device), reservation)
+                spec, stable_device=stable_device), reservation, rescue=True)
             watched.step('keep')
             before = guest.xml(inactive=True)
             self._rescues.keep_xml(spec, before)

@@ -84,11 +84,13 @@ class Rebuild:
     def xml(
             self, spec: guest_spec.GuestSpec, guest: handle.Guest | None,
             disks: tuple[disk_spec.DiskSpec, ...],
-            reservation: serial_ports.Reservation) -> str:
+            reservation: serial_ports.Reservation, *,
+            rescue: bool = False) -> str:
         """Return the XML for a guest with these disks.
 
         :param guest: gives the machine type when the spec has none, and keeps
             its ports and the devices that it has beside those of the spec
+        :param rescue: it is without the disks among those for the time being
         :raises WrongState: such a device cannot be kept
         """
         before = None
@@ -105,5 +107,6 @@ class Rebuild:
         domain = self._domains.build(spec, disks, reservation)
         if before is not None:
             unmanaged.keep(
-                before, domain, spec, folder=self._folders.of(spec).path)
+                before, domain, spec, folder=self._folders.of(spec).path,
+                with_disks=not rescue)
         return domain.to_xml()

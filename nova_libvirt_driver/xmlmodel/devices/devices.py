@@ -65,3 +65,8 @@ class Devices(element.Element):
         if node is not None:
             for found in node.iterfind('*/address'):
                 yield device.Address(found)
+
+    def boot_orders(self) -> list[int]:
+        """Return the places in the order of booting, of any device."""
+        return [int(found.get('order', '0'))
+                for found in self.element.iterfind('*/boot')]

@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 
+import dataclasses
+
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.guest import unmanaged
-from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.spec import guest as guest_spec
+from nova_libvirt_driver.spec import nic as nic_spec
+from nova_libvirt_driver.testing import specs
 from nova_libvirt_driver.xmlmodel import domain as domain_module
 from tests import base
+from tests.unit.configurators import values
 
 FOLDER = '/srv/instances/1'
-INSTANCE = instance_spec.InstanceRef('1', 'web')
+SPEC = specs.guest_spec('web')
+CINDER = '6ca404f3-d844-4169-bb96-bc792f37de98'
 
 ROOT = f"""
 <disk type="file" device="disk"><source file="{FOLDER}/disk"/>
@@ -41,10 +47,10 @@ def domain(*devices: str, top: str = '') -> domain_module.Domain:
 
 class UnmanagedTest(base.TestCase):
 
-    def keep(self, old: domain_module.Domain,
-             new: domain_module.Domain) -> list[str]:
+    def keep(self, old: domain_module.Domain, new: domain_module.Domain,
+             spec: guest_spec.GuestSpec = SPEC) -> list[str]:
         """Return the kinds of devices that the new domain has then."""
-        unmanaged.keep(old, new, INSTANCE, folder=FOLDER)
+        unmanaged.keep(old, new, spec, folder=FOLDER)
         return [str(node.tag) for node in new.devices.element]
 
     def refusal(self, old: domain_module.Domain,
@@ -108,23 +114,110 @@ class UnmanagedTest(base.TestCase):
         self.assertIn('memory nvdimm /dev/pmem0', self.refusal(
             domain(ROOT, PMEM), domain(ROOT)))
 
+    def test_a_disk_stays_whatever_its_serial_is(self) -> None:
+        for serial, kept in (('WD-0815', 2), (CINDER, 1)):
+            named = ADDED.replace(
+                '</disk>', f'<serial>{serial}</serial></disk>')
+
+            self.assertEqual(['disk'] * kept, self.keep(
+                domain(ROOT, named), domain(ROOT)))
+
+    def test_a_volume_whose_device_is_another_by_now_is_known(self) -> None:
+        for mark, fields in (
+                ('<serial>data</serial>', {'serial': 'data'}),
+                ('<alias name="ua-data"/>', {'id': 'data'}), ('', {})):
+            volume = values.file_disk('vdz', 'virtio', **fields)
+            spec = dataclasses.replace(SPEC, storage=dataclasses.replace(
+                SPEC.storage, volumes=(volume,)))
+
+            self.assertEqual(['disk'], self.keep(domain(
+                ROOT, ADDED.replace('</disk>', f'{mark}</disk>')),
+                domain(ROOT), spec))
+
+    def test_a_disk_is_not_a_volume_because_of_its_name(self) -> None:
+        volume = values.file_disk('vdz', 'virtio', id=CINDER)
+        spec = dataclasses.replace(SPEC, storage=dataclasses.replace(
+            SPEC.storage, volumes=(volume,)))
+
+        self.assertEqual(['disk', 'disk'], self.keep(
+            domain(ROOT, ADDED), domain(ROOT), spec))
+
+    def test_an_empty_drive_is_the_one_of_its_name(self) -> None:
+        drive = '<disk device="cdrom"><target dev="sda" bus="sata"/></disk>'
+
+        self.assertEqual(['disk'], self.keep(
+            domain(drive), domain(ROOT.replace('vda', 'sda'))))
+        self.assertEqual(['disk', 'disk'], self.keep(
+            domain(drive), domain(ROOT)))
+
+    def test_exports_of_one_name_are_two_disks(self) -> None:
+        export = """<disk type="network"><source protocol="nbd" name="x">
+            <host name="192.0.2.{}"/></source><target dev="{}"/></disk>"""
+
+        self.assertEqual(['disk', 'disk'], self.keep(
+            domain(export.format(1, 'vdb')), domain(export.format(2, 'vdc'))))
+
+    def test_two_disks_are_not_in_one_place(self) -> None:
+        def at(name: str, unit: int) -> str:
+            return f"""<disk><source dev="/dev/{name}"/>
+                <target dev="{name}" bus="scsi"/>
+                <address type="drive" controller="0" unit="{unit}"/></disk>"""
+
+        new = domain(at('sda', 0), at('sdb', 1))
+
+        self.keep(domain(at('sdy', 1), at('sdz', 5)), new)
+
+        self.assertEqual([0, 1, 2, 5], [
+            disk.address.unit for disk in new.devices.disks])
+
+    def test_a_rescue_is_without_such_disks(self) -> None:
+        new = domain(ROOT.replace('vda', 'vdz'))
+
+        unmanaged.keep(domain(ROOT, ADDED, PCI), new, SPEC, folder=FOLDER,
+                       with_disks=False)
+
+        self.assertEqual(['disk', 'hostdev'], [
+            node.tag for node in new.devices.element])
+
+    def test_a_place_in_the_order_of_booting_is_for_one(self) -> None:
+        booting = '<boot order="1"/></disk>'
+
+        self.assertIn('place 1 in the order', self.refusal(
+            domain(ROOT, ADDED.replace('</disk>', booting)),
+            domain(ROOT.replace('</disk>', booting))))
+
     def test_an_interface_without_a_port_stays(self) -> None:
-        tap = NIC.replace('</', '<target dev="tap1"/></')
-        for old, kept in ((NIC, ['interface']), (tap, []), (
-                NIC.replace('network', 'hostdev'), [])):
-            self.assertEqual(kept, self.keep(domain(old), domain()))
-        self.assertEqual(
-            ['interface'], self.keep(domain(NIC), domain(NIC)))
+        for mark, kept in (
+                ('', True), ('<target dev="tap1"/>', True),
+                ('<target dev="vnic0"/>', True),
+                ('<alias name="ua-mine"/>', True),
+                ('<target dev="tap6ca404f3-d8"/>', False),
+                (f'<alias name="ua-{CINDER}"/>', False),
+                (f'<virtualport><parameters interfaceid="{CINDER}"/>'
+                 '</virtualport>', False)):
+            for kind in ('network', 'bridge', 'direct', 'hostdev'):
+                nic = NIC.replace('</', f'{mark}</').replace('network', kind)
+                with self.subTest(mark=mark, kind=kind):
+                    self.assertEqual(['interface'] * kept, self.keep(
+                        domain(nic), domain()))
+        self.assertEqual(['interface'], self.keep(
+            domain(NIC.replace(':01"', ':0A"')),
+            domain(NIC.replace(':01"', ':0a"'))))
 
     def test_what_there_is_can_be_listed(self) -> None:
         volume = ADDED.replace(
-            '</disk>', '<serial>6ca404f3-d844-4169-bb96-bc792f37de98'
-            '</serial></disk>').replace('vdz', 'vdb')
+            '</disk>', f'<serial>{CINDER}</serial></disk>').replace(
+                'vdz', 'vdb')
         port = NIC.replace('network', 'hostdev')
+        tap = NIC.replace('</', '<target dev="tap6ca404f3-d8"/></')
+        mine = NIC.replace(':01"', ':02"')
+        xml = domain(
+            ROOT, PCI, MDEV, SHARE, ADDED, volume, PMEM, port, NIC, tap,
+            mine).to_xml()
+        spec = dataclasses.replace(SPEC, nics=(nic_spec.NicSpec(
+            mac='52:54:00:00:00:02'),))
 
-        found = unmanaged.findings(domain(
-            ROOT, PCI, MDEV, SHARE, ADDED, volume, PMEM, port, NIC).to_xml(),
-            folder=FOLDER)
+        found = unmanaged.findings(xml, spec, folder=FOLDER)
 
         self.assertEqual([
             ('hostdev pci 0000:06:00.1', True),
@@ -133,6 +226,8 @@ class UnmanagedTest(base.TestCase):
             ('filesystem mount /mnt/share', True),
             ('memory nvdimm /dev/pmem0', False),
             ('disk block vdz /dev/vg/data', True),
-            ('disk block vdb /dev/vg/data', False),
             ('interface hostdev 52:54:00:00:00:01', False),
+            ('interface network 52:54:00:00:00:01', True),
         ], [(one.name, one.is_kept) for one in found])
+        self.assertEqual(
+            len(found) + 1, len(unmanaged.findings(xml, None, folder=FOLDER)))

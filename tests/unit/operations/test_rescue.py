@@ -5,6 +5,7 @@ from nova_libvirt_driver.guest import devices
 from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.testing import fake_devices
 from nova_libvirt_driver.testing import fake_progress
 from tests.unit.operations import whole
 
@@ -37,6 +38,18 @@ class RescueTest(whole.WholeTestCase):
                            stable_device=disk_spec.RescueDevice())
 
         self.assertEqual(['disk', 'disk.rescue'], self.disks())
+
+    def test_a_person_s_disk_waits_for_the_end_of_the_rescue(self) -> None:
+        guest, = self.hypervisor.guests
+        guest.definition = fake_devices.plugged(guest.definition, """
+            <disk type="file"><source file="/srv/added"/>
+            <target dev="vdb" bus="virtio"/></disk>""")
+
+        self.driver.rescue(self.spec, self.image.id)
+        self.assertEqual(['disk.rescue', 'disk'], self.disks())
+        self.driver.unrescue(self.spec)
+
+        self.assertEqual(['disk', 'added'], self.disks())
 
     def test_each_step_that_fails_leaves_the_guest_as_it_was(self) -> None:
         files = self.remains()

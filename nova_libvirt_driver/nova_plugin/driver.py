@@ -105,6 +105,7 @@ class NovaLibvirtDriver(refusals.Refusals):
 
     def init_host(self, host: str) -> None:
         startup.check_options()
+        startup.check_volumes()
         for name, verdict, remark in options.report(CONF):
             if verdict == options.IGNORED:
                 LOG.warning('%s has no effect: %s', name, remark)

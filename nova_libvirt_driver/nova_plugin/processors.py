@@ -34,6 +34,17 @@ def shared(online: Set[int]) -> frozenset[int]:
     return frozenset(() if CONF.compute.cpu_dedicated_set else online)
 
 
+def emulator(online: Set[int]) -> frozenset[int]:
+    """Return the CPUs that QEMU's own threads share, empty where none are.
+
+    :param online: CPUs of the host that are up
+    :raises nova.exception.Invalid: the option names others
+    """
+    # Also where vcpu_pin_set says on which CPUs virtual ones float.
+    return _up('[compute] cpu_shared_set',
+               hardware.get_cpu_shared_set() or set(), online)
+
+
 def dedicated(online: Set[int]) -> frozenset[int]:
     """Return the CPUs of which each is for one virtual CPU alone.
 

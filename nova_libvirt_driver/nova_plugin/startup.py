@@ -12,7 +12,9 @@ from typing import Any
 from nova.compute import utils as compute_utils
 from nova import exception as nova_exception
 from nova.objects import fields
+from nova import utils
 from nova.virt import hardware
+from os_brick.initiator import linuxscsi
 from oslo_log import log as logging
 
 import nova.conf
@@ -49,6 +51,24 @@ def check_options() -> None:
     _check_cpu_sets()
     if CONF.my_ip not in compute_utils.get_machine_ips():
         LOG.warning('my_ip %s is no address of this host', CONF.my_ip)
+
+
+def check_volumes() -> None:
+    """Look for what connecting volumes needs; runs a program on the host.
+
+    :raises InvalidConfiguration: volumes have to have several paths, and
+        multipathd does not run
+    """
+    # Nova 30 and before have no such option.
+    if not getattr(CONF.libvirt, 'volume_enforce_multipath', False):
+        return
+    if not CONF.libvirt.volume_use_multipath:
+        raise _invalid('[libvirt] volume_enforce_multipath needs '
+                       'volume_use_multipath')
+    if not linuxscsi.LinuxSCSI.is_multipath_running(
+            root_helper=utils.get_root_helper()):
+        raise _invalid('[libvirt] volume_enforce_multipath is set, and '
+                       'multipathd does not run')
 
 
 def check_host(
@@ -111,7 +131,7 @@ def _check_pinning(instance: Any) -> None:
              if CONF.compute[name]}
     if CONF.vcpu_pin_set or not there:
         # All CPUs are for either.
-        if kind is not policy.MIXED:
+        if kind != policy.MIXED:
             return
     for name in needs:
         if name not in there:

@@ -11,6 +11,7 @@ from nova.objects import fields
 from nova.virt import hardware
 
 import nova.conf
+from nova_libvirt_driver import exception
 from nova_libvirt_driver.nova_plugin import processors
 from nova_libvirt_driver.nova_plugin import quota
 from nova_libvirt_driver.spec import cpu as cpu_spec
@@ -28,6 +29,7 @@ def spec(
 
     :param cells: NUMA nodes of the host
     :raises nova.exception.Invalid: options name CPUs that are not there
+    :raises InvalidRequest: no CPUs are left for QEMU's own threads
     """
     flavor = instance.flavor
     topology = hardware.get_best_cpu_topology(flavor, image_meta)
@@ -111,11 +113,23 @@ def _pins(
 def _emulator(
         topology: Any, online: Set[int],
         pins: list[cpu_spec.VcpuPin]) -> frozenset[int]:
-    """Return where QEMU's own threads run: beside what must not wait."""
+    """Return where QEMU's own threads run: beside what must not wait.
+
+    :raises InvalidRequest: there is no such place
+    """
     policy = topology.emulator_threads_policy
+    found: frozenset[int] = frozenset()
     if policy == _Policy.ISOLATE:
-        return frozenset().union(
+        found = found.union(
             *(cell.cpuset_reserved or () for cell in topology.cells))
-    if policy == _Policy.SHARE and CONF.compute.cpu_shared_set:
-        return processors.shared(online)
-    return frozenset().union(*(pin.host_cpus for pin in pins))
+    else:
+        if policy == _Policy.SHARE:
+            found = processors.emulator(online)
+        found = found or found.union(*(pin.host_cpus for pin in pins))
+    if policy and not found:
+        # Anywhere, they would run on what is set apart for others.
+        raise exception.InvalidRequest(
+            reason=f'hw:emulator_threads_policy is {policy}, and no CPUs are '
+            "left for QEMU's own threads: set [compute] cpu_shared_set, or "
+            'leave a virtual CPU out of hw:cpu_realtime_mask')
+    return found

@@ -2,12 +2,18 @@
 
 """Whether files can be read and written past the host's cache."""
 
+import errno
 import functools
 import mmap
 import os
 import tempfile
 
+from nova_libvirt_driver import exception
+
 _BLOCK_BYTES = 4096
+
+_NOT_WRITTEN_TO = (errno.EACCES, errno.ENOENT, errno.EPERM, errno.EROFS)
+"""How folders answer in which this process makes no disks."""
 
 
 def cache_mode(folder: str) -> str:
@@ -15,15 +21,31 @@ def cache_mode(folder: str) -> str:
 
     It is ``none``, past the host's cache: else each byte takes memory twice,
     and a live migration may lose writes. A file system that cannot do that
-    gets ``writeback``, and so does a folder that is not there yet.
+    gets ``writeback``. A folder that is not there yet, or in which this
+    process makes no files, counts as able.
+
+    :raises StorageFailure: it cannot be found out now, as when the file
+        system is full; the next call tries again
     """
     if not os.path.isdir(folder):
         return 'none'
-    return 'none' if _is_direct(folder) else 'writeback'
+    try:
+        return 'none' if _is_direct(folder) else 'writeback'
+    except OSError as error:
+        if error.errno in _NOT_WRITTEN_TO:
+            return 'none'
+        raise exception.StorageFailure(
+            reason='cannot find out whether disks in it can bypass the '
+            f"host's cache: {folder}: {error.strerror}",
+            path=folder) from error
 
 
 @functools.cache
 def _is_direct(folder: str) -> bool:
+    """Return the answer of a file system, which is remembered.
+
+    :raises OSError: it has not answered
+    """
     # A file without a name: nothing is left behind.
     try:
         descriptor = os.open(
@@ -35,16 +57,12 @@ def _is_direct(folder: str) -> bool:
 
 def _is_direct_by_name(folder: str) -> bool:
     """Try a file with a name, as NFS has no others."""
-    try:
-        descriptor, path = tempfile.mkstemp(dir=folder, prefix='.direct-io-')
-    except OSError:
-        # Whoever may not write there makes no disks.
-        return True
+    descriptor, path = tempfile.mkstemp(dir=folder, prefix='.direct-io-')
     os.close(descriptor)
     try:
         return _writes(os.open(path, os.O_RDWR | os.O_DIRECT))
-    except OSError:
-        return False
+    except OSError as error:
+        return _refused(error)
     finally:
         os.unlink(path)
 
@@ -53,8 +71,15 @@ def _writes(descriptor: int) -> bool:
     # Memory of its own page is aligned.
     with mmap.mmap(-1, _BLOCK_BYTES) as block:
         try:
-            return os.write(descriptor, block) == _BLOCK_BYTES
-        except OSError:
-            return False
+            os.write(descriptor, block)
+            return True
+        except OSError as error:
+            return _refused(error)
         finally:
             os.close(descriptor)
+
+
+def _refused(error: OSError) -> bool:
+    if error.errno != errno.EINVAL:
+        raise error
+    return False

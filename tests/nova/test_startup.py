@@ -12,6 +12,7 @@ from nova import config
 from nova import exception as nova_exception
 from nova import objects
 from nova.objects import fields
+from oslo_concurrency import processutils
 
 from nova_libvirt_driver import driver
 from nova_libvirt_driver.nova_plugin import registration
@@ -94,6 +95,22 @@ class StartupTest(unittest.TestCase):
         startup.check_host(FACTS, dataclasses.replace(
             OFFERS, tpm_versions=frozenset(('2.0',))))
 
+    def test_volumes_of_several_paths_need_what_handles_them(self) -> None:
+        self.options(libvirt__volume_enforce_multipath=True)
+        with self.assertRaisesRegex(
+                nova_exception.InvalidConfiguration, 'volume_use_multipath'):
+            startup.check_volumes()
+
+        self.options(libvirt__volume_use_multipath=True)
+        with mock.patch('os_brick.privileged.rootwrap.execute',
+                        autospec=True) as execute:
+            execute.return_value = ('path checker states', '')
+            startup.check_volumes()
+            execute.side_effect = processutils.ProcessExecutionError
+            with self.assertRaisesRegex(
+                    nova_exception.InvalidConfiguration, 'multipathd'):
+                startup.check_volumes()
+
     def instance(self, policy: str | None) -> objects.Instance:
         topology = None
         if policy:
@@ -111,7 +128,9 @@ class StartupTest(unittest.TestCase):
                 (MIXED, None, '1', 'cpu_shared_set'),
                 (MIXED, '0', None, 'cpu_dedicated_set'),
                 (None, '0', '1', ''), (DEDICATED, None, None, ''),
-                (DEDICATED, '0', '1', ''), (MIXED, '0', '1', '')):
+                (DEDICATED, '0', '1', ''), (MIXED, '0', '1', ''),
+                # Nova's database gives another object of the same text.
+                (''.join(MIXED), None, None, 'cpu_shared_set')):
             with self.subTest(policy=policy, shared=shared):
                 self.options(compute__cpu_shared_set=shared,
                              compute__cpu_dedicated_set=dedicated)

@@ -317,6 +317,22 @@ class VirtualCpusTest(unittest.TestCase):
         self.assertEqual({1}, spec.realtime_vcpus)
         self.assertEqual({3}, spec.emulator_cpus)
 
+    def test_threads_of_qemu_do_not_disturb_what_must_not_wait(self) -> None:
+        asked = {'hw:cpu_realtime': 'yes', 'hw:cpu_policy': 'dedicated',
+                 'hw:emulator_threads_policy': 'share'}
+        own: dict[str, Any] = {
+            'cpuset': set(), 'pcpuset': {0, 1}, 'cpu_pinning': {0: 3, 1: 2}}
+
+        self.assertRaisesRegex(
+            exception.InvalidRequest, 'cpu_shared_set',
+            self.make, asked, policy='share', **own)
+
+        self.share('0')
+        CONF.set_override('vcpu_pin_set', '2-3')
+        self.addCleanup(CONF.clear_override, 'vcpu_pin_set')
+        self.assertEqual(
+            {0}, self.make(asked, policy='share', **own).emulator_cpus)
+
 
 class FeaturesTest(unittest.TestCase):
 

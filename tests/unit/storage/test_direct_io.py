@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import os
+import resource
 import tempfile
 
+from nova_libvirt_driver import exception
 from nova_libvirt_driver.storage import direct_io
 from tests import base
 
@@ -19,5 +21,18 @@ class DirectIoTest(base.TestCase):
             self.assertEqual([], os.listdir(folder))
 
     def test_proc_cannot_do_without_the_hosts_cache(self) -> None:
-        # No file can be made there: nobody makes disks in it either.
+        # No file can be made there, and so no disk either.
         self.assertEqual('none', direct_io.cache_mode('/proc'))
+
+    def test_what_stops_it_for_now_is_not_the_answer(self) -> None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with tempfile.TemporaryDirectory() as folder:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+            try:
+                self.assertRaises(
+                    exception.StorageFailure, direct_io.cache_mode, folder)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+            self.assertIn(
+                direct_io.cache_mode(folder), ('none', 'writeback'))

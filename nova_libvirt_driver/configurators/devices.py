@@ -133,10 +133,13 @@ def add_iommu(
     asked = inputs.spec.devices.iommu
     if asked is None:
         return
-    _check_iommu(asked.model, inputs)
+    model = asked.model
+    if model == 'auto':
+        model = _suitable_iommu(inputs)
+    _check_iommu(model, inputs)
     element = domain.devices.iommus.add()
-    element.model = asked.model
-    if asked.model != 'intel':
+    element.model = model
+    if model != 'intel':
         return
     element.intremap = True
     # Without KVM QEMU (7.2) refuses the extended mode.
@@ -146,6 +149,13 @@ def add_iommu(
     element.aw_bits = asked.address_bits
     # Remapped interrupts need an interrupt controller outside the kernel.
     domain.features.ioapic_driver = 'qemu'
+
+
+def _suitable_iommu(inputs: inputs_module.Inputs) -> str:
+    """Return the model that most guests can use; the order is Nova's."""
+    if inputs.host.libvirt_version >= _VIRTIO_IOMMU_SINCE:
+        return 'virtio'
+    return 'intel' if inputs.x86 else 'smmuv3'
 
 
 def _check_iommu(model: str, inputs: inputs_module.Inputs) -> None:

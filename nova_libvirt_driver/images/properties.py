@@ -143,7 +143,7 @@ CHANGES: dict[str, _Change] = {
     'hw_vif_model': _vif_model,
     'hw_viommu_model': _field('devices.iommu', lambda text: (
         device_spec.IommuSpec(
-            model=_one_of('intel', 'virtio', 'smmuv3')(text)))),
+            model=_one_of('auto', 'intel', 'virtio', 'smmuv3')(text)))),
     'hw_watchdog_action': _field('devices.watchdog', _watchdog),
     'img_hide_hypervisor_id': _field('features.hide_hypervisor', _flag),
     'kernel_id': _field('boot.kernel_image_id', str),

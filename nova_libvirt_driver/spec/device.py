@@ -58,7 +58,8 @@ class IommuSpec:
     """A virtual IOMMU."""
 
     model: str = 'intel'
-    """``intel``, ``virtio`` or ``smmuv3``."""
+    """``intel``, ``virtio`` or ``smmuv3``; ``auto`` for the one that suits
+    machine and host."""
     eim: bool = True
     caching_mode: bool = True
     iotlb: bool = True

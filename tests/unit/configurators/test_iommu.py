@@ -41,3 +41,13 @@ class IommuTest(base.FacetTestCase):
         self.assertIn('8.3', self.refusal(
             exception.UnsupportedOperation, host=old, devices=devices(
                 iommu=device_spec.IommuSpec(model='virtio'))))
+
+    def test_the_suitable_model_is_chosen(self) -> None:
+        for version, model in ((8_003_000, 'virtio'), (8_002_000, 'intel')):
+            root = self.build(
+                host=dataclasses.replace(
+                    values.Q35, libvirt_version=version),
+                devices=devices(iommu=device_spec.IommuSpec(model='auto')))
+
+            self.assertEqual(
+                model, self.attribute(root, 'devices/iommu', 'model'))

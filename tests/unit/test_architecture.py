@@ -13,7 +13,6 @@ import dataclasses
 import functools
 import graphlib
 import pathlib
-import re
 import subprocess
 import sys
 
@@ -116,18 +115,6 @@ HOPS = {'spawn': 67, 'get_info': 10, 'pause': 21, 'destroy': 34}
 LOGS_NAME_INSTANCES = ('guest', 'operations')
 LOGS_OF_THE_HOST = ('operations/image_cache.py', 'operations/recovery.py')
 
-MANUAL = ROOT / 'doc' / 'source' / 'contributor'
-PAGES = tuple(sorted(MANUAL.glob('*.rst')))
-EXAMPLE = 'tests/functional/stand_alone.py'
-DESCRIBED = ('privileged', 'calls', 'events', 'connection')
-
-# Where a file that a page names is looked for.
-PLACES = (ROOT, ROOT / PACKAGE, ROOT / PACKAGE / 'operations', ROOT / 'tests',
-          ROOT / 'tests' / 'unit', ROOT / 'tests' / 'functional')
-
-# What the examples of the recipes add, and the tree has not.
-OF_THE_RECIPES = frozenset({'xmlmodel/devices/panic.py'})
-
 # What has an effect, or an idea of time, is no place for plain values.
 IMPURE = frozenset({
     'asyncio', 'datetime', 'io', 'libvirt', 'logging', 'oslo_config',
@@ -207,10 +194,10 @@ class Source:
 
     @functools.cached_property
     def imports(self) -> tuple[Import, ...]:
-        return tuple(_imports(self.tree, in_function=False))
+        return tuple(imports(self.tree, in_function=False))
 
 
-def _imports(node: ast.AST, *, in_function: bool) -> Iterator[Import]:
+def imports(node: ast.AST, *, in_function: bool) -> Iterator[Import]:
     if isinstance(node, ast.Import):
         for alias in node.names:
             yield Import(alias.name, node.lineno, in_function)
@@ -221,7 +208,7 @@ def _imports(node: ast.AST, *, in_function: bool) -> Iterator[Import]:
                          in_function)
     inside = in_function or isinstance(node, ast.FunctionDef)
     for child in ast.iter_child_nodes(node):
-        yield from _imports(child, in_function=inside)
+        yield from imports(child, in_function=inside)
 
 
 @functools.cache
@@ -490,108 +477,6 @@ class SizeTest(base.TestCase):
         self.assertEqual([], [
             source.relative for source in sources()
             if not ast.get_docstring(source.tree)])
-
-
-class ManualTest(base.TestCase):
-    """The pages for contributors say what is so."""
-
-    def section(self, begin: str, end: str) -> str:
-        """Return a part of the architecture page."""
-        page = (MANUAL / 'architecture.rst').read_text()
-        return page[page.index(f'{begin}\n'):page.index(f'{end}\n')]
-
-    def test_tables_name_the_modules(self) -> None:
-        tables = self.section('A service without rights', 'Threads')
-        named = re.findall(r'^``(\w+)``  ', tables, re.MULTILINE)
-
-        self.assertEqual(sorted(named), sorted(
-            source.path.stem for source in sources()
-            if source.part in DESCRIBED and source.path.stem != '__init__'))
-
-    def test_table_has_every_arrow(self) -> None:
-        table = self.section(
-            'Which way imports go', 'Some libraries have their places, too:')
-        rows = re.findall(
-            r'^``(\w+)`` +(\w[^`=]*)', table, re.MULTILINE)
-        found = {part: _parts_in(words) - {part} for part, words in rows}
-
-        self.assertEqual(
-            {part: allowed - {part} for part, allowed in ARROWS.items()},
-            found)
-
-    def test_list_has_every_thread_of_the_driver(self) -> None:
-        listed = set(re.findall(
-            r'``([a-z-]+)(?:\.\.\.)?``(?:, |$)',
-            self.section('Threads', 'Turns'), re.MULTILINE))
-        named = {
-            name for source in sources()
-            if source.part not in FRONT_DOORS | {'testing'}
-            for node in ast.walk(source.tree)
-            for name in _thread_names(node)}
-
-        self.assertGreater(len(named), 8)
-        self.assertEqual(set(), named - listed)
-
-    def test_example_imports_what_is_public(self) -> None:
-        tree = ast.parse((ROOT / EXAMPLE).read_text())
-        parts = {found.part for found in _imports(tree, in_function=False)}
-        page = (MANUAL / 'public.rst').read_text()
-
-        self.assertEqual([], [
-            part for part in parts - {None, '__init__'}
-            if f'\n``{PACKAGE}.{part}' not in page])
-
-    def test_files_exist_that_are_named(self) -> None:
-        named = {
-            name for page in (ROOT / 'CONTRIBUTING.rst', *PAGES)
-            for name in re.findall(
-                r'``(\w[\w/]*/\w+\.\w+)``', page.read_text())}
-
-        self.assertGreater(len(named), 20)
-        self.assertEqual([], sorted(
-            name for name in named - OF_THE_RECIPES
-            if not any((folder / name).exists() for folder in PLACES)))
-
-    def test_members_exist_that_are_named(self) -> None:
-        named = {
-            name for page in PAGES for name in re.findall(
-                r'``([A-Z][a-z]\w+\.\w+)``', page.read_text())}
-
-        self.assertGreater(len(named), 4)
-        self.assertEqual(set(), named.difference(
-            f'{owner.name}.{name}' for source in sources()
-            for owner in ast.walk(source.tree)
-            if isinstance(owner, ast.ClassDef)
-            for name in _members(owner)))
-
-
-def _members(owner: ast.ClassDef) -> Iterator[str]:
-    """Yield the names of the methods and the attributes of a class."""
-    for node in ast.walk(owner):
-        if isinstance(node, ast.FunctionDef):
-            yield node.name
-        elif isinstance(node, ast.Attribute) and ast.unparse(
-                node.value) == 'self':
-            yield node.attr
-
-
-def _parts_in(words: str) -> frozenset[str]:
-    """Return the parts that a row of the table of arrows names."""
-    spelt_out = words.replace('the core', ' '.join(CORE))
-    return frozenset(re.findall(r'\w+', spelt_out)) - {'nothing'}
-
-
-def _thread_names(node: ast.AST) -> Iterator[str]:
-    """Yield how the thread that a call makes is named, if it makes one."""
-    if not isinstance(node, ast.Call) or not ast.unparse(
-            node.func).endswith(('Thread', 'Worker', '.thread')):
-        return
-    names = [one.value for one in node.keywords if one.arg == 'name']
-    for name in names or node.args[:1]:
-        if isinstance(name, ast.JoinedStr):
-            name = name.values[0]
-        if isinstance(name, ast.Constant):
-            yield str(name.value)
 
 
 def _body_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:

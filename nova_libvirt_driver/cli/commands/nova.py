@@ -8,22 +8,18 @@ the cloud is asked, and libvirt only about the guests that it has.
 """
 
 import argparse
-from typing import Any
-
-from cliff import app as cliff_app
 
 from nova_libvirt_driver.cli.commands import base
+from nova_libvirt_driver.cli.commands import checklist
 from nova_libvirt_driver.cli.doctor import checks
 from nova_libvirt_driver.cli.doctor import nova_findings
 from nova_libvirt_driver.cli.doctor import nova_probe
 from nova_libvirt_driver.cli import exit_code
-from nova_libvirt_driver.cli.output import lines
 
-_COLUMNS = ('Status', 'Check', 'Detail', 'Fix')
 _TIMEOUT_S = 120.0
 
 
-class NovaCheck(base.Lister):
+class NovaCheck(checklist.Checklist):
     """Check whether nova-compute would load this driver, and how.
 
     Give the files of nova-compute with --config-file; without it, those
@@ -39,13 +35,6 @@ class NovaCheck(base.Lister):
     With --quiet, only warnings and failures are printed.
     """
 
-    def __init__(
-            self, app: cliff_app.App, app_args: argparse.Namespace | None,
-            cmd_name: str | None = None) -> None:
-        super().__init__(app, app_args, cmd_name=cmd_name)
-        self._formatter_plugins.extensions.append(lines.extension())
-        self._code: int = exit_code.ExitCode.DONE
-
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
         parser.add_argument(
@@ -57,27 +46,17 @@ class NovaCheck(base.Lister):
             'has what this driver does not manage yet')
         return parser
 
-    @property
-    def formatter_default(self) -> str:
-        return 'lines'
-
-    def run(self, parsed_args: argparse.Namespace) -> int:
-        super().run(parsed_args)
-        return self._code
-
-    def take_action(
+    def check(
             self, parsed_args: argparse.Namespace
-            ) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+            ) -> tuple[list[checks.Check], int]:
         arguments = base.arguments_of(self)
         facts = nova_probe.ask(
             arguments.config_file, arguments.config_dir,
             timeout_s=arguments.timeout or _TIMEOUT_S,
             guests=parsed_args.guests)
         found = list(nova_findings.findings(facts))
-        if any(one.status is checks.Status.FAILURE for one in found) or (
-                parsed_args.strict and nova_findings.without_effect(facts)):
-            self._code = exit_code.ExitCode.FAILED
-        quiet = arguments.verbose_level == 0
-        return _COLUMNS, [
-            (one.status.value, one.name, one.detail, one.fix)
-            for one in found if not quiet or one.fix]
+        is_bad = any(
+            one.status is checks.Status.FAILURE for one in found) or (
+                parsed_args.strict and nova_findings.without_effect(facts))
+        return found, (exit_code.ExitCode.FAILED if is_bad
+                       else exit_code.ExitCode.DONE)

@@ -5,6 +5,7 @@
 import argparse
 import io
 
+from nova_libvirt_driver.cli.commands import checklist
 from nova_libvirt_driver.cli.commands import doctor
 from nova_libvirt_driver.cli.doctor import checks
 from nova_libvirt_driver.cli.output import lines
@@ -22,7 +23,7 @@ def _text(*found: checks.Check, columns: tuple[str, ...] = _COLUMNS) -> str:
     stream = io.StringIO()
     rows = [[value for name, value in zip(_COLUMNS, row, strict=True)
              if name in columns]
-            for row in doctor.rows(list(found), quiet=False)]
+            for row in checklist.rows(list(found), quiet=False)]
     lines.LinesFormatter().emit_list(
         columns, rows, stream, argparse.Namespace())
     return stream.getvalue()
@@ -59,4 +60,4 @@ class DoctorTest(base.TestCase):
 
         self.assertEqual(
             ['confinement', 'qemu-img'],
-            [row[1] for row in doctor.rows(found, quiet=True)])
+            [row[1] for row in checklist.rows(found, quiet=True)])

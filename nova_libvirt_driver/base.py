@@ -379,7 +379,8 @@ class ComputeDriver:
         :param attachments: what the disk needs of the host
         :raises DeviceDetachFailed: the guest has it still, and everything
             stays connected
-        :raises WrongState: the guest is suspended
+        :raises WrongState: the guest is suspended, or is rescued and had the
+            disk before
         """
         raise NotImplementedError()
 
@@ -407,9 +408,13 @@ class ComputeDriver:
     def detach_nic(
             self, instance: instance_spec.Instance,
             nic: nic_spec.NicKey, *,
-            attachments: ports.Attachments = (),
+            attachments: ports.Attachments = (), later: bool = False,
             progress: ports.Progress = NO_PROGRESS) -> None:
-        """Take an interface from a guest; otherwise like detach_disk."""
+        """Take an interface from a guest; otherwise like detach_disk.
+
+        :param later: what a suspended or rescued guest would have again is
+            taken from it, and disconnected, after that; the call ends at once
+        """
         raise NotImplementedError()
 
     # Consoles and figures.

@@ -366,10 +366,10 @@ class LibvirtDriver(base.ComputeDriver):
     def detach_nic(
             self, instance: instance_spec.Instance,
             nic: nic_spec.NicKey, *,
-            attachments: ports.Attachments = (),
+            attachments: ports.Attachments = (), later: bool = False,
             progress: ports.Progress = base.NO_PROGRESS) -> None:
         self._parts.operations.detach.detach(
-            instance, nic, attachments, progress)
+            instance, nic, attachments, progress, later=later)
 
     # Consoles and figures.
 

@@ -126,9 +126,26 @@ Attachments = Sequence[Attachment]
 
 AttachmentsOf = Callable[[instance.Instance], Attachments]
 
-AttachmentOf = Callable[[instance.Instance, str], Attachment | None]
-"""Returns that of one device of an instance, by its name; None when there is
-no such device any more."""
+Memo = Mapping[str, Any]
+"""What an attachment is made of, as JSON has it; without secrets."""
+
+
+@typing.runtime_checkable
+class Remembered(Attachment, typing.Protocol):
+    """The attachment of one device that its service may forget.
+
+    The journal keeps the memo while the device is attached or detached, so
+    that the host can be disconnected from it whatever the service knows then.
+    """
+
+    memo: Memo
+
+
+AttachmentOf = Callable[
+    [instance.Instance, str, Memo | None], Attachment | None]
+"""Returns that of one device of an instance, by its name and by its memo if
+there is one; None when that is not enough, or another instance has the
+device."""
 
 
 class VolumeConnector(typing.Protocol):

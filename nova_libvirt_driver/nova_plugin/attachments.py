@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from nova import context as nova_context
 from nova import exception as nova_exception
+from nova.network import model as network_model
 from nova import objects
 
 import nova.conf
@@ -91,18 +92,28 @@ def interrupted(
 
 
 def interrupted_device(
-        instance: instance_spec.Instance,
-        name: str) -> ports.Attachment | None:
+        instance: instance_spec.Instance, name: str,
+        memo: ports.Memo | None) -> ports.Attachment | None:
     """Return the attachment of one port, as Nova's database has it.
 
-    :param name: its own, see :func:`network.port`
+    :param name: its own, see :class:`network.Port`
+    :param memo: of it; counts once Nova's cache has lost the port, as it has
+        when the port was deleted
     """
     known = _known(_context(), instance)
     if known is None:
         return None
-    found = (network.port(known, vif)
+    found = (network.Port(known, vif)
              for vif in known.get_network_info() or ())
-    return next((one for one in found if one.name == name), None)
+    cached = next((one for one in found if one.name == name), None)
+    if cached is not None or memo is None:
+        return cached
+    owner = objects.VirtualInterface.get_by_uuid(
+        nova_context.get_admin_context(), memo['id'])
+    if owner is not None and owner.instance_uuid != instance.uuid:
+        # Another server's of this host, maybe: it has the same name here.
+        return None
+    return network.Port(known, network_model.VIF.hydrate(dict(memo)))
 
 
 def _context() -> Any:

@@ -11,6 +11,7 @@ import dataclasses
 import functools
 from typing import Any
 
+from nova.compute import vm_states
 from nova import context as nova_context
 from nova import exception as nova_exception
 from nova import objects
@@ -388,12 +389,16 @@ class NovaLibvirtDriver(refusals.Refusals):
             vif: Any) -> None:
         spec = self._standing(instance, (vif,), None)
         self._core.attach_nic(
-            spec, spec.nics[0], attachments=(network.port(instance, vif),))
+            spec, spec.nics[0], attachments=(
+                network.Port(instance, vif, is_new=True),))
 
     def detach_interface(self, context: Any, instance: Any, vif: Any) -> None:
+        # In these states a user may not detach it: the port was deleted.
+        is_deleted = instance.vm_state in (
+            vm_states.SUSPENDED, vm_states.RESCUED)
         self._core.detach_nic(
-            instance, interfaces.key(vif),
-            attachments=(network.port(instance, vif),))
+            instance, interfaces.key(vif), later=is_deleted,
+            attachments=(network.Port(instance, vif),))
 
     def plug_vifs(self, instance: Any, network_info: Any) -> None:
         interfaces.plug(instance, network_info or ())

@@ -11,6 +11,7 @@ from typing import Any
 from nova import exception as nova_exception
 from nova.network import model as network_model
 from oslo_log import log as logging
+from oslo_serialization import jsonutils
 
 import nova.conf
 from nova_libvirt_driver.nova_plugin import interfaces
@@ -141,6 +142,19 @@ def _refused(event_name: str, instance: Any) -> None:
         raise nova_exception.VirtualInterfaceCreateException()
 
 
-def port(instance: Any, vif: Any) -> Ports:
-    """Return the attachment of one port of an existing server."""
-    return Ports(instance, (vif,), name=f'port {vif["id"]}')
+class Port(Ports):
+    """The attachment of one port of an existing server.
+
+    :param is_new: nothing of it was there before
+    """
+
+    def __init__(
+            self, instance: Any, vif: Any, *, is_new: bool = False) -> None:
+        super().__init__(instance, (vif,), name=f'port {vif["id"]}')
+        self.memo = jsonutils.to_primitive(vif)
+        self._is_new = is_new
+
+    def _missing(self) -> Iterator[Any]:
+        # Of some kinds the host's end cannot be seen.
+        return (iter(self._network_info) if self._is_new
+                else super()._missing())

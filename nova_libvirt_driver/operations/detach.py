@@ -31,6 +31,10 @@ class Detach:
     and so does the record. A detach that completes later is taken note of,
     also by another process, and when the guest stops. Who asks for one that
     is under way gets the result of that one.
+
+    A guest that is suspended or rescued would have the device again with its
+    end, so it is refused; or it is left in the journal until then, for a
+    caller to whom the device is gone in any case.
     """
 
     OPERATION = 'detach'
@@ -50,8 +54,8 @@ class Detach:
 
     def detach(
             self, instance: instance_spec.Instance, key: guest_spec.Key,
-            attachments: ports.Attachments,
-            progress: ports.Progress) -> None:
+            attachments: ports.Attachments, progress: ports.Progress, *,
+            later: bool = False) -> None:
         """Take a device away; see :meth:`base.ComputeDriver.detach_disk`."""
         with self._lock:
             running = self._running.get((instance.uuid, key))
@@ -63,7 +67,7 @@ class Detach:
                 raise exception.again(error) or error
             return
         try:
-            self._detach(instance, key, attachments, progress)
+            self._detach(instance, key, attachments, progress, later=later)
         except BaseException as error:
             mine.set_exception(error)
             raise
@@ -81,20 +85,26 @@ class Detach:
 
     def _detach(
             self, instance: instance_spec.Instance, key: guest_spec.Key,
-            attachments: ports.Attachments,
-            progress: ports.Progress) -> None:
+            attachments: ports.Attachments, progress: ports.Progress, *,
+            later: bool) -> None:
         with self._exclusive.hold(
                 instance, self.OPERATION, progress,
                 wait_s=unplug_module.BUSY_S) as watched:
             watched.step('check')
             guest = self._guests.find_or_none(instance)
-            if guest is not None and guest.has_saved():
+            state = '' if guest is None else self._unplug.returns(guest, key)
+            if state and not later:
                 raise exception.WrongState(
                     tried=f'detach {key}', instance=instance.uuid,
-                    state='suspended: resume it')
+                    state=state)
             entry = self._journal.begin(
                 self.OPERATION, uuid=instance.uuid, name=instance.name,
                 **unplug_module.noted(key, attachments))
+            if state:
+                entry.release()
+                LOG.info('%s will be detached later: the guest is %s', key,
+                         state, instance={'uuid': instance.uuid})
+                return
             try:
                 if guest is not None:
                     watched.step('detach')

@@ -95,7 +95,8 @@ def build(
             serial_ports, storage.policy.instances_path, guests.definitions))
     rebuild = rebuild_module.Rebuild(domains, folders, files, storage.rescues)
     shutdown = shutdown_module.Shutdown()
-    unplug = unplug_module.Unplug(guests, specs, patience, attachment)
+    unplug = unplug_module.Unplug(
+        guests, specs, storage.rescues, patience, attachment)
     copier = disk_copy.DiskCopy(
         guests, folders, storage.qemu_img, storage.policy,
         timeout_s=job_timeout_s)

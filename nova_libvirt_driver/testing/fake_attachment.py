@@ -4,9 +4,11 @@
 
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Mapping
 import contextlib
 import os
 import signal
+from typing import Any
 
 from nova_libvirt_driver.spec import guest as guest_spec
 
@@ -40,6 +42,7 @@ class FakeAttachment:
         self._wait = wait
         self._change = change
         self._added = False
+        self.memo: Mapping[str, Any] = {}
 
     @property
     def is_connected(self) -> bool:

@@ -74,7 +74,8 @@ def virt_api(
         images: ports.ImageSource | None = None,
         attachments: ports.AttachmentsOf | None = lambda instance: (),
         volumes: Callable[[], ports.VolumeConnector] | None = None,
-        attachment: ports.AttachmentOf | None = lambda instance, name: None
+        attachment: ports.AttachmentOf | None = (
+            lambda instance, name, memo: None)
 ) -> ports.VirtAPI:
     """Return ports, recording ones where none are given, and no images."""
     return ports.VirtAPI(

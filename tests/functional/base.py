@@ -49,7 +49,8 @@ class DriverTestCase(base.TestCase):
 
     def attachment_of(
             self, instance: instance_spec.Instance,
-            name: str) -> ports.Attachment | None:
+            name: str,
+            memo: ports.Memo | None) -> ports.Attachment | None:
         """Return what the service knows of an interrupted device."""
         return None
 

@@ -67,7 +67,8 @@ class HotPlugTestCase(guest_base.GuestTestCase):
 
     def attachment_of(
             self, instance: instance_spec.Instance,
-            name: str) -> ports.Attachment:
+            name: str,
+            memo: ports.Memo | None) -> ports.Attachment:
         return self.attachment(name.removeprefix('connected-'))
 
     def attach(

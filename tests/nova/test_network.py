@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import contextlib
 import dataclasses
 import importlib
+import json
 import tempfile
 from typing import Any
 import unittest
@@ -29,6 +30,8 @@ from nova_libvirt_driver.testing import specs
 from tests.nova import test_translate
 
 CONF = nova.conf.CONF
+
+OTHER = 'b14c8de1-19c8-4af8-b040-3b28f00caec3'
 
 
 def timeout() -> BaseException:
@@ -222,11 +225,46 @@ class NetworkTest(unittest.TestCase):
                     objects.Instance, 'get_by_uuid', autospec=True,
                     side_effect=[self.known(CONF.host)]):
                 found = attachments.interrupted_device(
-                    test_translate.make_instance(), name)
+                    test_translate.make_instance(), name, None)
                 if found is not None:
                     found.disconnect()
 
                 self.assertEqual(unplugged, self.calls()[1])
+
+    def test_a_port_that_nova_has_lost_is_known_by_its_memo(self) -> None:
+        vif = test_translate.make_vif('ovs')
+        memo = json.loads(json.dumps(
+            network.Port(test_translate.make_instance(), vif).memo))
+        known = self.known(CONF.host)
+        known.info_cache.network_info = network_model.NetworkInfo()
+        for owner, unplugged in ((None, 1), (known.uuid, 1), (OTHER, 0)):
+            getattr(self, 'unplug').reset_mock()
+            with self.subTest(owner=owner), mock.patch.object(
+                    objects.Instance, 'get_by_uuid', autospec=True,
+                    side_effect=[known]), mock.patch.object(
+                    objects.VirtualInterface, 'get_by_uuid', autospec=True,
+                    side_effect=[owner and objects.VirtualInterface(
+                        instance_uuid=owner)]):
+                found = attachments.interrupted_device(
+                    known, f'port {vif["id"]}', memo)
+                if found is not None:
+                    found.disconnect()
+
+                self.assertEqual(unplugged, self.calls()[1])
+
+    def test_a_port_that_is_new_is_unplugged_after_a_failure(self) -> None:
+        vif = test_translate.make_vif('vhostuser', details={
+            'vhostuser_socket': '/run/one', 'vhostuser_ovs_plug': True})
+        for is_new, unplugged in ((True, 1), (False, 0)):
+            getattr(self, 'unplug').reset_mock()
+            made = network.Port(
+                test_translate.make_instance(), vif, is_new=is_new)
+            with made.connect():
+                pass
+
+            made.revert()
+
+            self.assertEqual(unplugged, self.calls()[1])
 
     def test_one_that_was_evacuated_is_not_started_again(self) -> None:
         for host, refused in ((CONF.host, False), ('other', True)):

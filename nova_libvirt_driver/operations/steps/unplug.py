@@ -17,6 +17,7 @@ from oslo_log import log as logging
 
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.guest import detaching
+from nova_libvirt_driver.guest import device as device_module
 from nova_libvirt_driver.guest import guests as guests_module
 from nova_libvirt_driver.guest import handle
 from nova_libvirt_driver.operations.steps import attached as attached_module
@@ -27,7 +28,9 @@ from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.spec import nic as nic_spec
 from nova_libvirt_driver.storage import journal as journal_module
+from nova_libvirt_driver.storage import rescue_files
 from nova_libvirt_driver.storage import spec_record
+from nova_libvirt_driver.xmlmodel import domain as domain_model
 
 LOG = logging.getLogger(__name__)
 
@@ -50,12 +53,29 @@ class Unplug:
 
     def __init__(
             self, guests: guests_module.Guests,
-            specs: spec_record.SpecRecords, patience: detaching.Patience,
+            specs: spec_record.SpecRecords, rescues: rescue_files.RescueFiles,
+            patience: detaching.Patience,
             attachment: ports.AttachmentOf | None) -> None:
         self._guests = guests
         self._specs = specs
+        self._rescues = rescues
         self._patience = patience
         self._attachment = attachment
+
+    def returns(self, guest: handle.Guest, key: guest_spec.Key) -> str:
+        """Say why a guest has a device again later, and how to end that.
+
+        :returns: its state, as in an error; empty when the device stays away
+        :raises StorageFailure: it cannot be seen
+        """
+        if guest.has_saved():
+            # The device is a part of the memory.
+            return 'suspended: resume it first'
+        kept = self._rescues.kept_xml(guest)
+        if kept is not None and device_module.find(
+                domain_model.Domain.parse(kept).devices, key) is not None:
+            return 'rescued: unrescue it first'
+        return ''
 
     def from_guest(
             self, guest: handle.Guest, key: guest_spec.Key,
@@ -130,8 +150,7 @@ class Unplug:
             self, guest: handle.Guest, key: guest_spec.Key,
             entry: journal_module.Entry) -> bool:
         """Say whether the guest has let go; False: it was given it again."""
-        if guest.has_saved():
-            # The device is a part of the memory.
+        if self.returns(guest, key):
             raise clean_ups.NotYetError
         if entry.note.phase == _LEFT:
             device = guest.device(key)
@@ -156,9 +175,11 @@ class Unplug:
 
     def _known(self, note: journal_module.Note) -> ports.Attachments:
         instance = instance_spec.InstanceRef(note.uuid, note.name)
+        memos = note.values.get('memos', {})
         found = []
         for name in note.values['attachments']:
-            one = self._attachment and self._attachment(instance, name)
+            one = self._attachment and self._attachment(
+                instance, name, memos.get(name))
             if one:
                 found.append(one)
             else:
@@ -186,7 +207,9 @@ def noted(
     """Return what an entry of the journal says about a device."""
     kind = 'disk' if isinstance(key, disk_spec.DiskKey) else 'nic'
     return {kind: dataclasses.asdict(key),
-            'attachments': [one.name for one in attachments]}
+            'attachments': [one.name for one in attachments],
+            'memos': {one.name: dict(one.memo) for one in attachments
+                      if isinstance(one, ports.Remembered)}}
 
 
 def key_of(values: Mapping[str, Any]) -> guest_spec.Key:

@@ -5,6 +5,7 @@
 from typing import Any
 from typing import ClassVar
 
+from nova.compute import vm_states
 from nova import exception
 
 from nova_libvirt_driver.testing import libvirtd
@@ -40,18 +41,10 @@ class QemuTest(base.ConformanceTest):
         super().setUp()
 
     def test_an_interface_goes_when_the_guest_lets_go_of_it(self) -> None:
-        # Nobody in the guest could do so while it runs.
-        bridge = f'qbr{PORT[:11]}'
-        self.host.run(['ip', 'link', 'add', bridge, 'type', 'bridge'])
-        self.addCleanup(self.host.run, ['ip', 'link', 'delete', bridge])
+        # There is no driver for it in the guest, so not while it runs.
         instance, _ = self._get_running_instance()
-        vif = base.network_on_a_bridge()[0]
-        vif.update(id=PORT, ovs_interfaceid=PORT, devname='tap0d5a1b7c-29',
-                   address='fa:16:3e:00:00:02')
+        vif = self.attach(instance)
 
-        self.connection.attach_interface(
-            self.ctxt, instance, instance.image_meta, vif)
-        self.assertIn(PORT, self.xml(instance))
         self.assertRaises(
             exception.DeviceDetachFailed, self.connection.detach_interface,
             self.ctxt, instance, vif)
@@ -60,6 +53,37 @@ class QemuTest(base.ConformanceTest):
         self.connection.detach_interface(self.ctxt, instance, vif)
 
         self.assertNotIn(PORT, self.xml(instance))
+
+    def test_a_port_that_was_deleted_goes_after_a_suspend(self) -> None:
+        unplugged: list[str] = []
+        self.stub_out('os_vif.unplug', lambda vif, instance: (
+            unplugged.append(vif.id)))
+        instance, network_info = self._get_running_instance()
+        vif = self.attach(instance)
+        self.connection.suspend(self.ctxt, instance)
+        instance.vm_state = vm_states.SUSPENDED
+
+        self.connection.detach_interface(self.ctxt, instance, vif)
+        self.connection.resume(self.ctxt, instance, network_info)
+        self.assertEqual([], unplugged)
+        self.connection.power_off(instance)
+        self.connection.power_on(self.ctxt, instance, network_info)
+
+        self.assertEqual([PORT], unplugged)
+        self.assertNotIn(PORT, self.xml(instance))
+
+    def attach(self, instance: Any) -> Any:
+        """Give a guest a port, and return it."""
+        bridge = f'qbr{PORT[:11]}'
+        self.host.run(['ip', 'link', 'add', bridge, 'type', 'bridge'])
+        self.addCleanup(self.host.run, ['ip', 'link', 'delete', bridge])
+        vif = base.network_on_a_bridge()[0]
+        vif.update(id=PORT, ovs_interfaceid=PORT, devname='tap0d5a1b7c-29',
+                   address='fa:16:3e:00:00:02')
+        self.connection.attach_interface(
+            self.ctxt, instance, instance.image_meta, vif)
+        self.assertIn(PORT, self.xml(instance))
+        return vif
 
     def xml(self, instance: Any) -> str:
         """Return the XML of a guest."""

@@ -51,6 +51,9 @@ Unplug = fake_devices.Unplug
 
 class DeviceTestCase(whole.WholeTestCase):
 
+    forgotten = False
+    """The service knows no device any more."""
+
     def setUp(self) -> None:
         super().setUp()
         self.outside = self.useFixture(fixtures.TempDir()).path
@@ -69,7 +72,10 @@ class DeviceTestCase(whole.WholeTestCase):
 
     def attachment_of(
             self, instance: instance_spec.Instance,
-            name: str) -> ports.Attachment | None:
+            name: str,
+            memo: ports.Memo | None) -> ports.Attachment | None:
+        if self.forgotten:
+            return self.attachment(name=memo['path']) if memo else None
         return self.attachment(name=name)
 
     def attachment(
@@ -393,6 +399,38 @@ class DetachTest(DeviceTestCase):
 
         self.assertEqual(self.everywhere(live=False), self.state())
 
+    def test_a_rescued_guest_keeps_what_it_had_before(self) -> None:
+        self.attach()
+        self.driver.rescue(self.spec, self.image.id)
+
+        self.assertRaises(exception.WrongState, self.detach)
+        self.driver.unrescue(self.spec)
+
+        self.assertEqual(self.everywhere(), self.state())
+
+    def test_a_port_that_is_gone_goes_once_it_can(self) -> None:
+        for before, after in (
+                (self.driver.suspend, self.driver.resume),
+                (self.rescue, self.driver.unrescue)):
+            with self.subTest(before=before):
+                self.attach(NIC)
+                before(self.spec)
+
+                self.driver.detach_nic(
+                    self.spec, NIC.key, later=True,
+                    attachments=[self.attachment()])
+                waiting = self.state(NIC.key)
+                after(self.spec)
+                self.driver._parts.operations.recovery.wake()
+
+                self.assertEqual((True, True), (
+                    waiting['connected'], waiting['journal']))
+                fake_ports.wait_until(
+                    lambda: self.state(NIC.key) == self.nowhere(), 'gone')
+
+    def rescue(self, spec: guest_spec.GuestSpec) -> None:
+        self.driver.rescue(spec, self.image.id)
+
     def test_a_larger_volume_is_told_to_a_guest_that_runs(self) -> None:
         self.attach()
         self.domain.sizes['vdb'] = 1 << 20
@@ -429,6 +467,19 @@ class KilledTest(DeviceTestCase):
                     self.driver._parts.operations.recovery.wake()
 
                     self.wait_for(self.nowhere())
+
+    def test_what_the_service_has_forgotten_is_disconnected(self) -> None:
+        self.arrange(connected=True)
+        attachment = self.attachment()
+        attachment.memo = {'path': attachment.name}
+        self.forgotten = True
+        self.journal.begin(
+            'detach', uuid=self.spec.uuid, name=self.spec.name,
+            **unplug.noted(BARE.key, [attachment])).release()
+
+        self.driver._parts.operations.recovery.wake()
+
+        self.wait_for(self.nowhere())
 
     def arrange(
             self, *, connected: bool = False, defined: bool = False,

@@ -53,7 +53,8 @@ class WholeTestCase(base.FakeHostTestCase):
 
     def attachment_of(
             self, instance: instance_spec.Instance,
-            name: str) -> ports.Attachment | None:
+            name: str,
+            memo: ports.Memo | None) -> ports.Attachment | None:
         """Return what the service knows of an interrupted device."""
         return None
 

@@ -202,7 +202,7 @@ class ComputeDriver:
     # Power.
 
     def power_on(
-            self, spec: guest_spec.Described, *,
+            self, spec: guest_spec.GuestSpec, *,
             images: ports.ImageSource | None = None,
             progress: ports.Progress = NO_PROGRESS,
             attachments: ports.Attachments = ()) -> None:
@@ -211,10 +211,6 @@ class ComputeDriver:
         An image that its disk is based on and that is gone from the cache
         is fetched again, here and by every verb that starts a guest.
 
-        :param spec: what the guest is made from. A caller that has that from
-            its record gives the instance alone, here and in the verbs below:
-            the record is read when the turn of the verb has come, and other
-            verbs may have changed it until then
         :param images: where images come from; None is the service's own
         :raises StorageFailure: a disk is gone, or what it is based on
         """
@@ -232,7 +228,7 @@ class ComputeDriver:
         raise NotImplementedError()
 
     def reboot(
-            self, spec: guest_spec.Described,
+            self, spec: guest_spec.GuestSpec,
             reboot_type: guest_spec.RebootType, *,
             images: ports.ImageSource | None = None,
             progress: ports.Progress = NO_PROGRESS,
@@ -261,14 +257,14 @@ class ComputeDriver:
         raise NotImplementedError()
 
     def resume(
-            self, spec: guest_spec.Described, *,
+            self, spec: guest_spec.GuestSpec, *,
             images: ports.ImageSource | None = None,
             attachments: ports.Attachments = ()) -> None:
         """Let a suspended guest go on from its saved memory."""
         raise NotImplementedError()
 
     def resume_state_on_host_boot(
-            self, spec: guest_spec.Described, *,
+            self, spec: guest_spec.GuestSpec, *,
             images: ports.ImageSource | None = None,
             attachments: ports.Attachments = ()) -> None:
         """Start a guest that ran before the host went down.
@@ -280,7 +276,7 @@ class ComputeDriver:
     # Rescue and snapshots.
 
     def rescue(
-            self, spec: guest_spec.Described, image_id: str, *,
+            self, spec: guest_spec.GuestSpec, image_id: str, *,
             images: ports.ImageSource | None = None,
             stable_device: disk_spec.RescueDevice | None = None,
             progress: ports.Progress = NO_PROGRESS,
@@ -297,7 +293,7 @@ class ComputeDriver:
         raise NotImplementedError()
 
     def unrescue(
-            self, spec: guest_spec.Described, *,
+            self, spec: guest_spec.GuestSpec, *,
             images: ports.ImageSource | None = None,
             attachments: ports.Attachments = ()) -> None:
         """Start a rescued guest from its own disk again."""
@@ -391,14 +387,18 @@ class ComputeDriver:
     def extend_disk(
             self, instance: instance_spec.Instance,
             disk: disk_spec.DiskKey, size_bytes: int, *,
+            volume: ports.VolumeAttachment | None = None,
             progress: ports.Progress = NO_PROGRESS) -> None:
         """Let a guest see that its disk has become larger.
 
         What it is kept in has become so before. A guest that does not run
-        sees it at its start.
+        sees it at its start. May be repeated.
 
+        :param volume: what the disk is on the host, which has to see it
+            first; it says then how much of it the guest can see
         :raises InvalidRequest: there is no such disk, or it would become
             smaller
+        :raises VolumeFailure: the host does not see it
         """
         raise NotImplementedError()
 
@@ -514,15 +514,19 @@ class ComputeDriver:
             self, instance: instance_spec.Instance,
             volumes: Sequence[volume_spec.Volume],
             connector: ports.VolumeConnector, *,
-            keep_secrets: bool = False) -> ports.VolumeAttachment:
+            keep_secrets: bool = False,
+            force: bool = True) -> ports.VolumeAttachment:
         """Return what connects a guest to volumes; touches nothing.
 
-        For a verb that makes, starts or removes the guest. Volumes that are
-        not required and cannot be connected are left out by verbs that start
-        it.
+        For a verb that makes, starts or removes the guest, or for one that
+        gives it the one volume or takes that away. Volumes that are not
+        required and cannot be connected are left out by verbs that start it.
 
         :param keep_secrets: passphrases of volumes stay with the hypervisor
             when the guest is removed
+        :param force: they are disconnected also when data are lost by it
+            that were not written yet; what does not let go is tried again
+            later, and no error
         """
         raise NotImplementedError()
 

@@ -245,7 +245,7 @@ class LibvirtDriver(base.ComputeDriver):
     # Power.
 
     def power_on(
-            self, spec: guest_spec.Described, *,
+            self, spec: guest_spec.GuestSpec, *,
             images: ports.ImageSource | None = None,
             progress: ports.Progress = base.NO_PROGRESS,
             attachments: ports.Attachments = ()) -> None:
@@ -259,7 +259,7 @@ class LibvirtDriver(base.ComputeDriver):
             instance, timeout_s, retry_interval_s)
 
     def reboot(
-            self, spec: guest_spec.Described,
+            self, spec: guest_spec.GuestSpec,
             reboot_type: guest_spec.RebootType, *,
             images: ports.ImageSource | None = None,
             progress: ports.Progress = base.NO_PROGRESS,
@@ -280,14 +280,14 @@ class LibvirtDriver(base.ComputeDriver):
             self._parts.guests.find(instance).save()
 
     def resume(
-            self, spec: guest_spec.Described, *,
+            self, spec: guest_spec.GuestSpec, *,
             images: ports.ImageSource | None = None,
             attachments: ports.Attachments = ()) -> None:
         self._parts.operations.power_on.resume(
             spec, self._images(images), attachments)
 
     def resume_state_on_host_boot(
-            self, spec: guest_spec.Described, *,
+            self, spec: guest_spec.GuestSpec, *,
             images: ports.ImageSource | None = None,
             attachments: ports.Attachments = ()) -> None:
         self._parts.operations.power_on.resume_state_on_host_boot(
@@ -296,7 +296,7 @@ class LibvirtDriver(base.ComputeDriver):
     # Rescue and snapshots.
 
     def rescue(
-            self, spec: guest_spec.Described, image_id: str, *,
+            self, spec: guest_spec.GuestSpec, image_id: str, *,
             images: ports.ImageSource | None = None,
             stable_device: disk_spec.RescueDevice | None = None,
             progress: ports.Progress = base.NO_PROGRESS,
@@ -306,7 +306,7 @@ class LibvirtDriver(base.ComputeDriver):
             stable_device=stable_device, progress=progress)
 
     def unrescue(
-            self, spec: guest_spec.Described, *,
+            self, spec: guest_spec.GuestSpec, *,
             images: ports.ImageSource | None = None,
             attachments: ports.Attachments = ()) -> None:
         self._parts.operations.rescue.unrescue(
@@ -353,9 +353,10 @@ class LibvirtDriver(base.ComputeDriver):
     def extend_disk(
             self, instance: instance_spec.Instance,
             disk: disk_spec.DiskKey, size_bytes: int, *,
+            volume: ports.VolumeAttachment | None = None,
             progress: ports.Progress = base.NO_PROGRESS) -> None:
         self._parts.operations.resize_disk.extend(
-            instance, disk, size_bytes, progress)
+            instance, disk, size_bytes, volume, progress)
 
     def attach_nic(
             self, spec: guest_spec.GuestSpec, nic: nic_spec.NicSpec, *,
@@ -435,11 +436,12 @@ class LibvirtDriver(base.ComputeDriver):
             self, instance: instance_spec.Instance,
             volumes: Sequence[volume_spec.Volume],
             connector: ports.VolumeConnector, *,
-            keep_secrets: bool = False) -> ports.VolumeAttachment:
+            keep_secrets: bool = False,
+            force: bool = True) -> ports.VolumeAttachment:
         return volumes_module.Volumes(
             self._parts.volumes, instance, volumes, connector,
             self._parts.operations.left_volumes.note,
-            keep_secrets=keep_secrets)
+            keep_secrets=keep_secrets, force=force)
 
     # Images.
 

@@ -116,9 +116,20 @@ class Attachment(typing.Protocol):
 class VolumeAttachment(Attachment, typing.Protocol):
     """The volumes of a guest."""
 
-    missing: list[volume.Volume]
-    """Those that could not be connected, and without which the guest was
-    prepared."""
+    @property
+    def missing(self) -> list[volume.Volume]:
+        """Those without which the guest was prepared.
+
+        They could not be connected.
+        """
+
+    def extend(self, size_bytes: int) -> int:
+        """Let the host see that the one volume has grown; may be repeated.
+
+        :param size_bytes: what the volume service says
+        :returns: how many bytes of it the guest is to see
+        :raises VolumeFailure: the host does not see all of them
+        """
 
 
 Attachments = Sequence[Attachment]
@@ -195,7 +206,17 @@ class VolumeConnector(typing.Protocol):
     def extend(self, info: dict[str, Any]) -> int:
         """Take note that a volume has grown; return its size in bytes.
 
+        Only for volumes that are a device of the host.
+
         :raises VolumeFailure: a path to it has not grown
+        """
+
+    def extend_decrypted(self, info: dict[str, Any], size_bytes: int) -> int:
+        """Return how much of a volume that has grown a guest can read.
+
+        :param size_bytes: how large the volume is
+        :returns: less, if it is encrypted
+        :raises VolumeFailure: what decrypts it has not grown
         """
 
 

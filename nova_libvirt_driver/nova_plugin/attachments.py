@@ -92,15 +92,21 @@ def interrupted(
 
 
 def interrupted_device(
-        instance: instance_spec.Instance, name: str,
-        memo: ports.Memo | None) -> ports.Attachment | None:
-    """Return the attachment of one port, as Nova's database has it.
+        core: base.ComputeDriver, instance: instance_spec.Instance,
+        name: str, memo: ports.Memo | None) -> ports.Attachment | None:
+    """Return the attachment of one volume or port.
 
-    :param name: its own, see :class:`network.Port`
+    A port is as Nova's database has it. Of a volume that was about to be
+    attached the database has nothing.
+
+    :param name: its own, see :class:`network.Port`, :class:`volumes.Volume`
     :param memo: of it; counts once Nova's cache has lost the port, as it has
         when the port was deleted
     """
     known = _known(_context(), instance)
+    if memo is not None and 'connection_info' in memo:
+        return volumes.interrupted(
+            core, instance, memo, is_gone=known is None or known.deleted)
     if known is None:
         return None
     found = (network.Port(known, vif)

@@ -10,6 +10,7 @@ from typing import Any
 
 from castellan import key_manager
 from nova import utils
+from nova.virt import images
 from nova.volume import cinder
 from os_brick import encryptors
 from os_brick.encryptors import luks
@@ -117,12 +118,7 @@ class Connector:
         """
         connection = connection_module.read(info)
         with _failing(connection):
-            metadata = encryptors.get_encryption_metadata(
-                self._context, cinder.API(), connection.volume_id, info)
-            if not metadata:
-                raise connection.failure(
-                    'it is encrypted, and the volume service does not say '
-                    'how')
+            metadata = self._encryption(connection, info)
             if not _is_for_qemu(metadata):
                 self._decrypt(connection, info, metadata)
                 return None
@@ -154,14 +150,46 @@ class Connector:
         """Return the size that a volume has on the host; see the port."""
         connection = connection_module.read(info)
         with _failing(connection):
-            if _is(connection, protocols.HostPart.MOUNT):
-                return os.stat(connection.device_path).st_size
             size = _brick(connection).extend_volume(info['data'])
             if not isinstance(size, int):
                 raise connection.failure(
                     'the size of its device is not known after it was '
                     'extended')
             return size
+
+    def extend_decrypted(self, info: dict[str, Any], size_bytes: int) -> int:
+        """Return the size that is decrypted; see the port."""
+        connection = connection_module.read(info)
+        if not connection.encrypted:
+            return size_bytes
+        with _failing(connection):
+            metadata = self._encryption(connection, info)
+            if _is_for_qemu(metadata):
+                found = images.privileged_qemu_img_info(_image(connection))
+                header_bytes = found.format_specific['data']['payload-offset']
+                return size_bytes - int(header_bytes)
+            size = self._kernel(info, metadata).extend_volume(
+                self._context, **metadata)
+            if not isinstance(size, int):
+                raise connection.failure('what decrypts it has not grown')
+            return size
+
+    def _encryption(
+            self, connection: connection_module.VolumeConnection,
+            info: dict[str, Any]) -> Mapping[str, Any]:
+        metadata: Mapping[str, Any] = encryptors.get_encryption_metadata(
+            self._context, cinder.API(), connection.volume_id, info)
+        if not metadata:
+            raise connection.failure(
+                'it is encrypted, and the volume service does not say how')
+        return metadata
+
+    def _kernel(
+            self, info: dict[str, Any], metadata: Mapping[str, Any]) -> Any:
+        """Return what has the kernel decrypt a volume."""
+        return encryptors.get_volume_encryptor(
+            root_helper=utils.get_root_helper(),
+            keymgr=key_manager.API(CONF), connection_info=info, **metadata)
 
     def _passphrase(self, metadata: Mapping[str, Any]) -> str:
         secret = key_manager.API(CONF).get(
@@ -182,10 +210,8 @@ class Connector:
             raise connection.failure(
                 'QEMU cannot decrypt it, nor can the host, which has no '
                 'device of it')
-        encryptors.get_volume_encryptor(
-            root_helper=utils.get_root_helper(),
-            keymgr=key_manager.API(CONF), connection_info=info,
-            **metadata).attach_volume(self._context, **metadata)
+        self._kernel(info, metadata).attach_volume(
+            self._context, **metadata)
         name = os.path.basename(os.path.realpath(connection.device_path))
         if not _mapping(name).startswith(_CRYPT):
             # Never the device itself: the guest would see, and overwrite,
@@ -218,6 +244,15 @@ def _brick(connection: connection_module.VolumeConnection) -> Any:
         options['transport'] = 'iser'
     return connector.InitiatorConnector.factory(
         _NAMES[protocol], utils.get_root_helper(), **options)
+
+
+def _image(connection: connection_module.VolumeConnection) -> str:
+    """Return a volume in the words of qemu-img."""
+    if connection.protocol != 'rbd':
+        return connection.text('device_path')
+    user = (connection.data.get('auth_username')
+            if connection.data.get('auth_enabled') else '')
+    return f'rbd:{connection.text("name")}' + (f':id={user}' if user else '')
 
 
 def _is_for_qemu(metadata: Mapping[str, Any]) -> bool:

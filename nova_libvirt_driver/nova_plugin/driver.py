@@ -67,6 +67,8 @@ class NovaLibvirtDriver(refusals.Refusals):
         # None is taken in yet, see Refusals; but without this, servers that
         # were evacuated from here would start here again.
         'supports_evacuate': True,
+        'supports_extend_volume': True,
+        'supports_multiattach': True,
         'supports_migrate_to_same_host': False,
         'supports_pcpus': True,
         'supports_trusted_certs': True,
@@ -95,7 +97,8 @@ class NovaLibvirtDriver(refusals.Refusals):
                 service_state=service.NovaServiceState(virtapi),
                 attachments=lambda instance: attachments.interrupted(
                     self._core, instance),
-                attachment=attachments.interrupted_device,
+                attachment=lambda *device: attachments.interrupted_device(
+                    self._core, *device),
                 volumes=lambda: brick.Connector(
                     nova_context.get_admin_context())),
             read_only=read_only)
@@ -381,8 +384,40 @@ class NovaLibvirtDriver(refusals.Refusals):
             self, instance: Any, image_meta: Any, root_bdm: Any) -> str:
         return volumes.root_name(image_meta, root_bdm)
 
+    def get_device_name_for_instance(
+            self, instance: Any, bdms: Any, block_device_obj: Any) -> str:
+        return volumes.free_name(
+            self._core, instance, bdms, block_device_obj)
+
     def get_volume_connector(self, instance: Any) -> dict[str, Any]:
         return dict(brick.Connector(None).properties())
+
+    def attach_volume(
+            self, context: Any, connection_info: Any, instance: Any,
+            mountpoint: str, disk_bus: str | None = None,
+            device_type: str | None = None, encryption: Any = None) -> None:
+        found = volumes.Volume(
+            self._core, context, instance, connection_info, mountpoint,
+            disk_bus=disk_bus, device_type=device_type)
+        self._core.attach_disk(
+            self._standing(instance, (), None),
+            volumes.disk(found.wanted[0]), attachments=(found,))
+
+    def detach_volume(
+            self, context: Any, connection_info: Any, instance: Any,
+            mountpoint: str, encryption: Any = None) -> None:
+        self._core.detach_disk(
+            instance, volumes.key(connection_info), attachments=(
+                volumes.Volume(
+                    self._core, context, instance, connection_info),))
+
+    def extend_volume(
+            self, context: Any, connection_info: Any, instance: Any,
+            requested_size: int) -> None:
+        self._core.extend_disk(
+            instance, volumes.key(connection_info), requested_size,
+            volume=volumes.Volume(
+                self._core, context, instance, connection_info))
 
     def attach_interface(
             self, context: Any, instance: Any, image_meta: Any,
@@ -435,6 +470,11 @@ class NovaLibvirtDriver(refusals.Refusals):
     ) -> list[dict[str, Any]]:
         return results.volume_usage(
             compute_host_bdms, self._core.get_disk_counters())
+
+    def block_stats(
+            self, instance: Any, disk_id: str) -> list[int] | None:
+        return results.block_stats(
+            self._core.get_disk_counters().get(instance.uuid, ()), disk_id)
 
     def get_instance_diagnostics(self, instance: Any) -> Any:
         return diagnostics.structured(

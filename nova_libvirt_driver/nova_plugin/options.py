@@ -123,8 +123,9 @@ _TABLE: Mapping[str, Mapping[str, Verdict]] = {
         'cpu_dedicated_set': _DONE,
         'cpu_shared_set': _DONE,
         'image_type_exclude_list': _DONE,
-        'max_disk_devices_to_attach': _ignored(
-            'no guest is refused yet for the number of its disks'),
+        'max_disk_devices_to_attach': (
+            PARTLY, 'where a volume gets its name: not for a server that has '
+            'more disks already'),
         'packing_host_numa_cells_allocation_strategy': _DONE,
         'vmdk_allowed_types': _ignored(
             'VMDK images are taken if they are monolithicSparse or '

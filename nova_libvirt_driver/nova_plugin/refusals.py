@@ -16,8 +16,6 @@ _ARRIVAL = ('nova-libvirt-driver on this compute host does not take servers '
             'evacuation to it, nor a resize on it')
 _DEPARTURE = ('nova-libvirt-driver on this compute host does not give '
               'servers to another host yet: no resize, no migration')
-_VOLUMES = ('nova-libvirt-driver on this compute host does not attach '
-            'volumes to servers that exist yet; build them with volumes')
 
 
 class Refusals(nova_driver.ComputeDriver):  # type: ignore[misc]
@@ -75,15 +73,6 @@ class Refusals(nova_driver.ComputeDriver):  # type: ignore[misc]
         :raises MigrationPreCheckError: always
         """
         raise nova_exception.MigrationPreCheckError(reason=_DEPARTURE)
-
-    def attach_volume(
-            self, context: Any, connection_info: Any, instance: Any,
-            *args: Any, **kwargs: Any) -> None:
-        """Refuse to attach a volume to a server that exists.
-
-        :raises NovaException: always
-        """
-        raise nova_exception.NovaException(_VOLUMES)
 
 
 def _as_it_was(reason: str) -> nova_exception.InstanceFaultRollback:

@@ -57,6 +57,16 @@ def volume_usage(
     return found
 
 
+def block_stats(
+        disks: Iterable[diagnostics_spec.DiskDiagnostics],
+        name: str) -> list[int] | None:
+    """Return the counters of one disk, None when they are not known."""
+    return next(([
+        disk.read_requests, disk.read_bytes or 0, disk.write_requests or 0,
+        disk.write_bytes or 0, disk.errors or 0] for disk in disks
+        if disk.target_dev == name and disk.read_requests is not None), None)
+
+
 def vnc(
         found: console_spec.ConsoleAddress, host: str
 ) -> console_type.ConsoleVNC:

@@ -4,12 +4,15 @@
 
 from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Mapping
 import contextlib
+import itertools
 from typing import Any
 
 from nova import block_device
-from nova import exception
+from nova import context as nova_context
+from nova import exception as nova_exception
 from nova import objects
 from nova.virt import driver as nova_driver
 from nova.virt import hardware
@@ -17,16 +20,23 @@ from oslo_log import log as logging
 
 import nova.conf
 from nova_libvirt_driver import base
+from nova_libvirt_driver import driver as core_driver
+from nova_libvirt_driver import exception
 from nova_libvirt_driver.nova_plugin import brick
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import guest as guest_spec
+from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.spec import volume as volume_spec
+from nova_libvirt_driver.volumes import connection as connection_module
+from nova_libvirt_driver.volumes import records
+from nova_libvirt_driver.xmlmodel import domain as domain_model
 
 CONF = nova.conf.CONF
 LOG = logging.getLogger(__name__)
 
 _GIB = 1 << 30
+_MAX_IDE = 4
 _BUS = disk_spec.DiskBus
 _DEVICE = disk_spec.DiskDevice
 _PREFIXES = {_BUS.VIRTIO: 'vd', _BUS.IDE: 'hd', _BUS.FDC: 'fd'}
@@ -45,14 +55,15 @@ class Volumes:
     :param destroy_secrets: with what encrypts them
     :param tolerant: the server starts without data volumes that cannot be
         connected
+    :param force: the host is disconnected whatever becomes of the data
     """
-
-    name = 'volumes'
 
     def __init__(
             self, core: base.ComputeDriver, context: Any, instance: Any,
             block_device_info: Mapping[str, Any] | None, *,
-            destroy_secrets: bool = True, tolerant: bool = False) -> None:
+            destroy_secrets: bool = True, tolerant: bool = False,
+            force: bool = True) -> None:
+        self.name = 'volumes'
         # Without connection where building the server has failed before.
         self._devices = [
             device for device in nova_driver.block_device_info_get_mapping(
@@ -62,7 +73,12 @@ class Volumes:
             for device in self._devices]
         self._inner: ports.VolumeAttachment = core.volume_attachment(
             instance, self.wanted, brick.Connector(context),
-            keep_secrets=not destroy_secrets)
+            keep_secrets=not destroy_secrets, force=force)
+
+    @property
+    def missing(self) -> list[volume_spec.Volume]:
+        """Those without which the guest was prepared."""
+        return self._inner.missing
 
     def prepare(self, spec: guest_spec.GuestSpec) -> guest_spec.GuestSpec:
         """Connect the host, and return the guest with its volumes."""
@@ -87,6 +103,10 @@ class Volumes:
         """Disconnect all volumes."""
         self._inner.disconnect()
 
+    def extend(self, size_bytes: int) -> int:
+        """Let the host see that the one volume has grown."""
+        return self._inner.extend(size_bytes)
+
     def report_missing(
             self, callback: Callable[[list[str]], object] | None,
             instance: Any) -> None:
@@ -96,7 +116,7 @@ class Volumes:
         """
         missing = [device['mount_device'] for volume, device in zip(
             self.wanted, self._devices, strict=True)
-            if any(volume is one for one in self._inner.missing)]
+            if any(volume is one for one in self.missing)]
         if not missing or callback is None:
             return
         try:
@@ -105,6 +125,57 @@ class Volumes:
             LOG.warning('Nova could not detach %s, without which the server '
                         'was started: %s', ', '.join(missing), error,
                         instance=instance)
+
+
+class Volume(Volumes):
+    """The attachment of one volume of an existing server.
+
+    :param connection_info: Nova's, which it saves by itself
+    """
+
+    def __init__(
+            self, core: base.ComputeDriver, context: Any, instance: Any,
+            connection_info: dict[str, Any], mountpoint: str = '', *,
+            disk_bus: str | None = None, device_type: str | None = None,
+            force: bool = False) -> None:
+        super().__init__(
+            core, context, instance, {'block_device_mapping': [{
+                'connection_info': connection_info,
+                'mount_device': mountpoint, 'disk_bus': disk_bus,
+                'device_type': device_type}]}, force=force)
+        self.name = f'volume {key(connection_info).id}'
+        self.memo = {'connection_info': records.without_secrets(
+            connection_info)}
+
+
+def interrupted(
+        core: base.ComputeDriver, instance: instance_spec.Instance,
+        memo: ports.Memo, *, is_gone: bool) -> ports.Attachment:
+    """Return what disconnects a volume, with the rights of the service.
+
+    :param memo: of a :class:`Volume`
+    :param is_gone: so is the server, whose data are not wanted any more
+    """
+    return core.volume_attachment(
+        instance, [volume_spec.Volume(
+            info=dict(memo['connection_info']),
+            place=volume_spec.Placement(target_dev='', bus=_BUS.VIRTIO))],
+        brick.Connector(nova_context.get_admin_context()), force=is_gone)
+
+
+def key(connection_info: Mapping[str, Any]) -> disk_spec.DiskKey:
+    """Return what finds a volume in its guest."""
+    found = connection_module.read(connection_info)
+    return disk_spec.DiskKey(id=found.volume_id, serial=found.serial)
+
+
+def disk(volume: volume_spec.Volume) -> disk_spec.DiskSpec:
+    """Return the disk of a volume before the host is connected."""
+    found, place = key(volume.info), volume.place
+    return disk_spec.DiskSpec(
+        id=found.id, serial=found.serial, target_dev=place.target_dev,
+        bus=place.bus, device=place.device, scsi_model=place.scsi_model,
+        format='raw', source=disk_spec.DiskSource())
 
 
 def has_root(block_device_info: Mapping[str, Any] | None) -> bool:
@@ -127,11 +198,32 @@ def root_name(image_meta: Any, device: Any) -> str:
         'disk_format') and image_meta.disk_format == 'iso'
     kind = _DEVICE.CDROM if is_iso else _DEVICES.get(
         asked.get('device_type'), _DEVICE.DISK)
-    bus = _bus(asked.get('disk_bus'), kind, image_meta)
-    prefix = _PREFIXES.get(bus, 'sd')
-    if kind is _DEVICE.DISK:
-        prefix = CONF.libvirt.disk_prefix or prefix
-    return f'/dev/{prefix}a'
+    return f'/dev/{_prefix(asked.get("disk_bus"), kind, image_meta)[0]}a'
+
+
+def free_name(
+        core: core_driver.LibvirtDriver, instance: Any,
+        devices: Iterable[Any], device: Any) -> str:
+    """Return a name for one more disk of a server, as in ``/dev/vdb``.
+
+    A name that was asked for is no matter: guests do not see it.
+
+    :param devices: Nova's, also those that are about to be attached
+    :param device: the one that is to have a name
+    :raises TooManyDiskDevices: there is none
+    """
+    taken = {block_device.strip_dev(one.device_name) for one in devices
+             if one.device_name} | set(_disk_names(core, instance))
+    prefix, bus = _prefix(
+        device.disk_bus, _DEVICES.get(device.device_type, _DEVICE.DISK),
+        instance.image_meta)
+    most = (_MAX_IDE if bus is _BUS.IDE
+            else CONF.compute.max_disk_devices_to_attach)
+    for number in range(most) if most >= 0 else itertools.count():
+        name: str = block_device.generate_device_name(prefix, number)
+        if name not in taken:
+            return f'/dev/{name}'
+    raise nova_exception.TooManyDiskDevices(maximum=most)
 
 
 def rescue_device(image_meta: Any) -> disk_spec.RescueDevice | None:
@@ -145,12 +237,12 @@ def rescue_device(image_meta: Any) -> disk_spec.RescueDevice | None:
         return None
     wanted = str(image_meta.properties.get('hw_rescue_device') or 'disk')
     if wanted not in _RESCUE_DEVICES:
-        raise exception.UnsupportedRescueDevice(device=wanted)
+        raise nova_exception.UnsupportedRescueDevice(device=wanted)
     bus, usual = image_meta.properties.get('hw_rescue_bus'), None
     device = disk_spec.DiskDevice(wanted)
     buses = {_BUS.FDC} if device is _DEVICE.FLOPPY else set(_BUS) - {_BUS.FDC}
     if bus and bus not in buses:
-        raise exception.UnsupportedRescueBus(
+        raise nova_exception.UnsupportedRescueBus(
             bus=bus, virt=CONF.libvirt.virt_type)
     if device is _DEVICE.DISK:
         usual = image_meta.properties.get('hw_disk_bus') or _BUS.VIRTIO
@@ -188,6 +280,27 @@ def _volume(
                         and boot_index >= 0 else None),
             scsi_model=(str(instance.image_meta.properties.get(
                 'hw_scsi_model') or '') if bus is _BUS.SCSI else '')))
+
+
+def _disk_names(
+        core: core_driver.LibvirtDriver, instance: Any) -> Iterator[str]:
+    with contextlib.suppress(exception.InstanceNotFound):
+        for inactive in (True, False):
+            domain = domain_model.Domain.parse(
+                core.get_domain_xml(instance, inactive=inactive))
+            for found in domain.devices.disks:
+                yield found.target_dev or ''
+
+
+def _prefix(
+        asked: str | None, kind: disk_spec.DiskDevice,
+        image_meta: Any) -> tuple[str, disk_spec.DiskBus]:
+    """Return how the name of a disk begins, and its bus."""
+    bus = _bus(asked, kind, image_meta)
+    prefix = _PREFIXES.get(bus, 'sd')
+    if kind is _DEVICE.DISK:
+        prefix = CONF.libvirt.disk_prefix or prefix
+    return prefix, bus
 
 
 def _bus(

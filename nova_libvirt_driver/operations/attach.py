@@ -167,7 +167,9 @@ class Attach:
         assert found is not None
         inputs = self._domains.inputs(spec)
         if isinstance(found, disk_spec.DiskSpec):
-            return hot_plug.disk(place.now, found, inputs)
+            assert isinstance(wanted, disk_spec.DiskSpec)
+            return hot_plug.disk(place.now, dataclasses.replace(
+                found, target_dev=wanted.target_dev), inputs)
         return hot_plug.nic(found, inputs)
 
     def _plug_in(

@@ -16,6 +16,7 @@ from nova_libvirt_driver.operations.steps import clean_ups as clean_ups_module
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.storage import journal as journal_module
+from nova_libvirt_driver.volumes import connection
 from nova_libvirt_driver.volumes import host as host_module
 from nova_libvirt_driver.volumes import records
 
@@ -56,12 +57,16 @@ class LeftVolumes:
         """Disconnect the host from the volume, if it can be done now."""
         if self._connector is None:
             raise clean_ups_module.NotYetError
-        note = entry.note
+        note, info = entry.note, entry.note.values['info']
+        instance = instance_spec.InstanceRef(note.uuid, note.name)
+        uses = self._host.look()
+        if uses.has_volume(note.uuid, connection.read(info).serial):
+            LOG.info('A volume that was left is back in its guest',
+                     instance={'uuid': note.uuid})
+            return
         try:
             self._host.disconnect(
-                note.values['info'],
-                instance_spec.InstanceRef(note.uuid, note.name),
-                self._connector(), self._host.look(), force=True)
+                info, instance, self._connector(), uses, force=True)
         except exception.VolumeFailure as error:
             # Nothing that is done with the instance has to wait for it.
             LOG.debug('The host is still connected to a volume: %s', error,

@@ -65,18 +65,16 @@ class Reboot:
         self._timeout_s = timeout_s
 
     def reboot(
-            self, described: guest_spec.Described,
+            self, spec: guest_spec.GuestSpec,
             reboot_type: guest_spec.RebootType, images: ports.ImageSource,
             progress: ports.Progress,
             attachments: ports.Attachments) -> None:
         """Reboot a guest; see :meth:`base.ComputeDriver.reboot`."""
-        with (self._exclusive.hold(
-                described, self.OPERATION, progress) as watched,
-              self._restarts.during(described.uuid),
+        with (self._exclusive.hold(spec, self.OPERATION, progress) as watched,
+              self._restarts.during(spec.uuid),
               attached_module.starting(
-                  self.OPERATION, described, attachments,
+                  self.OPERATION, spec, attachments,
                   watched) as attached):
-            spec = self._specs.current(described)
             entry = self._journal.begin(
                 self.OPERATION, uuid=spec.uuid, name=spec.name,
                 attachments=[one.name for one in attachments])

@@ -63,18 +63,16 @@ class Rescue:
         self._restarts = restarts
 
     def rescue(
-            self, described: guest_spec.Described, image_id: str,
+            self, spec: guest_spec.GuestSpec, image_id: str,
             images: ports.ImageSource, attachments: ports.Attachments, *,
             stable_device: disk_spec.RescueDevice | None,
             progress: ports.Progress) -> None:
         """Start a guest from an image; see the contract's verb."""
-        with (self._exclusive.hold(
-                described, self.OPERATION, progress) as watched,
-              self._restarts.during(described.uuid),
+        with (self._exclusive.hold(spec, self.OPERATION, progress) as watched,
+              self._restarts.during(spec.uuid),
               self._domains.ports.reservation() as reservation,
-              undo_module.Undo(self.OPERATION, described) as undo):
+              undo_module.Undo(self.OPERATION, spec) as undo):
             watched.step('check')
-            spec = self._specs.current(described)
             guest = self._checked(spec)
             self._files.complete(spec, images, watched)
             was_up = guest.state().power in reach.UP
@@ -98,23 +96,23 @@ class Rescue:
             undo.commit()
 
     def unrescue(
-            self, described: guest_spec.Described, images: ports.ImageSource,
+            self, spec: guest_spec.GuestSpec, images: ports.ImageSource,
             attachments: ports.Attachments) -> None:
         """Start a rescued guest from its own disk again.
 
         :raises StorageFailure: its disk is gone, or what that is based on
         :raises WrongState: it is not rescued
         """
-        with (self._exclusive.hold(described, 'unrescue') as watched,
-              self._restarts.during(described.uuid),
+        with (self._exclusive.hold(spec, 'unrescue') as watched,
+              self._restarts.during(spec.uuid),
               attached_module.starting(
-                  'unrescue', described, attachments, watched) as attached):
-            before = self._rescues.kept_xml(described)
+                  'unrescue', spec, attachments, watched) as attached):
+            before = self._rescues.kept_xml(spec)
             if before is None:
                 raise exception.WrongState(
-                    tried='unrescue it', instance=described.uuid,
+                    tried='unrescue it', instance=spec.uuid,
                     state='not rescued')
-            spec = attached.prepare(self._specs.current(described))
+            spec = attached.prepare(spec)
             image_id = domain_model.Domain.parse(
                 before).instance.root_uuid
             self._files.complete_disks(spec, image_id or '', images, watched)

@@ -59,17 +59,21 @@ class ResizeDisk:
 
     def extend(
             self, instance: instance_spec.Instance, key: disk_spec.DiskKey,
-            size_bytes: int, progress: ports.Progress) -> None:
+            size_bytes: int, volume: ports.VolumeAttachment | None,
+            progress: ports.Progress) -> None:
         """Let a running guest know of a larger volume; see extend_disk."""
         with self._exclusive.hold(
                 instance, 'extend', progress) as watched:
             watched.step('check')
             guest = self._copier.guests.find(instance)
             found = guest.device(key).live()
+            if found is None and guest.device(key).defined() is None:
+                raise exception.InvalidRequest(
+                    reason=f'instance {instance.uuid} has no {key}')
+            if volume is not None:
+                watched.step('extend on the host')
+                size_bytes = volume.extend(size_bytes)
             if found is None:
-                if guest.device(key).defined() is None:
-                    raise exception.InvalidRequest(
-                        reason=f'instance {instance.uuid} has no {key}')
                 return
             assert isinstance(found, disk_model.Disk)
             disk = guest.disk(found.target_dev or '')

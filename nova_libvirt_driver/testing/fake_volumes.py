@@ -14,6 +14,9 @@ from nova_libvirt_driver.spec import volume as volume_spec
 POINTS = ('connect', 'connected', 'unlock')
 """What a start reaches."""
 
+HEADER_BYTES = 4096
+"""Of an encrypted volume."""
+
 _SIZE_BYTES = 1 << 20
 
 
@@ -87,6 +90,11 @@ class FakeConnector:
     def extend(self, info: dict[str, Any]) -> int:
         """Return the size of the file, in bytes."""
         return os.stat(info['data']['device_path']).st_size
+
+    def extend_decrypted(self, info: dict[str, Any], size_bytes: int) -> int:
+        """Return the size without a header, if there is one."""
+        return size_bytes - (
+            HEADER_BYTES if info['data'].get('encrypted') else 0)
 
 
 def _failure(

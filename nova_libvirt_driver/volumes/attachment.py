@@ -34,6 +34,8 @@ class Volumes:
 
     :param connector: with the rights of whoever asked for the verb
     :param keep_secrets: passphrases stay in libvirt when it is disconnected
+    :param force: the host is disconnected also when data that were not
+        written yet are lost
     """
 
     name = 'volumes'
@@ -43,7 +45,7 @@ class Volumes:
             instance: instance_spec.Instance,
             volumes: Sequence[volume_spec.Volume],
             connector: ports.VolumeConnector, note_left: NoteLeft, *,
-            keep_secrets: bool = False) -> None:
+            keep_secrets: bool = False, force: bool = True) -> None:
         self.missing: list[volume_spec.Volume] = []
         """Those without which the guest was prepared."""
         self._host = host
@@ -52,6 +54,7 @@ class Volumes:
         self._connector = connector
         self._note_left = note_left
         self._keep_secrets = keep_secrets
+        self._force = force
         self._added: list[volume_spec.Volume] = []
 
     def prepare(self, spec: guest_spec.GuestSpec) -> guest_spec.GuestSpec:
@@ -81,12 +84,19 @@ class Volumes:
     def disconnect(self) -> None:
         """Disconnect all volumes.
 
-        One of which the host cannot be disconnected now is remembered, and
-        tried again until it can.
+        By force, one of which the host cannot be disconnected now is
+        remembered, and tried again until it can.
 
         :raises StorageFailure: it cannot be remembered either
+        :raises VolumeFailure: without force, the host is connected still
         """
-        self._disconnect(self._volumes, keep_secrets=self._keep_secrets)
+        self._disconnect(self._volumes, keep_secrets=self._keep_secrets,
+                         force=self._force)
+
+    def extend(self, size_bytes: int) -> int:
+        """Let the host see that the one volume has grown; see the port."""
+        volume, = self._volumes
+        return self._host.extend(volume.info, self._connector, size_bytes)
 
     def _connected(
             self, volume: volume_spec.Volume,
@@ -111,23 +121,25 @@ class Volumes:
 
     def _disconnect(
             self, volumes: Sequence[volume_spec.Volume], *,
-            keep_secrets: bool) -> None:
+            keep_secrets: bool, force: bool = True) -> None:
         uses = self._host.look()
         with contextlib.ExitStack() as stack:
             # In reverse order, and each whatever becomes of the others.
             for volume in volumes:
-                stack.callback(self._end, volume, uses, keep_secrets)
+                stack.callback(
+                    self._end, volume, uses, keep_secrets, force)
 
     def _end(
             self, volume: volume_spec.Volume, uses: uses_module.Uses,
-            keep_secrets: bool) -> None:
+            keep_secrets: bool, force: bool) -> None:
         try:
-            # By force: none of the guest's data are wanted any more, and
-            # what stayed here would be taken for the next volume.
+            # What stayed here would be taken for the next volume.
             self._host.disconnect(
                 volume.info, self._instance, self._connector, uses,
-                force=True, keep_secret=keep_secrets)
+                force=force, keep_secret=keep_secrets)
         except exception.VolumeFailure as error:
+            if not force:
+                raise
             LOG.warning('The host stays connected to a volume, will retry: '
                         '%s', error, instance={'uuid': self._instance.uuid})
             self._note_left(self._instance, volume.info)

@@ -143,6 +143,33 @@ class HostVolumes:
                           connector, force=force)
             self._records.remove(connection.volume_id)
 
+    def extend(
+            self, info: dict[str, Any], connector: ports.VolumeConnector,
+            size_bytes: int) -> int:
+        """Let the host see that a volume has grown.
+
+        :param size_bytes: what the volume service says
+        :returns: how many bytes the guest is to see
+        :raises VolumeFailure: the host does not see all of them
+        """
+        connection = connection_module.read(info)
+        if not _is(connection, protocols.HostPart.DEVICE):
+            # QEMU makes a file larger by itself, and asks a server.
+            return connector.extend_decrypted(info, size_bytes)
+        with self._alone(connection):
+            found_bytes = connector.extend(info)
+            if found_bytes < size_bytes:
+                raise connection.failure(
+                    f'{connection.device_path} has {found_bytes} bytes '
+                    f'after it was extended, and not {size_bytes}',
+                    hint='see whether each path to it is up, and extend it '
+                    'again')
+            record = self._records.read(connection.volume_id)
+            if record is not None:
+                self._records.write(dataclasses.replace(
+                    record, size_bytes=found_bytes))
+            return connector.extend_decrypted(info, found_bytes)
+
     def _end(
             self, connection: connection_module.VolumeConnection,
             record: records_module.Record | None, path: str,

@@ -110,7 +110,7 @@ FEATURES = (
             flags=('supports_remote_managed_ports',)),
     Feature('attach-volume', 'Attach and detach volumes',
             ('attach_volume', 'detach_volume', 'get_volume_connector',
-             'default_root_device_name'),
+             'default_root_device_name', 'get_device_name_for_instance'),
             cli='openstack server add volume; openstack server remove volume'),
     Feature('attach-tagged-volume', 'Attach volumes with a tag',
             flags=('supports_tagged_attach_volume',)),

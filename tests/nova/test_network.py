@@ -225,7 +225,7 @@ class NetworkTest(unittest.TestCase):
                     objects.Instance, 'get_by_uuid', autospec=True,
                     side_effect=[self.known(CONF.host)]):
                 found = attachments.interrupted_device(
-                    test_translate.make_instance(), name, None)
+                    FakeCore(''), test_translate.make_instance(), name, None)
                 if found is not None:
                     found.disconnect()
 
@@ -246,7 +246,7 @@ class NetworkTest(unittest.TestCase):
                     side_effect=[owner and objects.VirtualInterface(
                         instance_uuid=owner)]):
                 found = attachments.interrupted_device(
-                    known, f'port {vif["id"]}', memo)
+                    FakeCore(''), known, f'port {vif["id"]}', memo)
                 if found is not None:
                     found.disconnect()
 

@@ -82,6 +82,13 @@ class VolumesTest(unittest.TestCase):
               'rd_req': 1, 'rd_bytes': 512, 'wr_req': 0, 'wr_bytes': 0}],
             self.usage('u1', '/dev/vdb', 'vda'))
 
+    def test_the_counters_of_one_disk(self) -> None:
+        for name, expected in (('vdb', [2, 1, 4, 3, 5]),
+                               ('vda', [1, 512, 0, 0, 0]),
+                               ('vdc', None), ('vdd', None)):
+            self.assertEqual(
+                expected, results.block_stats(self.counters['u1'], name))
+
     def test_what_is_not_in_use_has_none(self) -> None:
         self.assertEqual([], self.usage('u1', '/dev/vdc', '/dev/vdd', None))
         self.assertEqual([], self.usage('u2', '/dev/vda'))

@@ -2,6 +2,7 @@
 
 """Volumes of servers, through os-brick, and what Nova is told of them."""
 
+import json
 import os
 import pathlib
 import tempfile
@@ -253,11 +254,34 @@ class EncryptionTest(VolumesTestCase):
         self.key = passphrase.Passphrase(b'as it is')
         self.assertIn(self.unlock(), (b'as it is', b'as it is'.hex().encode()))
 
+    def test_a_header_is_not_for_the_guest(self) -> None:
+        self.put('nova.privsep.qemu.privileged_qemu_img_info', _qemu_img_info)
+        told = connection(
+            'rbd', encrypted=True, name='p/v', auth_enabled=True,
+            auth_username='cinder')
+
+        self.assertEqual(
+            (4 << 20) - 4096,
+            self.connector.extend_decrypted(told, 4 << 20))
+        self.assertEqual(4 << 20, self.connector.extend_decrypted(
+            connection('rbd'), 4 << 20))
+        self.metadata = {}
+        with self.assertRaises(exception.VolumeFailure):
+            self.connector.extend_decrypted(told, 4 << 20)
+
     def test_what_nothing_can_decrypt(self) -> None:
         for metadata in ({}, {**self.metadata, 'provider': 'plain'}):
             self.metadata = metadata
             with self.assertRaises(exception.VolumeFailure):
                 self.unlock()
+
+
+def _qemu_img_info(path: str, **options: Any) -> str:
+    assert path == 'rbd:p/v:id=cinder'
+    return json.dumps({
+        'filename': path, 'virtual-size': 1, 'format': 'luks',
+        'format-specific': {'type': 'luks', 'data': {
+            'payload-offset': 4096}}})
 
 
 class MountTest(VolumesTestCase):

@@ -98,7 +98,7 @@ BUDGETS = {
     'images': 620,
     'messaging': 200,
     'monitoring': 750,
-    'nova_plugin': 3150,
+    'nova_plugin': 3200,
     'operations': 2500,
     'privileged': 290,
     'spec': 1000,

@@ -93,13 +93,14 @@ class Unplug:
 
     def from_host(
             self, instance: instance_spec.Instance, key: guest_spec.Key,
-            attachments: ports.Attachments) -> None:
+            attachments: ports.Attachments,
+            patience_s: float = _RELEASE_S) -> None:
         """Disconnect a device that has left its guest, and forget it.
 
         The event of its removal may come before QEMU has closed it, so what
         is busy is tried for some seconds.
         """
-        deadline = time.monotonic() + _RELEASE_S
+        deadline = time.monotonic() + patience_s
         while True:
             try:
                 attached_module.disconnect(attachments)
@@ -134,7 +135,8 @@ class Unplug:
     def settle(self, entry: journal_module.Entry) -> None:
         """Take a device away that an interrupted operation was about.
 
-        :raises NotYetError: the guest still has it
+        :raises NotYetError: the guest still has it, or the host is
+            connected to a volume still
         """
         note = entry.note
         instance = instance_spec.InstanceRef(note.uuid, note.name)
@@ -144,7 +146,17 @@ class Unplug:
             LOG.info('%s was attached again', key,
                      instance={'uuid': note.uuid})
             return
-        self.from_host(instance, key, self._known(note))
+        try:
+            # What is left was tried for long enough before.
+            self.from_host(instance, key, self._known(note),
+                           0 if note.phase == _LEFT else _RELEASE_S)
+        except exception.VolumeFailure as error:
+            # What is done with the instance meanwhile need not wait for it.
+            LOG.debug('The host is still connected to a volume: %s', error,
+                      instance={'uuid': note.uuid})
+            if entry.note.phase != _LEFT:
+                entry.advance(_LEFT)
+            raise clean_ups.NotYetError from error
 
     def _has_left(
             self, guest: handle.Guest, key: guest_spec.Key,

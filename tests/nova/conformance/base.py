@@ -34,6 +34,7 @@ ON_NO_LIBVIRT = {
     'test_set_admin_password': 'it needs a guest agent that answers',
     'test_get_host_ip_addr': REFUSED,
     'test_migrate_disk_and_power_off': REFUSED,
+    'test_block_stats': 'its guest has no disk of that name',
     'test_attach_detach_different_power_states': REFUSED,
     'test_attach_detach_volume': REFUSED,
     'test_swap_volume': REFUSED,

@@ -2,6 +2,7 @@
 
 """The driver over a private libvirtd and real QEMU."""
 
+import pathlib
 from typing import Any
 from typing import ClassVar
 
@@ -84,6 +85,30 @@ class QemuTest(base.ConformanceTest):
             self.ctxt, instance, instance.image_meta, vif)
         self.assertIn(PORT, self.xml(instance))
         return vif
+
+    def test_a_volume_that_grows_and_goes(self) -> None:
+        image = pathlib.Path(self.host.directory, 'volume.img')
+        image.write_bytes(bytes(2 << 20))
+        image.chmod(0o666)
+        self.addCleanup(image.unlink)
+        told = {'driver_volume_type': 'gpfs', 'serial': PORT, 'data': {
+            'volume_id': PORT, 'device_path': str(image)}}
+        instance, _ = self._get_running_instance()
+
+        self.connection.attach_volume(
+            self.ctxt, told, instance, '/dev/vdc', disk_bus='virtio')
+        self.assertIn(f'<serial>{PORT}</serial>', self.xml(instance))
+        self.connection.extend_volume(self.ctxt, told, instance, 4 << 20)
+        self.assertEqual(4 << 20, image.stat().st_size)
+        self.assertRaises(
+            exception.DeviceDetachFailed, self.connection.detach_volume,
+            self.ctxt, told, instance, '/dev/vdc')
+        self.assertIn(PORT, self.xml(instance))
+        self.connection.power_off(instance)
+        self.connection.detach_volume(
+            self.ctxt, told, instance, '/dev/vdc')
+
+        self.assertNotIn(PORT, self.xml(instance))
 
     def xml(self, instance: Any) -> str:
         """Return the XML of a guest."""

@@ -22,6 +22,7 @@ from nova_libvirt_driver.spec import instance as instance_spec
 
 if TYPE_CHECKING:
     from nova_libvirt_driver import driver as driver_module
+    from nova_libvirt_driver.spec import guest as guest_spec
 
 Summary = instance_spec.InstanceSummary
 Listed = tuple[tuple[str, ...], list[tuple[Any, ...]]]
@@ -111,17 +112,15 @@ class Verb(base.Lister):
 
 
 def recorded(
-        driver: 'driver_module.LibvirtDriver', row: Summary) -> Summary:
-    """Return a server, of which there is a record of what it was made from.
+        driver: 'driver_module.LibvirtDriver',
+        row: Summary) -> 'guest_spec.GuestSpec':
+    """Return what a server was made from.
 
-    The driver reads the record when it is the verb's turn.
-
-    :raises Conflict: there is none
+    :raises Conflict: nobody knows
     """
     try:
-        driver.get_spec(row)
+        return driver.get_spec(row)
     except exception.InstanceNotFound as error:
         raise errors.Conflict(
             f'there is no record of what server {naming.shown(row)} was '
             'made from', 'leave it to the service that made it') from error
-    return row

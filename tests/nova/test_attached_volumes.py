@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Volumes that a server gets, loses or sees growing while it is there."""
+
+import json
+import os
+from typing import Any
+
+from nova import exception as nova_exception
+from nova.network import model as network_model
+from nova import objects
+
+from nova_libvirt_driver.nova_plugin import driver
+from nova_libvirt_driver.testing import fake_devices
+from nova_libvirt_driver.testing import fake_ports
+from tests.nova import test_translate
+from tests.nova import test_volumes
+
+VOLUME, OTHER = test_volumes.VOLUME, test_volumes.OTHER
+GIB = 1 << 30
+
+
+class VerbsTestCase(test_volumes.VolumesTestCase):
+    """Has a server that boots from a volume."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        for name in ('device_detach_attempts', 'device_detach_timeout'):
+            self.option(name, 1, 'libvirt')
+        self.put('nova.objects.InstanceList.get_by_host',
+                 lambda *arguments, **options: [])
+        self.instance = test_translate.make_instance(
+            host='here', deleted=False, image_ref='',
+            root_device_name='/dev/vda', config_drive='', trusted_certs=None,
+            info_cache=objects.InstanceInfoCache(
+                network_info=network_model.NetworkInfo()))
+        self.put('nova.objects.Instance.save', lambda *arguments: None)
+        self.put('nova.objects.Instance.get_by_uuid',
+                 lambda *arguments, **options: self.instance)
+        self.driver = self.make_driver()
+        self.root = self.info(OTHER)
+        self.spawn()
+
+    def make_driver(self) -> driver.NovaLibvirtDriver:
+        made = driver.NovaLibvirtDriver(None)
+        made.init_host('here')
+        self.addCleanup(made.cleanup_host, 'here')
+        return made
+
+    def info(self, volume_id: str = VOLUME, **data: Any) -> dict[str, Any]:
+        return test_volumes.connection(volume_id=volume_id, **data)
+
+    def block_devices(self) -> dict[str, Any]:
+        return {'root_device_name': '/dev/vda', 'block_device_mapping': [
+            test_volumes.device(self.root, '/dev/vda', boot_index=0)]}
+
+    def spawn(self) -> None:
+        self.driver.spawn(
+            self.context, self.instance, self.instance.image_meta, [], None,
+            {}, block_device_info=self.block_devices())
+
+    def attach(self, info: dict[str, Any], name: str = '/dev/vdb',
+               **options: Any) -> None:
+        self.driver.attach_volume(
+            self.context, info, self.instance, name, **options)
+
+    def detach(self, info: dict[str, Any], name: str = '/dev/vdb') -> None:
+        self.driver.detach_volume(self.context, info, self.instance, name)
+
+    def connected(self) -> list[str]:
+        return sorted(os.listdir(self.devices))
+
+    def xml(self) -> str:
+        guest, = self.hypervisor.guests
+        return guest.xml(inactive=True)
+
+
+class VerbsTest(VerbsTestCase):
+
+    def test_a_volume_comes_and_goes(self) -> None:
+        told = self.info(qos_specs={'read_iops_sec': '7'}, discard=True)
+
+        self.attach({**told, 'multiattach': True}, disk_bus='virtio')
+
+        self.assertEqual([OTHER, VOLUME], self.connected())
+        path = os.path.join(self.devices, VOLUME)
+        # Nova writes it down when the volume is attached.
+        self.assertEqual(path, told['data']['device_path'])
+        for said in ('<target dev="vdb" bus="virtio"/>', path, '<shareable/>',
+                     f'<serial>{VOLUME}</serial>', f'ua-{VOLUME}',
+                     '<read_iops_sec>7<', 'discard="unmap"'):
+            self.assertIn(said, self.xml())
+        # What was found out is not needed.
+        self.detach(self.info())
+        self.assertEqual([OTHER], self.connected())
+        self.assertNotIn(VOLUME, self.xml())
+        self.assertEqual([False], [call[-1] for call in self.brick.calls])
+
+    def test_what_fails_leaves_nothing(self) -> None:
+        self.brick.error = OSError('no path')
+
+        with self.assertRaises(nova_exception.NovaException) as caught:
+            self.attach(self.info())
+
+        self.assertNotIn('no path', str(caught.exception))
+        self.assertEqual([OTHER], self.connected())
+        self.assertNotIn(VOLUME, self.xml())
+
+    def test_a_guest_that_keeps_it(self) -> None:
+        self.attach(self.info())
+        guest, = self.hypervisor.guests
+        guest.hotplug.unplug = fake_devices.Unplug.IGNORE
+
+        with self.assertRaises(nova_exception.DeviceDetachFailed):
+            self.detach(self.info())
+
+        self.assertEqual([OTHER, VOLUME], self.connected())
+
+    def test_a_host_that_keeps_it(self) -> None:
+        self.attach(self.info())
+        self.brick.error = OSError('busy')
+
+        with self.assertRaises(nova_exception.NovaException):
+            self.detach(self.info())
+        self.brick.error = None
+        self.detach(self.info())
+
+        self.assertEqual([OTHER], self.connected())
+
+    def test_the_volume_of_a_server_that_is_gone(self) -> None:
+        self.attach(self.info())
+        self.driver.destroy(self.context, self.instance, [])
+
+        self.detach(self.info())
+
+        self.assertEqual([OTHER], self.connected())
+
+    def test_a_larger_volume(self) -> None:
+        told = self.info()
+        self.attach(told)
+        guest, = self.hypervisor.guests
+        guest.sizes['vdb'] = GIB
+        self.brick.size = 2 * GIB
+
+        self.driver.extend_volume(
+            self.context, json.loads(json.dumps(told)), self.instance,
+            2 * GIB)
+
+        self.assertEqual(2 * GIB, guest.sizes['vdb'])
+        with self.assertRaises(nova_exception.NovaException):
+            self.driver.extend_volume(
+                self.context, told, self.instance, 3 * GIB)
+        self.assertEqual(2 * GIB, guest.sizes['vdb'])
+
+    def test_a_larger_volume_that_qemu_gets_at_by_itself(self) -> None:
+        told = test_volumes.connection(
+            'rbd', name='p/v', hosts=['192.0.2.1'], ports=['6789'])
+        self.attach(told)
+        guest, = self.hypervisor.guests
+        guest.sizes['vdb'] = GIB
+
+        self.driver.extend_volume(
+            self.context, told, self.instance, 2 * GIB)
+
+        self.assertEqual(2 * GIB, guest.sizes['vdb'])
+        self.assertEqual(['ISCSI'], sorted({
+            made['protocol'] for made in self.brick.made}))
+
+
+class RebuildTest(VerbsTestCase):
+    """What the compute manager does when a server is rebuilt."""
+
+    def test_volumes_are_let_go_and_come_back(self) -> None:
+        data = self.info()
+        self.attach(data)
+        devices = self.block_devices()
+        devices['block_device_mapping'].append(
+            test_volumes.device(data, '/dev/vdb'))
+
+        self.driver.power_off(self.instance)
+        for info, name in ((self.root, '/dev/vda'), (data, '/dev/vdb')):
+            self.detach(info, name)
+        self.assertEqual([], self.connected())
+        self.driver.destroy(self.context, self.instance, [],
+                            block_device_info=devices)
+        self.driver.spawn(
+            self.context, self.instance, self.instance.image_meta, [], None,
+            {}, block_device_info=devices)
+
+        self.assertEqual([OTHER, VOLUME], self.connected())
+        for volume_id in (OTHER, VOLUME):
+            self.assertIn(f'<serial>{volume_id}</serial>', self.xml())
+
+    def test_a_root_volume_gets_another_image(self) -> None:
+        self.driver.power_off(self.instance)
+        self.driver.destroy(self.context, self.instance, [],
+                            block_device_info=self.block_devices())
+
+        # Once more, before the volume service writes the image to it.
+        self.detach(self.root, '/dev/vda')
+        self.assertEqual([], self.connected())
+        self.spawn()
+
+        self.assertEqual([OTHER], self.connected())
+
+
+class NameTest(VerbsTestCase):
+
+    def name(self, *taken: str, **fields: Any) -> str:
+        given = {'device_name': '/dev/vdz', 'disk_bus': None,
+                 'device_type': None, **fields}
+        return self.driver.get_device_name_for_instance(
+            self.instance, objects.BlockDeviceMappingList(objects=[
+                objects.BlockDeviceMapping(device_name=name)
+                for name in taken]), objects.BlockDeviceMapping(**given))
+
+    def test_the_next_name_that_no_disk_has(self) -> None:
+        # The root disk is in the guest, and Nova knows of another one.
+        for expected, taken, fields in (
+                ('/dev/vdb', (), {}), ('/dev/vdc', ('/dev/vdb',), {}),
+                ('/dev/sda', ('/dev/vdb',), {'disk_bus': 'scsi'}),
+                ('/dev/hda', (), {'device_type': 'cdrom'})):
+            with self.subTest(expected=expected):
+                self.assertEqual(expected, self.name(*taken, **fields))
+
+    def test_there_are_not_more_than_there_may_be(self) -> None:
+        self.option('max_disk_devices_to_attach', 2, 'compute')
+
+        self.assertEqual('/dev/vdb', self.name())
+        with self.assertRaises(nova_exception.TooManyDiskDevices):
+            self.name('/dev/vdb')
+
+
+class InterruptedTest(VerbsTestCase):
+
+    def test_a_volume_that_leaves_later_is_disconnected(self) -> None:
+        self.attach(self.info())
+        guest, = self.hypervisor.guests
+        guest.hotplug.unplug = fake_devices.Unplug.IGNORE
+        with self.assertRaises(nova_exception.DeviceDetachFailed):
+            self.detach(self.info())
+
+        self.hypervisor.complete_unplugs(guest)
+
+        fake_ports.wait_until(
+            lambda: self.connected() == [OTHER], 'the disconnection')
+        self.assertEqual([False], [call[-1] for call in self.brick.calls])

@@ -202,7 +202,7 @@ class ComputeDriver:
     # Power.
 
     def power_on(
-            self, spec: guest_spec.GuestSpec, *,
+            self, spec: guest_spec.Described, *,
             images: ports.ImageSource | None = None,
             progress: ports.Progress = NO_PROGRESS,
             attachments: ports.Attachments = ()) -> None:
@@ -211,6 +211,10 @@ class ComputeDriver:
         An image that its disk is based on and that is gone from the cache
         is fetched again, here and by every verb that starts a guest.
 
+        :param spec: what the guest is made from. A caller that has that from
+            its record gives the instance alone, here and in the verbs below:
+            the record is read when the turn of the verb has come, and other
+            verbs may have changed it until then
         :param images: where images come from; None is the service's own
         :raises StorageFailure: a disk is gone, or what it is based on
         """
@@ -228,7 +232,7 @@ class ComputeDriver:
         raise NotImplementedError()
 
     def reboot(
-            self, spec: guest_spec.GuestSpec,
+            self, spec: guest_spec.Described,
             reboot_type: guest_spec.RebootType, *,
             images: ports.ImageSource | None = None,
             progress: ports.Progress = NO_PROGRESS,
@@ -257,14 +261,14 @@ class ComputeDriver:
         raise NotImplementedError()
 
     def resume(
-            self, spec: guest_spec.GuestSpec, *,
+            self, spec: guest_spec.Described, *,
             images: ports.ImageSource | None = None,
             attachments: ports.Attachments = ()) -> None:
         """Let a suspended guest go on from its saved memory."""
         raise NotImplementedError()
 
     def resume_state_on_host_boot(
-            self, spec: guest_spec.GuestSpec, *,
+            self, spec: guest_spec.Described, *,
             images: ports.ImageSource | None = None,
             attachments: ports.Attachments = ()) -> None:
         """Start a guest that ran before the host went down.
@@ -276,7 +280,7 @@ class ComputeDriver:
     # Rescue and snapshots.
 
     def rescue(
-            self, spec: guest_spec.GuestSpec, image_id: str, *,
+            self, spec: guest_spec.Described, image_id: str, *,
             images: ports.ImageSource | None = None,
             stable_device: disk_spec.RescueDevice | None = None,
             progress: ports.Progress = NO_PROGRESS,
@@ -293,7 +297,7 @@ class ComputeDriver:
         raise NotImplementedError()
 
     def unrescue(
-            self, spec: guest_spec.GuestSpec, *,
+            self, spec: guest_spec.Described, *,
             images: ports.ImageSource | None = None,
             attachments: ports.Attachments = ()) -> None:
         """Start a rescued guest from its own disk again."""

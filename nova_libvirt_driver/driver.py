@@ -245,7 +245,7 @@ class LibvirtDriver(base.ComputeDriver):
     # Power.
 
     def power_on(
-            self, spec: guest_spec.GuestSpec, *,
+            self, spec: guest_spec.Described, *,
             images: ports.ImageSource | None = None,
             progress: ports.Progress = base.NO_PROGRESS,
             attachments: ports.Attachments = ()) -> None:
@@ -259,7 +259,7 @@ class LibvirtDriver(base.ComputeDriver):
             instance, timeout_s, retry_interval_s)
 
     def reboot(
-            self, spec: guest_spec.GuestSpec,
+            self, spec: guest_spec.Described,
             reboot_type: guest_spec.RebootType, *,
             images: ports.ImageSource | None = None,
             progress: ports.Progress = base.NO_PROGRESS,
@@ -280,14 +280,14 @@ class LibvirtDriver(base.ComputeDriver):
             self._parts.guests.find(instance).save()
 
     def resume(
-            self, spec: guest_spec.GuestSpec, *,
+            self, spec: guest_spec.Described, *,
             images: ports.ImageSource | None = None,
             attachments: ports.Attachments = ()) -> None:
         self._parts.operations.power_on.resume(
             spec, self._images(images), attachments)
 
     def resume_state_on_host_boot(
-            self, spec: guest_spec.GuestSpec, *,
+            self, spec: guest_spec.Described, *,
             images: ports.ImageSource | None = None,
             attachments: ports.Attachments = ()) -> None:
         self._parts.operations.power_on.resume_state_on_host_boot(
@@ -296,7 +296,7 @@ class LibvirtDriver(base.ComputeDriver):
     # Rescue and snapshots.
 
     def rescue(
-            self, spec: guest_spec.GuestSpec, image_id: str, *,
+            self, spec: guest_spec.Described, image_id: str, *,
             images: ports.ImageSource | None = None,
             stable_device: disk_spec.RescueDevice | None = None,
             progress: ports.Progress = base.NO_PROGRESS,
@@ -306,7 +306,7 @@ class LibvirtDriver(base.ComputeDriver):
             stable_device=stable_device, progress=progress)
 
     def unrescue(
-            self, spec: guest_spec.GuestSpec, *,
+            self, spec: guest_spec.Described, *,
             images: ports.ImageSource | None = None,
             attachments: ports.Attachments = ()) -> None:
         self._parts.operations.rescue.unrescue(

@@ -15,6 +15,7 @@ from nova_libvirt_driver.operations.steps import rebuild as rebuild_module
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.storage import instance_files
+from nova_libvirt_driver.storage import spec_record
 
 OPERATION = 'start'
 
@@ -32,23 +33,25 @@ class PowerOn:
     def __init__(
             self, guests: guests_module.Guests,
             files: instance_files.InstanceFiles,
+            specs: spec_record.SpecRecords,
             rebuild: rebuild_module.Rebuild,
             exclusive: exclusive_module.Exclusive) -> None:
         self._guests = guests
         self._files = files
+        self._specs = specs
         self._rebuild = rebuild
         self._exclusive = exclusive
 
     def power_on(
-            self, spec: guest_spec.GuestSpec, images: ports.ImageSource,
+            self, described: guest_spec.Described, images: ports.ImageSource,
             progress: ports.Progress,
             attachments: ports.Attachments) -> None:
         """Start a guest; see :meth:`base.ComputeDriver.power_on`.
 
         :raises WrongState: it is suspended, and would lose its memory
         """
-        with self._starting(
-                spec, OPERATION, attachments, progress) as attached:
+        with self._starting(described, OPERATION, attachments, progress) as (
+                spec, attached):
             guest = self._guests.find_or_none(spec)
             if guest is not None and _is_up(guest):
                 return
@@ -65,13 +68,14 @@ class PowerOn:
                 self._rebuild.run(spec, guest, images, attached)
 
     def resume(
-            self, spec: guest_spec.GuestSpec, images: ports.ImageSource,
+            self, described: guest_spec.Described, images: ports.ImageSource,
             attachments: ports.Attachments) -> None:
         """Go on from saved memory; see :meth:`base.ComputeDriver.resume`.
 
         :raises WrongState: there is no saved memory
         """
-        with self._starting(spec, 'resume', attachments) as attached:
+        with self._starting(described, 'resume', attachments) as (
+                spec, attached):
             guest = self._guests.find(spec)
             if not guest.has_saved():
                 raise exception.WrongState(
@@ -81,13 +85,14 @@ class PowerOn:
             self._resume(guest, spec, images, attached)
 
     def resume_state_on_host_boot(
-            self, spec: guest_spec.GuestSpec, images: ports.ImageSource,
+            self, described: guest_spec.Described, images: ports.ImageSource,
             attachments: ports.Attachments) -> None:
         """Start a guest after a boot of the host; one that is up stays.
 
         Saved memory is taken where there is some.
         """
-        with self._starting(spec, OPERATION, attachments) as attached:
+        with self._starting(described, OPERATION, attachments) as (
+                spec, attached):
             guest = self._guests.find_or_none(spec)
             if guest is not None and _is_up(guest):
                 return
@@ -99,14 +104,15 @@ class PowerOn:
 
     @contextlib.contextmanager
     def _starting(
-            self, spec: guest_spec.GuestSpec, operation: str,
+            self, described: guest_spec.Described, operation: str,
             attachments: ports.Attachments,
             progress: ports.Progress = _NO_PROGRESS
-    ) -> Iterator[attached_module.Attached]:
-        with (self._exclusive.hold(spec, operation, progress) as watched,
+    ) -> Iterator[tuple[guest_spec.GuestSpec, attached_module.Attached]]:
+        with (self._exclusive.hold(
+                described, operation, progress) as watched,
               attached_module.starting(
-                  operation, spec, attachments, watched) as attached):
-            yield attached
+                  operation, described, attachments, watched) as attached):
+            yield self._specs.current(described), attached
 
     def _resume(
             self, guest: handle.Guest, spec: guest_spec.GuestSpec,

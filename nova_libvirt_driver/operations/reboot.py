@@ -65,16 +65,18 @@ class Reboot:
         self._timeout_s = timeout_s
 
     def reboot(
-            self, spec: guest_spec.GuestSpec,
+            self, described: guest_spec.Described,
             reboot_type: guest_spec.RebootType, images: ports.ImageSource,
             progress: ports.Progress,
             attachments: ports.Attachments) -> None:
         """Reboot a guest; see :meth:`base.ComputeDriver.reboot`."""
-        with (self._exclusive.hold(spec, self.OPERATION, progress) as watched,
-              self._restarts.during(spec.uuid),
+        with (self._exclusive.hold(
+                described, self.OPERATION, progress) as watched,
+              self._restarts.during(described.uuid),
               attached_module.starting(
-                  self.OPERATION, spec, attachments,
+                  self.OPERATION, described, attachments,
                   watched) as attached):
+            spec = self._specs.current(described)
             entry = self._journal.begin(
                 self.OPERATION, uuid=spec.uuid, name=spec.name,
                 attachments=[one.name for one in attachments])

@@ -63,16 +63,18 @@ class Rescue:
         self._restarts = restarts
 
     def rescue(
-            self, spec: guest_spec.GuestSpec, image_id: str,
+            self, described: guest_spec.Described, image_id: str,
             images: ports.ImageSource, attachments: ports.Attachments, *,
             stable_device: disk_spec.RescueDevice | None,
             progress: ports.Progress) -> None:
         """Start a guest from an image; see the contract's verb."""
-        with (self._exclusive.hold(spec, self.OPERATION, progress) as watched,
-              self._restarts.during(spec.uuid),
+        with (self._exclusive.hold(
+                described, self.OPERATION, progress) as watched,
+              self._restarts.during(described.uuid),
               self._domains.ports.reservation() as reservation,
-              undo_module.Undo(self.OPERATION, spec) as undo):
+              undo_module.Undo(self.OPERATION, described) as undo):
             watched.step('check')
+            spec = self._specs.current(described)
             guest = self._checked(spec)
             self._files.complete(spec, images, watched)
             was_up = guest.state().power in reach.UP
@@ -96,23 +98,23 @@ class Rescue:
             undo.commit()
 
     def unrescue(
-            self, spec: guest_spec.GuestSpec, images: ports.ImageSource,
+            self, described: guest_spec.Described, images: ports.ImageSource,
             attachments: ports.Attachments) -> None:
         """Start a rescued guest from its own disk again.
 
         :raises StorageFailure: its disk is gone, or what that is based on
         :raises WrongState: it is not rescued
         """
-        with (self._exclusive.hold(spec, 'unrescue') as watched,
-              self._restarts.during(spec.uuid),
+        with (self._exclusive.hold(described, 'unrescue') as watched,
+              self._restarts.during(described.uuid),
               attached_module.starting(
-                  'unrescue', spec, attachments, watched) as attached):
-            before = self._rescues.kept_xml(spec)
+                  'unrescue', described, attachments, watched) as attached):
+            before = self._rescues.kept_xml(described)
             if before is None:
                 raise exception.WrongState(
-                    tried='unrescue it', instance=spec.uuid,
+                    tried='unrescue it', instance=described.uuid,
                     state='not rescued')
-            spec = attached.prepare(spec)
+            spec = attached.prepare(self._specs.current(described))
             image_id = domain_model.Domain.parse(
                 before).instance.root_uuid
             self._files.complete_disks(spec, image_id or '', images, watched)

@@ -13,6 +13,7 @@ from nova_libvirt_driver.spec import cpu as cpu_spec
 from nova_libvirt_driver.spec import device as device_spec
 from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import flavor as flavor_spec
+from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.spec import memory as memory_spec
 from nova_libvirt_driver.spec import nic as nic_spec
 
@@ -106,6 +107,11 @@ class GuestSpec:
             self, nics=tuple(one for one in self.nics
                              if not is_meant(key, one)),
             storage=dataclasses.replace(self.storage, volumes=volumes))
+
+
+Described = GuestSpec | instance_spec.Instance
+"""What a guest is made from; or which one it is, and its record says the
+rest."""
 
 
 def is_meant(key: Key, device: Device) -> bool:

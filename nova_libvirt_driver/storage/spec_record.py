@@ -48,6 +48,18 @@ class SpecRecords:
             raise exception.InstanceNotFound(
                 instance=instance.uuid, host=self._host) from None
 
+    def current(self, guest: guest_spec.Described) -> guest_spec.GuestSpec:
+        """Return what a guest is made from, as its caller or its record says.
+
+        For callers that have its lock: the record of before may lack a
+        device by now, or have one too many.
+
+        :raises InstanceNotFound: its caller does not say, nor does a record
+        :raises StorageFailure: the record is damaged, or cannot be read
+        """
+        return guest if isinstance(
+            guest, guest_spec.GuestSpec) else self.read(guest)
+
     def find(
             self, instance: instance_spec.Instance
     ) -> guest_spec.GuestSpec | None:

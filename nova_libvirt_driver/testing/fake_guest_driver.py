@@ -137,7 +137,7 @@ class GuestDriver(fake_driver.FakeDriver):
     # Power.
 
     def power_on(
-            self, spec: guest_spec.GuestSpec, *,
+            self, spec: guest_spec.Described, *,
             images: ports.ImageSource | None = None,
             progress: ports.Progress = base.NO_PROGRESS,
             attachments: ports.Attachments = ()) -> None:
@@ -151,7 +151,7 @@ class GuestDriver(fake_driver.FakeDriver):
         self._change(instance, state=State.SHUTDOWN)
 
     def reboot(
-            self, spec: guest_spec.GuestSpec,
+            self, spec: guest_spec.Described,
             reboot_type: guest_spec.RebootType, *,
             images: ports.ImageSource | None = None,
             progress: ports.Progress = base.NO_PROGRESS,
@@ -172,7 +172,7 @@ class GuestDriver(fake_driver.FakeDriver):
         self._change(instance, state=State.SHUTDOWN)
 
     def resume(
-            self, spec: guest_spec.GuestSpec, *,
+            self, spec: guest_spec.Described, *,
             images: ports.ImageSource | None = None,
             attachments: ports.Attachments = ()) -> None:
         self._called('resume', spec)
@@ -181,7 +181,7 @@ class GuestDriver(fake_driver.FakeDriver):
     # Rescue and snapshots.
 
     def rescue(
-            self, spec: guest_spec.GuestSpec, image_id: str, *,
+            self, spec: guest_spec.Described, image_id: str, *,
             images: ports.ImageSource | None = None,
             stable_device: disk_spec.RescueDevice | None = None,
             progress: ports.Progress = base.NO_PROGRESS,
@@ -191,7 +191,7 @@ class GuestDriver(fake_driver.FakeDriver):
         self._change(spec, state=State.RUNNING)
 
     def unrescue(
-            self, spec: guest_spec.GuestSpec, *,
+            self, spec: guest_spec.Described, *,
             images: ports.ImageSource | None = None,
             attachments: ports.Attachments = ()) -> None:
         self._called('unrescue', spec)

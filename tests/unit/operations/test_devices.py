@@ -5,6 +5,7 @@
 from collections.abc import Callable
 import dataclasses
 import os
+import threading
 from typing import Any
 
 import fixtures
@@ -183,6 +184,41 @@ class AttachTest(DeviceTestCase):
 
         self.assertEqual(self.everywhere(live=False), stopped)
         self.assertEqual(self.everywhere(), self.state())
+
+    def test_a_verb_that_is_asked_for_meanwhile_keeps_it(self) -> None:
+        instance = instance_spec.InstanceRef(self.spec.uuid, self.spec.name)
+        for stopped, verb in (
+                (True, lambda: self.driver.power_on(instance)),
+                (False, lambda: self.driver.reboot(
+                    instance, guest_spec.RebootType.HARD)),
+                (False, lambda: self.driver.rescue(
+                    instance, self.image.id))):
+            with self.subTest(verb=verb):
+                if stopped:
+                    self.driver.power_off(self.spec)
+
+                self.attach_with(verb)
+
+                if self.state()['live']:
+                    self.assertEqual(self.everywhere(), self.state())
+                    self.detach()
+        self.driver.unrescue(instance)
+        self.assertEqual(self.everywhere(), self.state())
+
+    def attach_with(self, verb: Callable[[], object]) -> None:
+        """Attach the device, and call a verb before that has ended."""
+        begun = threading.Event()
+
+        def at(point: str) -> None:
+            if point == 'connected':
+                begun.set()
+
+        def wait() -> None:
+            begun.wait(60)
+            verb()
+
+        self.assertEqual([None, None], fake_ports.run_threads(
+            [lambda: self.attach(at=at), wait]))
 
     def test_a_disk_of_another_bus_gets_another_name(self) -> None:
         names = [self.driver.attach_disk(self.spec, found_source(

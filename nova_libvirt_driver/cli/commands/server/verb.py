@@ -22,7 +22,6 @@ from nova_libvirt_driver.spec import instance as instance_spec
 
 if TYPE_CHECKING:
     from nova_libvirt_driver import driver as driver_module
-    from nova_libvirt_driver.spec import guest as guest_spec
 
 Summary = instance_spec.InstanceSummary
 Listed = tuple[tuple[str, ...], list[tuple[Any, ...]]]
@@ -112,15 +111,17 @@ class Verb(base.Lister):
 
 
 def recorded(
-        driver: 'driver_module.LibvirtDriver',
-        row: Summary) -> 'guest_spec.GuestSpec':
-    """Return what a server was made from.
+        driver: 'driver_module.LibvirtDriver', row: Summary) -> Summary:
+    """Return a server, of which there is a record of what it was made from.
 
-    :raises Conflict: nobody knows
+    The driver reads the record when it is the verb's turn.
+
+    :raises Conflict: there is none
     """
     try:
-        return driver.get_spec(row)
+        driver.get_spec(row)
     except exception.InstanceNotFound as error:
         raise errors.Conflict(
             f'there is no record of what server {naming.shown(row)} was '
             'made from', 'leave it to the service that made it') from error
+    return row

@@ -112,7 +112,9 @@ class Attach:
             undo.journal(entry)
             # One step: what the guest keeps is not disconnected.
             undo.add(f'take {device.key} back', lambda: self._take_back(
-                place.guest, spec, device.key, attachments))
+                lambda: self._unplug.back(
+                    place.guest, device.key, entry, watched.give_way),
+                spec, device.key, attachments))
             plug = self._prepared(place, spec, device, attachments, watched)
             self._plug_in(place, plug, attachments, watched)
             watched.step('record')
@@ -192,9 +194,9 @@ class Attach:
                 raise
 
     def _take_back(
-            self, guest: handle.Guest, spec: guest_spec.GuestSpec,
+            self, unplug: Callable[[], object], spec: guest_spec.GuestSpec,
             key: guest_spec.Key, attachments: ports.Attachments) -> None:
-        self._unplug.back(guest, key)
+        unplug()
         with contextlib.ExitStack() as stack:
             stack.callback(self._unplug.forget, spec, key)
             for attachment in attachments:

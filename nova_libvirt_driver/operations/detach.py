@@ -27,10 +27,11 @@ class Detach:
     the guest's definition; ask the guest for it, and wait until it has let
     go; disconnect it from the host; take it out of the record.
 
-    When the guest does not let go, what the host has for the device stays,
-    and so does the record. A detach that completes later is taken note of,
-    also by another process, and when the guest stops. Who asks for one that
-    is under way gets the result of that one.
+    When the guest does not let go, or its power is to be cut meanwhile, what
+    the host has for the device stays, and so does the record. A detach that
+    completes later is taken note of, also by another process, and when the
+    guest stops. Who asks for one that is under way gets the result of that
+    one.
 
     A guest that is suspended or rescued would have the device again with its
     end, so it is refused; or it is left in the journal until then, for a
@@ -105,11 +106,15 @@ class Detach:
                 LOG.info('%s will be detached later: the guest is %s', key,
                          state, instance={'uuid': instance.uuid})
                 return
+
+            def tick() -> None:
+                watched.advance(0, 0)
+                watched.give_way()
+
             try:
                 if guest is not None:
                     watched.step('detach')
-                    self._unplug.from_guest(
-                        guest, key, lambda: watched.advance(0, 0))
+                    self._unplug.from_guest(guest, key, tick)
                 watched.step('disconnect')
                 self._unplug.from_host(instance, key, attachments)
                 entry.end()

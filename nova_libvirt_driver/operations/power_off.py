@@ -34,7 +34,8 @@ class PowerOff:
             self, instance: instance_spec.Instance, timeout_s: float,
             retry_interval_s: float) -> None:
         """Stop a guest; see :meth:`base.ComputeDriver.power_off`."""
-        with self._exclusive.hold(instance, OPERATION) as watched:
+        with self._exclusive.hold(
+                instance, OPERATION, stopping=True) as watched:
             guest = self._guests.find(instance)
             if timeout_s > 0:
                 if self._shutdown.run(

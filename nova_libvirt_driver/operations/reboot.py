@@ -70,8 +70,10 @@ class Reboot:
             progress: ports.Progress,
             attachments: ports.Attachments) -> None:
         """Reboot a guest; see :meth:`base.ComputeDriver.reboot`."""
+        is_hard = reboot_type is guest_spec.RebootType.HARD
         with (self._exclusive.hold(
-                described, self.OPERATION, progress) as watched,
+                described, self.OPERATION, progress,
+                stopping=is_hard) as watched,
               self._restarts.during(described.uuid),
               attached_module.starting(
                   self.OPERATION, described, attachments,
@@ -82,7 +84,7 @@ class Reboot:
                 attachments=[one.name for one in attachments])
             attached.undo.journal(entry)
             spec = attached.prepare(spec)
-            if reboot_type is guest_spec.RebootType.SOFT:
+            if not is_hard:
                 guest = self._guests.find(spec)
                 # Before it shuts down: it could not be started again.
                 self._files.complete(spec, images, watched)

@@ -4,7 +4,9 @@
 
 The lock is that of a file, so it ends with the process that has it. A
 deletion may ask the operation under way to give up: that hears of it at its
-next step, undoes what it did, and lets go of the lock.
+next step, undoes what it did, and lets go of the lock. So may an operation
+that cuts the power, and those hear of it that wait for the guest to let go of
+a device: for them the stop is as good.
 
 Each host has locks of its own, also where several share the folder: whether
 they see each other's depends on the file system, and the lock of a host that
@@ -13,6 +15,7 @@ has lost its power may stay for ever. What keeps hosts apart is the journal.
 
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
 import contextlib
 import os
@@ -27,6 +30,12 @@ from nova_libvirt_driver.storage import journal as journal_module
 _POLL_S = 0.05
 _BUSY_S = 5.0
 _CANCEL_S = 120.0
+
+_CANCEL, _STOP = 'cancel', 'stop'
+"""Kinds of files that ask an operation to give up, and for what."""
+
+_GIVE_WAY = ('attach', 'detach')
+"""Operations that wait for guests, and end that when one is to stop."""
 
 
 class Exclusive:
@@ -60,12 +69,14 @@ class Exclusive:
             self, instance: instance_spec.Instance, operation: str,
             progress: ports.Progress = ports.NullProgress(), *,
             patient: bool = True, wait_s: float | None = None,
-            continuing: str | None = '',
-            settling: bool = True) -> Iterator[ports.Progress]:
+            stopping: bool = False, continuing: str | None = '',
+            settling: bool = True) -> Iterator['Watched']:
         """Hold the lock of an instance; end what was interrupted on it.
 
         :param patient: wait for another operation to end by itself
         :param wait_s: how long; default is some seconds
+        :param stopping: an operation that waits for the guest is asked to
+            give up, as the power will be cut, and is waited for longer
         :param continuing: operation that may be open on it; None for any
         :param settling: end what was interrupted, and look what is open
         :returns: a progress that passes on what it gets, and raises when the
@@ -75,14 +86,18 @@ class Exclusive:
         """
         if wait_s is None:
             wait_s = self._busy_s
-        with self._locked(instance, operation, wait_s if patient else 0.0):
+        with self._locked(
+                instance, operation, wait_s if patient else 0.0,
+                asking=_STOP if stopping else ''):
             for note in self._settle(instance) if settling else ():
                 if continuing not in (None, note.operation):
                     raise exception.WrongState(
                         tried=f'begin to {operation}', instance=instance.uuid,
                         state=f'open for {note.operation}: {note.phase}')
-            yield _Watched(progress, self._path(instance, 'cancel'),
-                           instance, operation)
+            yield Watched(
+                progress, instance, operation, {
+                    kind: self._path(instance, kind)
+                    for kind in (_CANCEL, _STOP)})
 
     @contextlib.contextmanager
     def take_over(
@@ -94,40 +109,56 @@ class Exclusive:
 
         :raises WrongState: it does not give up
         """
-        with contextlib.ExitStack() as stack:
-            with self._asked_to_give_up(self._path(instance, 'cancel')):
-                stack.enter_context(
-                    self._locked(instance, operation, _CANCEL_S))
+        with self._locked(
+                instance, operation, _CANCEL_S, asking=_CANCEL):
             yield
 
     def sweep(self) -> None:
         """Remove the locks that killed processes of this host have left."""
         with contextlib.suppress(FileNotFoundError):
             for name in os.listdir(self._folder):
-                if name.endswith((f'@{self._host}.lock',
-                                  f'@{self._host}.cancel')):
+                if name.endswith(tuple(
+                        f'@{self._host}.{kind}'
+                        for kind in ('lock', _CANCEL, _STOP))):
                     _is_held(os.path.join(self._folder, name))
 
     @contextlib.contextmanager
     def _locked(
             self, instance: instance_spec.Instance, operation: str,
-            timeout_s: float) -> Iterator[None]:
+            timeout_s: float, *, asking: str) -> Iterator[None]:
         path = self._path(instance, 'lock')
-        deadline = time.monotonic() + timeout_s
+        with contextlib.ExitStack() as request:
+            if asking:
+                request.enter_context(self._asked_to_give_up(
+                    self._path(instance, asking)))
+            descriptor = self._awaited(
+                path, instance, operation, timeout_s,
+                is_stop=asking == _STOP)
+            try:
+                request.close()
+                _sign(descriptor, operation)
+                yield
+            finally:
+                try:
+                    self._touched(instance.uuid)
+                finally:
+                    _remove(path, descriptor)
+
+    def _awaited(
+            self, path: str, instance: instance_spec.Instance,
+            operation: str, timeout_s: float, *, is_stop: bool) -> int:
+        """Return the descriptor of the lock once it is free."""
+        begun_at = time.monotonic()
         while (descriptor := self._try(path)) is None:
-            if time.monotonic() >= deadline:
+            holder = _holder(path)
+            if is_stop and holder in _GIVE_WAY:
+                timeout_s = _CANCEL_S
+            if time.monotonic() >= begun_at + timeout_s:
                 raise exception.WrongState(
                     tried=f'begin to {operation}', instance=instance.uuid,
-                    state=f'busy with {_holder(path)}')
+                    state=f'busy with {holder}')
             time.sleep(_POLL_S)
-        try:
-            _sign(descriptor, operation)
-            yield
-        finally:
-            try:
-                self._touched(instance.uuid)
-            finally:
-                _remove(path, descriptor)
+        return descriptor
 
     @contextlib.contextmanager
     def _asked_to_give_up(self, path: str) -> Iterator[None]:
@@ -157,30 +188,49 @@ class Exclusive:
             self._folder, f'{instance.uuid}@{self._host}.{kind}')
 
 
-class _Watched:
-    """A progress that ends the operation when it is asked to give up."""
+class Watched:
+    """A progress that ends the operation when it is asked to give up.
+
+    :param asking: path of the file that asks, for each kind of request
+    """
 
     def __init__(
-            self, progress: ports.Progress, cancel_path: str,
-            instance: instance_spec.Instance, operation: str) -> None:
+            self, progress: ports.Progress, instance: instance_spec.Instance,
+            operation: str, asking: Mapping[str, str]) -> None:
         self._progress = progress
-        self._cancel_path = cancel_path
         self._instance = instance
         self._operation = operation
+        self._asking = asking
 
     def step(self, name: str) -> None:
-        self._check()
+        """Say that a step begins.
+
+        :raises WrongState: the instance is to be deleted
+        """
+        self._check(_CANCEL, 'being deleted')
         self._progress.step(name)
 
     def advance(self, done: int, total: int) -> None:
-        self._check()
+        """Say how much of a step is done.
+
+        :raises WrongState: the instance is to be deleted
+        """
+        self._check(_CANCEL, 'being deleted')
         self._progress.advance(done, total)
 
-    def _check(self) -> None:
-        if _is_held(self._cancel_path):
+    def give_way(self) -> None:
+        """End a wait for the guest when the guest is not to run on.
+
+        :raises WrongState: it is to be deleted, or its power to be cut
+        """
+        self._check(_CANCEL, 'being deleted')
+        self._check(_STOP, 'about to be stopped')
+
+    def _check(self, kind: str, state: str) -> None:
+        if _is_held(self._asking[kind]):
             raise exception.WrongState(
                 tried=f'go on to {self._operation}',
-                instance=self._instance.uuid, state='being deleted')
+                instance=self._instance.uuid, state=state)
 
 
 def _is_held(path: str) -> bool:

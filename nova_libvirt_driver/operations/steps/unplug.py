@@ -83,13 +83,22 @@ class Unplug:
         """Take it from the guest; see :func:`detaching.detach`."""
         detaching.detach(guest, key, self._patience, tick)
 
-    def back(self, guest: handle.Guest, key: guest_spec.Key) -> None:
+    def back(
+            self, guest: handle.Guest, key: guest_spec.Key,
+            entry: journal_module.Entry,
+            tick: Callable[[], object]) -> None:
         """Take it from a guest that was about to get it.
 
+        :param entry: of the operation; is let go when that gives way
+        :param tick: as in :func:`detaching.detach`
         :raises GuestUnresponsive: it may get it still
         """
         _await_calls(guest)
-        self.from_guest(guest, key)
+        try:
+            self.from_guest(guest, key, tick)
+        except exception.WrongState:
+            self.leave(entry)
+            raise
 
     def from_host(
             self, instance: instance_spec.Instance, key: guest_spec.Key,

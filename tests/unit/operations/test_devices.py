@@ -482,6 +482,59 @@ class DetachTest(DeviceTestCase):
             disk_spec.DiskKey(id='other'), 1 << 22)
 
 
+class StopTest(DeviceTestCase):
+    """A guest that lets go of nothing is to be stopped."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.driver.cleanup_host('here')
+        self.config.config(group='libvirt', device_detach_timeout=600)
+        self.driver = self.make_driver()
+
+    def test_a_detach_that_waits_gives_way(self) -> None:
+        for stop, left in (
+                (self.reboot, self.everywhere()),
+                (lambda: self.driver.power_off(self.spec), self.nowhere())):
+            with self.subTest(left=left):
+                if not self.state()['live']:
+                    self.attach()
+
+                error, = self.stopped(self.detach, stop)
+
+                self.assertIn('about to be stopped', str(error))
+                self.driver._parts.operations.recovery.wake()
+                self.wait_for(left)
+
+    def test_an_attach_that_is_undone_gives_way(self) -> None:
+        error, = self.stopped(
+            lambda: self.attach(at=fake_attachment.failing('started')),
+            lambda: self.driver.power_off(self.spec))
+
+        self.assertIsInstance(error, fake_attachment.Failed)
+        self.driver._parts.operations.recovery.wake()
+        self.wait_for(self.nowhere())
+
+    def reboot(self) -> None:
+        self.driver.reboot(instance_spec.InstanceRef(
+            self.spec.uuid, self.spec.name), guest_spec.RebootType.HARD)
+
+    def stopped(
+            self, wait: Callable[[], object],
+            stop: Callable[[], object]) -> list[object]:
+        """Stop the guest while it is waited for; return what that raised."""
+        asked = threading.Event()
+        self.domain.hotplug.unplug = Unplug.IGNORE
+        self.domain.hotplug.happens['was asked'] = asked.set
+
+        def stop_then() -> None:
+            asked.wait(60)
+            stop()
+
+        error, none = fake_ports.run_threads([wait, stop_then])
+        self.assertIsNone(none)
+        return [error]
+
+
 class KilledTest(DeviceTestCase):
     """A process was killed at some point; another one finds the journal."""
 

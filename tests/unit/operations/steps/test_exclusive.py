@@ -80,6 +80,29 @@ class ExclusiveTest(base.TestCase):
         self.assertIn('being deleted', str(ended[0]))
         self.assertEqual([], os.listdir(self.path))
 
+    def test_a_stop_ends_a_wait_for_the_guest(self) -> None:
+        begun = threading.Event()
+        ended: list[str] = []
+
+        def detach() -> None:
+            with self.locks.hold(GUEST, 'detach', self.progress) as told:
+                begun.set()
+                deadline = time.monotonic() + 10
+                while not ended and time.monotonic() < deadline:
+                    told.step('detach')
+                    try:
+                        told.give_way()
+                    except exception.WrongState as error:
+                        ended.append(str(error))
+
+        thread = runtime.Thread(target=detach)
+        thread.start()
+        begun.wait(10)
+        with self.locks.hold(GUEST, 'power off', stopping=True):
+            thread.join(10)
+        self.assertIn('about to be stopped', ended[0])
+        self.assertEqual([], os.listdir(self.path))
+
     def test_who_is_told_of_the_end_cannot_keep_the_lock(self) -> None:
         touched: list[str] = []
 
@@ -124,12 +147,13 @@ class ExclusiveTest(base.TestCase):
 
     def test_what_killed_processes_left_stops_nobody(self) -> None:
         os.mkdir(self.path)
-        for suffix in ('lock', 'cancel'):
+        for suffix in ('lock', 'cancel', 'stop'):
             open(os.path.join(
                 self.path, f'{GUEST.uuid}@here.{suffix}'), 'w').close()
 
         with self.locks.hold(GUEST, 'spawn', self.progress) as told:
             told.step('go')
+            told.give_way()
             self.assertEqual(
                 [f'{GUEST.uuid}@here.lock'], os.listdir(self.path))
 

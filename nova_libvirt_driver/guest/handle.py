@@ -292,6 +292,25 @@ class Guest:
             'look for saved memory',
             lambda domain: domain.hasManagedSaveImage(0)))
 
+    def saved_xml(self) -> str:
+        """Return the XML that saved memory goes on with, secrets included.
+
+        :raises UnsupportedOperation: the hypervisor does not show it
+        """
+        return self._reach.call(
+            'read the XML of saved memory',
+            lambda domain: domain.managedSaveGetXMLDesc(
+                libvirt.VIR_DOMAIN_SAVE_IMAGE_XML_SECURE))
+
+    def define_saved(self, xml: str) -> None:
+        """Change what saved memory goes on with, for example paths.
+
+        :raises LibvirtFailure: the guest would see another machine
+        """
+        self._reach.call(
+            'change the XML of saved memory',
+            lambda domain: domain.managedSaveDefineXML(xml, 0))
+
     def remove_saved(self) -> None:
         """Remove saved memory; there need not be any."""
         def remove(domain: protocol.Domain) -> None:

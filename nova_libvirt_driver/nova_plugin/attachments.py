@@ -24,17 +24,20 @@ from nova_libvirt_driver.spec import instance as instance_spec
 CONF = nova.conf.CONF
 
 
-class Elsewhere:
-    """Keeps a server that another host has by now from starting here.
+class NotHere:
+    """Keeps a server from starting that is deleted, or another host's.
 
-    It was evacuated while this host was down. When Nova's compute manager has
-    started, it removes what is left of it here.
+    That happened while this host was down. When Nova's compute manager has
+    started, it removes what is left of the server here.
+
+    :param state: where it is, in words
     """
 
     name = 'host'
 
-    def __init__(self, instance: Any) -> None:
+    def __init__(self, instance: Any, state: str) -> None:
         self._instance = instance
+        self._state = state
 
     def prepare(self, spec: guest_spec.GuestSpec) -> NoReturn:
         """Refuse.
@@ -59,7 +62,7 @@ class Elsewhere:
     def _refuse(self) -> NoReturn:
         raise exception.WrongState(
             tried='start it again', instance=self._instance.uuid,
-            state=f'on host {self._instance.host} by now')
+            state=self._state)
 
 
 def existing(
@@ -86,9 +89,11 @@ def interrupted(
         core, context, known, known.get_network_info(), volumes.Volumes(
             core, context, known, volumes.recorded(context, known),
             tolerant=True))
+    if known.deleted:
+        return (NotHere(known, 'deleted'), *found)
     if known.host in (None, CONF.host):
         return found
-    return (Elsewhere(known), *found)
+    return (NotHere(known, f'on host {known.host} by now'), *found)
 
 
 def interrupted_device(

@@ -293,7 +293,7 @@ class NovaLibvirtDriver(refusals.Refusals):
             images=self._images(context, instance),
             attachments=attachments.existing(
                 self._core, context, instance, network_info, found))
-        found.report_missing(bad_volumes_callback, instance)
+        found.report_missing(self._core, instance, bad_volumes_callback)
 
     def poll_rebooting_instances(
             self, timeout: float, instances: Any) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 import contextlib
+import datetime
 import itertools
 from typing import Any
 
@@ -37,6 +38,10 @@ LOG = logging.getLogger(__name__)
 
 _GIB = 1 << 30
 _MAX_IDE = 4
+_DELETION = datetime.timedelta(minutes=10)
+"""How long a server takes to be deleted from Nova's database, after its
+block devices."""
+
 _BUS = disk_spec.DiskBus
 _DEVICE = disk_spec.DiskDevice
 _PREFIXES = {_BUS.VIRTIO: 'vd', _BUS.IDE: 'hd', _BUS.FDC: 'fd'}
@@ -108,23 +113,31 @@ class Volumes:
         return self._inner.extend(size_bytes)
 
     def report_missing(
-            self, callback: Callable[[list[str]], object] | None,
-            instance: Any) -> None:
+            self, core: core_driver.LibvirtDriver, instance: Any,
+            callback: Callable[[list[str]], object] | None) -> None:
         """Let Nova know of the volumes that the server was started without.
 
-        Nova detaches them. The server runs, whatever becomes of that.
+        Nova detaches them. The server runs, whatever becomes of that. What
+        could not be connected again, and the server still has after a soft
+        reboot, is not missing.
         """
-        missing = [device['mount_device'] for volume, device in zip(
+        missing = [device for volume, device in zip(
             self.wanted, self._devices, strict=True)
             if any(volume is one for one in self.missing)]
         if not missing or callback is None:
             return
         try:
-            callback(missing)
+            has = {disk.serial for disk in domain_model.Domain.parse(
+                core.get_domain_xml(instance)).devices.disks}
+            missing = [device for device in missing
+                       if device['connection_info'].get('serial') not in has]
+            if missing:
+                callback([device['mount_device'] for device in missing])
         except Exception as error:
             LOG.warning('Nova could not detach %s, without which the server '
-                        'was started: %s', ', '.join(missing), error,
-                        instance=instance)
+                        'was started: %s', ', '.join(
+                            device['mount_device'] for device in missing),
+                        error, instance=instance)
 
 
 class Volume(Volumes):
@@ -254,9 +267,16 @@ def rescue_device(image_meta: Any) -> disk_spec.RescueDevice | None:
 
 
 def recorded(context: Any, instance: Any) -> Mapping[str, Any]:
-    """Return the block devices of a server as Nova's database has them."""
-    devices = objects.BlockDeviceMappingList.get_by_instance_uuid(
-        context, instance.uuid)
+    """Return the block devices of a server as Nova's database has them.
+
+    Of a deleted server those that it had at its end. What was detached before
+    may be another server's by now.
+    """
+    devices = [
+        device for device in objects.BlockDeviceMappingList
+        .get_by_instance_uuid(context, instance.uuid)
+        if not device.deleted or instance.deleted and (
+            device.deleted_at >= instance.deleted_at - _DELETION)]
     found: Mapping[str, Any] = nova_driver.get_block_device_info(
         instance, devices)
     return found

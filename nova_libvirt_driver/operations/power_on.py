@@ -12,6 +12,7 @@ from nova_libvirt_driver.guest import reach
 from nova_libvirt_driver.operations.steps import attached as attached_module
 from nova_libvirt_driver.operations.steps import exclusive as exclusive_module
 from nova_libvirt_driver.operations.steps import rebuild as rebuild_module
+from nova_libvirt_driver.operations.steps import sources
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.storage import instance_files
@@ -63,6 +64,7 @@ class PowerOn:
             if guest is not None and self._rebuild.is_rescued(spec):
                 # Its domain is the rescue's; only unrescue makes another.
                 self._files.complete(spec, images, attached.progress)
+                sources.renew(self._guests, guest, spec, spec)
                 attached.start(guest)
             else:
                 self._rebuild.run(spec, guest, images, attached)
@@ -118,8 +120,9 @@ class PowerOn:
             self, guest: handle.Guest, spec: guest_spec.GuestSpec,
             images: ports.ImageSource,
             attached: attached_module.Attached) -> None:
-        self._files.complete(
-            attached.prepare(spec), images, attached.progress)
+        spec = attached.prepare(spec)
+        self._files.complete(spec, images, attached.progress)
+        sources.renew_saved(self._guests, guest, spec)
         attached.start_saved(guest)
 
 

@@ -3,6 +3,8 @@
 """Rebooting a guest, with or without its help."""
 
 from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
 
 from oslo_log import log as logging
 
@@ -15,6 +17,7 @@ from nova_libvirt_driver.operations.steps import attached as attached_module
 from nova_libvirt_driver.operations.steps import exclusive as exclusive_module
 from nova_libvirt_driver.operations.steps import rebuild as rebuild_module
 from nova_libvirt_driver.operations.steps import shutdown as shutdown_module
+from nova_libvirt_driver.operations.steps import sources
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import instance as instance_spec
@@ -88,7 +91,7 @@ class Reboot:
                 guest = self._guests.find(spec)
                 # Before it shuts down: it could not be started again.
                 self._files.complete(spec, images, watched)
-                if self._soft(guest, attached, entry):
+                if self._soft(guest, spec, attached, entry):
                     return
                 LOG.info('Guest did not shut down in time, cutting its power',
                          instance={'uuid': spec.uuid})
@@ -112,16 +115,18 @@ class Reboot:
                     guest, self._timeout_s - entry.note.age_s, _RETRY_S,
                     ports.NullProgress()):
                 guest.destroy()
-            self._start_again(guest, instance, outside)
+            self._start_again(guest, instance, outside, entry.note.values)
 
     def _start_again(
             self, guest: handle.Guest, instance: instance_spec.Instance,
-            outside: ports.Attachments) -> None:
+            outside: ports.Attachments, noted: Mapping[str, Any]) -> None:
         try:
             with attached_module.starting(
                     self.OPERATION, instance, outside,
                     ports.NullProgress()) as attached:
-                attached.prepare_recorded(self._specs.find(instance))
+                spec = attached.prepare_recorded(
+                    self._specs.find(instance), noted.get('attachments', ()))
+                sources.renew(self._guests, guest, instance, spec)
                 attached.start(guest, drop_saved=True)
         except exception.HypervisorUnavailable:
             raise
@@ -131,7 +136,8 @@ class Reboot:
                       '%s', error, instance={'uuid': guest.uuid})
 
     def _soft(
-            self, guest: handle.Guest, attached: attached_module.Attached,
+            self, guest: handle.Guest, spec: guest_spec.GuestSpec,
+            attached: attached_module.Attached,
             entry: journal_module.Entry) -> bool:
         if guest.state().power is not instance_spec.PowerState.RUNNING:
             if guest.has_saved():
@@ -144,5 +150,6 @@ class Reboot:
         if not self._shutdown.run(
                 guest, self._timeout_s, _RETRY_S, attached.progress):
             return False
+        sources.renew(self._guests, guest, spec, spec, keep=True)
         attached.start(guest)
         return True

@@ -14,6 +14,7 @@ from nova_libvirt_driver.operations.steps import attached as attached_module
 from nova_libvirt_driver.operations.steps import domains as domains_module
 from nova_libvirt_driver.operations.steps import exclusive as exclusive_module
 from nova_libvirt_driver.operations.steps import rebuild as rebuild_module
+from nova_libvirt_driver.operations.steps import sources
 from nova_libvirt_driver.operations.steps import undo as undo_module
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import disk as disk_spec
@@ -136,36 +137,48 @@ class Rescue:
             return
         outside = attachments()
         try:
-            self._put_back(instance, xml, outside, prepare=True,
-                           start=bool(entry.note.values['was_up']))
+            self._put_back(
+                instance, xml, outside, start=bool(
+                    entry.note.values['was_up']),
+                prepare=lambda attached: attached.prepare_recorded(
+                    self._specs.find(instance),
+                    entry.note.values.get('attachments', ())))
         except exception.HypervisorUnavailable:
             raise
         except Exception as error:
             # What it lacks, such as a secret, may come with a user's request
             # only, and no verb works on it before this has ended.
-            self._put_back(instance, xml, (), start=False)
+            self._put_back(instance, xml, (), start=False,
+                           prepare=lambda attached: None)
             LOG.error('Stopped after an interrupted rescue, because it '
                       'cannot be started: %s', error,
                       instance={'uuid': instance.uuid})
         self._rescues.remove(instance)
 
     def _take_back(
-            self, instance: instance_spec.Instance, xml: str,
+            self, spec: guest_spec.GuestSpec, xml: str,
             attached: attached_module.Attached, *, start: bool) -> None:
         """Put the guest back, and only then remove what was for its rescue.
 
         Without the kept XML it could not be put back later.
+
+        :param spec: as the attachments have completed it
         """
-        if self._put_back(instance, xml, attached.attachments, start=start):
+        if self._put_back(spec, xml, attached.attachments, start=start,
+                          prepare=lambda attached: spec):
             # It runs: what it is connected to stays connected.
             attached.undo.commit()
-        self._rescues.remove(instance)
+        self._rescues.remove(spec)
 
     def _put_back(
             self, instance: instance_spec.Instance, xml: str,
             attachments: ports.Attachments, *, start: bool,
-            prepare: bool = False) -> bool:
-        """Define the guest as it was; say whether it had to be started."""
+            prepare: Callable[[attached_module.Attached],
+                              guest_spec.GuestSpec | None]) -> bool:
+        """Define the guest as it was; say whether it had to be started.
+
+        :param prepare: for a start; returns the spec with its volumes
+        """
         guest = self._domains.guests.find_or_none(instance)
         if guest is not None and (
                 guest.xml(inactive=True) == xml
@@ -174,8 +187,8 @@ class Rescue:
         with attached_module.starting(
                 'put back', instance, attachments,
                 ports.NullProgress()) as attached:
-            if start and prepare:
-                attached.prepare_recorded(self._specs.find(instance))
+            if start:
+                xml = sources.renewed(xml, instance, prepare(attached))
             if guest is not None:
                 guest.destroy()
             self._domains.guests.define(xml, instance)

@@ -128,7 +128,7 @@ class FakeDomain:
         guest = self.guest
         if guest.active:
             raise fake_fault.invalid('domain is already running')
-        guest.live = guest.definition
+        guest.live = guest.saved and guest.saved_xml or guest.definition
         self._id = guest.id = self._link.hypervisor.new_id()
         if guest.saved:
             guest.saved = False
@@ -222,8 +222,21 @@ class FakeDomain:
                 'cannot do managed save for transient domain')
         self._pause()
         self.guest.saved = True
+        self.guest.saved_xml = fake_xml.stopped(self.guest.live)
         return self._stop(libvirt.VIR_DOMAIN_SHUTOFF_SAVED,
                           libvirt.VIR_DOMAIN_EVENT_STOPPED_SAVED)
+
+    def managedSaveGetXMLDesc(self, flags: int = 0) -> str:
+        """XML that its saved memory goes on with."""
+        self._enter('managedSaveGetXMLDesc', 'virDomainManagedSaveGetXMLDesc')
+        return self.guest.saved_xml
+
+    def managedSaveDefineXML(self, dxml: str, flags: int = 0) -> int:
+        """Change that XML."""
+        self._enter('managedSaveDefineXML', 'virDomainManagedSaveDefineXML',
+                    write=True)
+        self.guest.saved_xml = dxml
+        return 0
 
     def hasManagedSaveImage(self, flags: int = 0) -> int:
         """1 when its memory is on disk."""

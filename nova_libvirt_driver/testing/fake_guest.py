@@ -52,6 +52,8 @@ class Guest:
     persistent: bool = True
     saved: bool = False
     """Its memory is on disk."""
+    saved_xml: str = ''
+    """XML that its memory goes on with."""
     obeys: bool = True
     """It shuts down and reboots when it is asked to."""
     agent: bool = False

@@ -44,6 +44,8 @@ class FakeConnector:
         """Ids of volumes that cannot be connected."""
         self.answers: dict[str, str] = {}
         """WWN that the device of a volume answers with."""
+        self.names: dict[str, str] = {}
+        """Names of files that are not the id of the volume."""
         self._folder = folder
         self.at = at
 
@@ -61,7 +63,7 @@ class FakeConnector:
         self.at('connect')
         if volume_id in self.broken:
             raise _failure(info, 'its path is down')
-        path = os.path.join(self._folder, volume_id)
+        path = self._path(volume_id)
         with contextlib.suppress(FileExistsError):
             if 'fake_path' in info['data']:
                 os.link(info['data']['fake_path'], path)
@@ -85,7 +87,7 @@ class FakeConnector:
         if volume_id in self.refused:
             raise _failure(info, 'its path is down')
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(os.path.join(self._folder, volume_id))
+            os.unlink(self._path(volume_id))
 
     def extend(self, info: dict[str, Any]) -> int:
         """Return the size of the file, in bytes."""
@@ -95,6 +97,10 @@ class FakeConnector:
         """Return the size without a header, if there is one."""
         return size_bytes - (
             HEADER_BYTES if info['data'].get('encrypted') else 0)
+
+    def _path(self, volume_id: str) -> str:
+        return os.path.join(
+            self._folder, self.names.get(volume_id, volume_id))
 
 
 def _failure(

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""Which domains of this host have a volume, whoever made them."""
+"""Which domains of this host have a volume, those of others included."""
 
 from collections.abc import Callable
 from collections.abc import Iterable
@@ -8,16 +8,19 @@ import dataclasses
 import functools
 import os
 
+from nova_libvirt_driver.xmlmodel.devices import disk as disk_model
 from nova_libvirt_driver.xmlmodel import domain as domain_model
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Use:
-    """One disk of one domain that is a device or a file of the host."""
+    """One disk of one domain."""
 
     uuid: str
     """Of the domain."""
     path: str
+    """Empty where it says nothing: the device of a stopped domain may have
+    another name by now, and its name another device."""
     serial: str
 
 
@@ -33,11 +36,10 @@ class Uses:
     @functools.cached_property
     def _all(self) -> list[Use]:
         return [
-            Use(domain.uuid or '', os.path.realpath(path), disk.serial or '')
+            Use(domain.uuid or '', _path(domain, disk), disk.serial or '')
             for domain in map(
                 domain_model.Domain.parse, self._definitions())
-            for disk in domain.devices.disks
-            if (path := disk.source_dev or disk.source_file)]
+            for disk in domain.devices.disks]
 
     def of_path(self, path: str, *, but: str) -> set[str]:
         """Return the uuids of domains that have a file or device.
@@ -61,3 +63,9 @@ class Uses:
         real = os.path.realpath(folder)
         return {use.uuid for use in self._all
                 if os.path.dirname(use.path) == real} - {but}
+
+
+def _path(domain: domain_model.Domain, disk: disk_model.Disk) -> str:
+    path = disk.source_file or (
+        disk.source_dev if domain.id is not None else '')
+    return os.path.realpath(path) if path else ''

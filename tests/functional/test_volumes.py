@@ -104,6 +104,24 @@ class VolumesTest(guest_base.GuestTestCase):
         self.assertEqual([], self.connector.connected())
         self.assert_host_is(before)
 
+    def test_memory_goes_on_with_the_device_of_now(self) -> None:
+        root = self.image('root', guests_rig.boot_sector('one is up'))
+        infos = [self.export(root), self.file(self.image('data'))]
+        spec = specs.guest_spec('one')
+        self.driver.spawn(spec, attachments=[self.attachment(spec, *infos)])
+        self.wait_console(spec, 'one is up')
+        self.driver.suspend(spec)
+        os.unlink(self.folder / 'devices' / DATA)
+        self.connector.names[DATA] = 'other'
+
+        self.driver.resume(
+            spec, attachments=[self.attachment(spec, *infos)])
+
+        self.assertIs(State.RUNNING, self.state(spec))
+        for flags in ([], ['--inactive']):
+            self.assertIn(str(self.folder / 'devices' / 'other'),
+                          self.host.virsh('domblklist', spec.name, *flags))
+
     def test_an_encrypted_volume(self) -> None:
         root = self.image('root', guests_rig.boot_sector('one is up'))
         image = self.folder / 'luks'

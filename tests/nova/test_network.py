@@ -266,18 +266,21 @@ class NetworkTest(unittest.TestCase):
 
             self.assertEqual(unplugged, self.calls()[1])
 
-    def test_one_that_was_evacuated_is_not_started_again(self) -> None:
-        for host, refused in ((CONF.host, False), ('other', True)):
-            first = self.interrupted([self.known(host)])[0]
-            with self.subTest(host=host):
+    def test_one_that_is_not_here_is_not_started_again(self) -> None:
+        for host, deleted, words in (
+                (CONF.host, False, ''), ('other', False, 'on host other'),
+                (CONF.host, True, 'deleted')):
+            known = self.known(host)
+            known.deleted = deleted
+            first = self.interrupted([known])[0]
+            with self.subTest(host=host, deleted=deleted):
                 try:
                     with first.connect():
                         pass
                 except exception.WrongState as error:
-                    self.assertIn('on host other', str(error))
-                    self.assertTrue(refused)
+                    self.assertIn(words or 'no error', str(error))
                 else:
-                    self.assertFalse(refused)
+                    self.assertEqual('', words)
 
     def known(self, host: str) -> objects.Instance:
         """Return a server with a port, as Nova's database has it."""

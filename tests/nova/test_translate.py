@@ -76,7 +76,7 @@ def make_instance(
             'display_name': 'a <b> & c', 'user_id': 'u', 'project_id': 'p',
             'kernel_id': '', 'ramdisk_id': '', 'flavor': flavor,
             'numa_topology': None, 'system_metadata': {}, 'os_type': None,
-            'vm_mode': None, **fields})
+            'vm_mode': None, 'deleted': False, **fields})
 
 
 def make_image(**properties: Any) -> objects.ImageMeta:

@@ -2,6 +2,7 @@
 
 """Volumes of servers, through os-brick, and what Nova is told of them."""
 
+import datetime
 import json
 import os
 import pathlib
@@ -16,6 +17,7 @@ import libvirt
 from nova import config
 from nova import context as nova_context
 from nova import exception as nova_exception
+from nova import objects
 from os_brick import exception as brick_exception
 
 from nova_libvirt_driver import driver
@@ -26,8 +28,10 @@ from nova_libvirt_driver.nova_plugin import refusals
 from nova_libvirt_driver.nova_plugin import volumes
 from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import volume as volume_spec
+from nova_libvirt_driver.testing import fake_guest
 from nova_libvirt_driver.testing import fake_libvirt
 from nova_libvirt_driver.testing import fake_secret
+from nova_libvirt_driver.testing import fake_xml
 from nova_libvirt_driver.testing import specs
 from nova_libvirt_driver.volumes import connection as connection_module
 from tests.nova import test_translate
@@ -35,6 +39,7 @@ from tests.nova import test_translate
 CONF = config.CONF
 VOLUME = '6ca404f3-d844-4169-bb96-bc792f37de98'
 OTHER = '0cecc618-a007-4bb6-91f7-462293fe2ac2'
+END = datetime.datetime(2026, 1, 2, tzinfo=datetime.timezone.utc)
 SECRET = '0f5d7c1c-5b0f-4b67-9d43-6b8b4a4b6a11'
 
 
@@ -385,6 +390,15 @@ class AttachmentTest(VolumesTestCase):
             self.core, self.context, self.instance,
             {'block_device_mapping': devices}, **options)
 
+    def add_guest(self, disks: str = '') -> None:
+        """Let the server have a guest, with these disks."""
+        guest = fake_guest.Guest(
+            'one', self.instance.uuid, libvirt.VIR_DOMAIN_RUNNING,
+            definition=fake_xml.minimal(
+                'one', self.instance.uuid, owned=True).replace(
+                    '<devices/>', f'<devices>{disks}</devices>'))
+        self.hypervisor.guests.append(guest)
+
     def test_a_guest_is_made_with_what_is_saved(self) -> None:
         found = device(connection())
 
@@ -432,9 +446,10 @@ class AttachmentTest(VolumesTestCase):
             device(connection()), device(connection(volume_id=OTHER),
                                          '/dev/vdc'), tolerant=True)
         heard: list[Any] = []
+        self.add_guest()
 
         spec = found.prepare(self.spec)
-        found.report_missing(heard.append, self.instance)
+        found.report_missing(self.core, self.instance, heard.append)
 
         self.assertEqual((), spec.storage.volumes)
         self.assertEqual([['/dev/vdb', '/dev/vdc']], heard)
@@ -443,13 +458,28 @@ class AttachmentTest(VolumesTestCase):
         self.brick.error = OSError('no path')
         found = self.volumes(device(connection()), tolerant=True)
         found.prepare(self.spec)
+        self.add_guest()
 
         def fail(devices: Any) -> None:
             raise NotImplementedError
 
         with self.assertLogs(volumes.LOG.logger, 'WARNING'):
-            found.report_missing(fail, self.instance)
-        found.report_missing(None, self.instance)
+            found.report_missing(self.core, self.instance, fail)
+        found.report_missing(self.core, self.instance, None)
+
+    def test_what_a_server_has_after_a_soft_reboot_is_not_missing(
+            self) -> None:
+        self.brick.error = OSError('no path')
+        found = self.volumes(
+            device(connection()), device(connection(volume_id=OTHER),
+                                         '/dev/vdc'), tolerant=True)
+        found.prepare(self.spec)
+        heard: list[Any] = []
+        self.add_guest(f'<disk><serial>{VOLUME}</serial></disk>')
+
+        found.report_missing(self.core, self.instance, heard.append)
+
+        self.assertEqual([['/dev/vdc']], heard)
 
     def test_a_root_volume_is_needed(self) -> None:
         self.brick.error = OSError('no path')
@@ -457,6 +487,36 @@ class AttachmentTest(VolumesTestCase):
         with self.assertRaises(exception.VolumeFailure):
             self.volumes(device(connection(), boot_index=0),
                          tolerant=True).prepare(self.spec)
+
+
+class RecordedTest(unittest.TestCase):
+
+    def ids(self, **fields: Any) -> list[str]:
+        """Return the ids of the volumes of a server."""
+        hour = datetime.timedelta(hours=1)
+        devices = [objects.BlockDeviceMapping(
+            source_type='volume', destination_type='volume', no_device=False,
+            volume_id=volume_id, connection_info=json.dumps(connection()),
+            device_name='/dev/vdb', device_type='disk', disk_bus='virtio',
+            boot_index=None, guest_format=None, attachment_id=None,
+            volume_size=1, delete_on_termination=False, volume_type=None,
+            deleted=deleted_at is not None, deleted_at=deleted_at)
+            for volume_id, deleted_at in (
+                ('now', None), ('at the end', END), ('before', END - hour))]
+        with mock.patch.object(
+                objects.BlockDeviceMappingList, 'get_by_instance_uuid',
+                autospec=True, return_value=objects.BlockDeviceMappingList(
+                    objects=devices)):
+            found = volumes.recorded(None, test_translate.make_instance(
+                root_device_name='/dev/vda', **fields))
+        return [device.volume_id for device in found['block_device_mapping']]
+
+    def test_what_was_detached_is_not_the_servers_any_more(self) -> None:
+        self.assertEqual(['now'], self.ids())
+
+    def test_a_deleted_server_has_what_it_had_at_its_end(self) -> None:
+        self.assertEqual(['now', 'at the end'], self.ids(
+            deleted=True, deleted_at=END + datetime.timedelta(seconds=9)))
 
 
 class RefusalsTest(unittest.TestCase):

@@ -2,9 +2,11 @@
 
 """Connecting a guest to what is outside it, around its start."""
 
+from collections.abc import Iterable
 from collections.abc import Iterator
 import contextlib
 
+from nova_libvirt_driver import exception
 from nova_libvirt_driver.guest import handle
 from nova_libvirt_driver.operations.steps import undo as undo_module
 from nova_libvirt_driver import ports
@@ -38,16 +40,26 @@ class Attached:
             spec = attachment.prepare(spec)
         return spec
 
-    def prepare_recorded(self, spec: guest_spec.GuestSpec | None) -> None:
-        """Prepare for the start of a guest whose domain stays as it is.
+    def prepare_recorded(
+            self, spec: guest_spec.GuestSpec | None,
+            names: Iterable[str]) -> guest_spec.GuestSpec | None:
+        """Prepare for a start after an interrupted operation.
 
         :param spec: as it is recorded; None when it is not
+        :param names: of the attachments that the operation had
+        :raises WrongState: some of those are not known here
         """
+        lost = set(names) - {one.name for one in self.attachments}
+        if lost:
+            raise exception.WrongState(
+                tried='start it again', instance=self.undo.uuid,
+                state='connected to what its service does not know any '
+                f'more: {", ".join(sorted(lost))}')
         if spec is not None:
-            self.prepare(spec)
-            return
+            return self.prepare(spec)
         for attachment in self.attachments:
             self._revert_later(attachment)
+        return None
 
     def start(
             self, guest: handle.Guest, *, drop_saved: bool = False) -> None:

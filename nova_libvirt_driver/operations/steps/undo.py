@@ -29,6 +29,7 @@ class Undo:
 
     def __init__(self, name: str, instance: instance_spec.Instance) -> None:
         self._name = name
+        self.uuid = instance.uuid
         self._instance = {'uuid': instance.uuid}
         self._undos: list[tuple[str, Callable[[], object]]] = []
         self._always: list[tuple[str, Callable[[], object]]] = []

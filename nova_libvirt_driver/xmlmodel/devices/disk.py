@@ -7,6 +7,9 @@ from nova_libvirt_driver.xmlmodel import element
 from nova_libvirt_driver.xmlmodel import fields
 
 
+_SOURCE = ('source', 'auth', 'encryption')
+
+
 class NetworkHost(element.Element):
     """One server of a network disk."""
 
@@ -82,3 +85,10 @@ class Disk(device.Bootable):
     shareable = fields.Flag('shareable')
     serial = fields.Text('serial')
     wwn = fields.Text('wwn')
+
+    def take_source(self, other: 'Disk') -> None:
+        """Have the bytes of another disk from now on."""
+        self.type = other.type
+        for node in [*self.element.iterchildren(*_SOURCE, 'backingStore')]:
+            element.detach(node, self.element)
+        self.element.extend(other.copy().element.iterchildren(*_SOURCE))

@@ -85,7 +85,7 @@ def build(driver: Driver, virtapi: object) -> Parts:
     volumes = _volumes(settings.host, secrets, guests)
     operations = _operations(
         storage, guests, capabilities, events, statistics, volumes, virtapi)
-    events.waits.unexpected = operations.recovery.notice
+    events.waits.listener = operations.recovery.notice
     link.attempts.when_connected(operations.recovery.wake)
     return Parts(
         virtapi=virtapi, calls=calls, link=link, inventory=inventory,

@@ -5,7 +5,6 @@
 Libvirt adds one of USB unless told not to.
 """
 
-from collections.abc import Iterable
 from collections.abc import Sequence
 import dataclasses
 
@@ -15,6 +14,7 @@ from nova_libvirt_driver.configurators import machine
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.xmlmodel.devices import controller as controller_model
+from nova_libvirt_driver.xmlmodel.devices import devices as devices_model
 from nova_libvirt_driver.xmlmodel.devices import disk as disk_module
 from nova_libvirt_driver.xmlmodel import domain as domain_module
 
@@ -129,20 +129,22 @@ def scsi_addresses(
 
 
 def scsi_place(
-        there: Iterable[controller_model.Controller],
-        disks: Iterable[disk_module.Disk], disk: disk_spec.DiskSpec,
+        there: Sequence[devices_model.Devices], disk: disk_spec.DiskSpec,
 ) -> tuple[Place, str, controller_model.Controller | None]:
     """Return where one more SCSI disk goes, in a guest that is there.
 
     Libvirt would add a controller of another model when one is full.
 
+    :param there: the devices that it has now, and those of its next start
     :returns: its place, the model of the controller, and the controller
         itself if it has to be added
     """
-    models = {one.index or 0: one.model for one in there
-              if one.type == 'scsi'}
+    found = [{one.index or 0: one.model for one in devices.controllers
+              if one.type == 'scsi'} for devices in there]
+    models = dict(set.intersection(*(set(one.items()) for one in found)))
     taken = {(one.address.controller or 0, one.address.unit or 0)
-             for one in disks if one.target_bus == disk_spec.DiskBus.SCSI}
+             for devices in there for one in devices.disks
+             if one.target_bus == disk_spec.DiskBus.SCSI}
     wanted = disk.scsi_model or next(
         (model for _, model in sorted(models.items()) if model), _VIRTIO_SCSI)
     for index, model in sorted(models.items()):
@@ -152,7 +154,8 @@ def scsi_place(
                 return Place(index, unit), wanted, None
     added = controller_model.Controller()
     added.type = 'scsi'
-    added.index = max(models, default=-1) + 1
+    added.index = max((index for one in found for index in one),
+                      default=-1) + 1
     added.model = wanted
     added.driver_queues = disk.queues
     return Place(added.index, disk.unit or 0), wanted, added

@@ -3,7 +3,7 @@
 """One more device for a guest that is there already.
 
 The device is written by the facet that writes all of its kind, so that it is
-the same when the domain is made anew. What the guest has no place for is
+the same when the domain is defined again. What the guest has no place for is
 refused here, before anything is connected to the host for it.
 """
 
@@ -52,17 +52,32 @@ class Plug:
     """What has to be attached before it."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Place:
+    """A guest that is to have another device."""
+
+    now: domain_module.Domain
+    """As it runs, or as it will start."""
+    defined: domain_module.Domain
+    """As it will start."""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it runs."""
+        return self.now.id is not None
+
+
 def check(
-        domain: domain_module.Domain,
+        place: Place,
         wanted: disk_spec.DiskSpec | nic_spec.NicSpec,
-        inputs: inputs_module.Inputs, *, live: bool) -> None:
+        inputs: inputs_module.Inputs) -> None:
     """Refuse a device for which the guest has no place.
 
-    :param domain: as the guest is now: as it runs when it does
     :param wanted: may lack what is known only on a host that is connected
     :raises DeviceAttachFailed: there is no place for it
     """
-    room = _Room(domain, inputs.spec.uuid, str(wanted.key))
+    live = place.is_live
+    room = _Room(place.now, inputs.spec.uuid, str(wanted.key))
     if isinstance(wanted, nic_spec.NicSpec):
         model = wanted.model or inputs.policy.nic_model
         if live:
@@ -75,16 +90,15 @@ def check(
     if wanted.bus is Bus.USB:
         room.check_usb()
     if live and (wanted.bus is Bus.VIRTIO or wanted.bus is Bus.SCSI
-                 and _scsi_place(domain, wanted)[2] is not None):
+                 and _scsi_place(place, wanted)[2] is not None):
         room.check_slot(conventional=False)
 
 
 def disk(
-        domain: domain_module.Domain, wanted: disk_spec.DiskSpec,
+        place: Place, wanted: disk_spec.DiskSpec,
         inputs: inputs_module.Inputs) -> Plug:
     """Return a disk, with a controller if it needs another one.
 
-    :param domain: as the guest is now: as it runs when it does
     :raises InvalidRequest: the disk contradicts itself
     :raises UnsupportedOperation: the machine lacks its bus
     """
@@ -93,10 +107,10 @@ def disk(
     disks.fill(element, wanted, inputs.policy)
     if wanted.bus is not Bus.SCSI:
         return Plug(wanted, element)
-    place, model, controller = _scsi_place(domain, wanted)
-    controllers.put_scsi_address(element, place)
+    on_bus, model, controller = _scsi_place(place, wanted)
+    controllers.put_scsi_address(element, on_bus)
     return Plug(
-        dataclasses.replace(wanted, unit=place.unit, scsi_model=model),
+        dataclasses.replace(wanted, unit=on_bus.unit, scsi_model=model),
         element, controller)
 
 
@@ -111,10 +125,10 @@ def nic(wanted: nic_spec.NicSpec, inputs: inputs_module.Inputs) -> Plug:
 
 
 def _scsi_place(
-        domain: domain_module.Domain, wanted: disk_spec.DiskSpec,
+        place: Place, wanted: disk_spec.DiskSpec,
 ) -> tuple[controllers.Place, str, controller_model.Controller | None]:
     return controllers.scsi_place(
-        domain.devices.controllers, domain.devices.disks, wanted)
+        (place.now.devices, place.defined.devices), wanted)
 
 
 class _Room:
@@ -157,7 +171,7 @@ class _Room:
         :param conventional: it is no PCI Express device
         """
         if not any(self._pci()):
-            # A machine without PCI, or a domain that nobody has started.
+            # A machine without PCI, or a domain that was never started.
             return
         if self._has_pcie and not conventional:
             self._check_port()

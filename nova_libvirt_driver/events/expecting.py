@@ -106,7 +106,8 @@ class Waits:
 
     :param clock: seconds, monotonic
     :param pause: waits for an event, some seconds at most
-    :ivar unexpected: takes events that are not waited for; must not block
+    :ivar listener: takes every event, whether one waits for it or not, as
+        who waits may be about another device; must not block
     """
 
     def __init__(
@@ -115,19 +116,18 @@ class Waits:
                 threading.Event.wait)) -> None:
         self.clock = clock
         self.pause = pause
-        self.unexpected: Callable[[event.GuestEvent], object] = (
+        self.listener: Callable[[event.GuestEvent], object] = (
             lambda item: None)
         self._lock = threading.Lock()
         self._takers: dict[str, list[Callable[[event.GuestEvent], None]]] = {}
 
     def take(self, item: event.GuestEvent) -> None:
-        """Hand an event to those who expect one; never blocks."""
+        """Hand an event to those who expect it; never blocks."""
         with self._lock:
             takers = list(self._takers.get(item.uuid, ()))
         for take in takers:
             take(item)
-        if not takers:
-            self.unexpected(item)
+        self.listener(item)
 
     @contextlib.contextmanager
     def expecting(

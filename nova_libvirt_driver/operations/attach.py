@@ -34,9 +34,7 @@ class _Place:
     """A guest that is to have another device."""
 
     guest: handle.Guest
-    live: bool
-    now: domain_model.Domain
-    """As it runs, or as it will start."""
+    described: hot_plug.Place
     taken: frozenset[str]
     """Names of its disks."""
 
@@ -102,10 +100,10 @@ class Attach:
               undo_module.Undo(self.OPERATION, spec) as undo):
             watched.step('check')
             place = self._look(spec, device.key)
-            spec = _with_machine(spec, place.now)
+            spec = _with_machine(spec, place.described.now)
             device = self._named(place, spec, device)
-            hot_plug.check(place.now, device, self._domains.inputs(spec),
-                           live=place.live)
+            hot_plug.check(
+                place.described, device, self._domains.inputs(spec))
             entry = self._journal.begin(
                 self.OPERATION, uuid=spec.uuid, name=spec.name,
                 **unplug_module.noted(device.key, attachments))
@@ -140,7 +138,7 @@ class Attach:
         if state:
             raise exception.WrongState(
                 tried=f'attach {key}', instance=spec.uuid, state=state)
-        return _Place(guest, now.id is not None, now, frozenset(
+        return _Place(guest, hot_plug.Place(now, defined), frozenset(
             disk.target_dev or '' for one in (defined, now)
             for disk in one.devices.disks))
 
@@ -170,7 +168,7 @@ class Attach:
         inputs = self._domains.inputs(spec)
         if isinstance(found, disk_spec.DiskSpec):
             assert isinstance(wanted, disk_spec.DiskSpec)
-            return hot_plug.disk(place.now, dataclasses.replace(
+            return hot_plug.disk(place.described, dataclasses.replace(
                 found, target_dev=wanted.target_dev), inputs)
         return hot_plug.nic(found, inputs)
 
@@ -179,18 +177,19 @@ class Attach:
             attachments: ports.Attachments,
             progress: ports.Progress) -> None:
         slot = place.guest.device(plug.spec.key)
+        live = place.described.is_live
         with contextlib.ExitStack() as connected:
             for attachment in attachments:
                 progress.step(f'connect {attachment.name}')
                 connected.enter_context(attachment.connect())
             progress.step('attach')
             if plug.controller is not None:
-                slot.attach(plug.controller.to_xml(), live=place.live)
+                slot.attach(plug.controller.to_xml(), live=live)
             try:
-                slot.attach(plug.element.to_xml(), live=place.live)
+                slot.attach(plug.element.to_xml(), live=live)
             except BaseException:
                 if plug.controller is not None:
-                    _take_controller(slot, plug.controller, live=place.live)
+                    _take_controller(slot, plug.controller, live=live)
                 raise
 
     def _take_back(

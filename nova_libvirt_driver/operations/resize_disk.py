@@ -6,6 +6,7 @@ from nova_libvirt_driver import exception
 from nova_libvirt_driver.operations.steps import disk_copy
 from nova_libvirt_driver.operations.steps import exclusive as exclusive_module
 from nova_libvirt_driver.operations.steps import undo as undo_module
+from nova_libvirt_driver.operations.steps import unplug as unplug_module
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import instance as instance_spec
@@ -63,7 +64,8 @@ class ResizeDisk:
             progress: ports.Progress) -> None:
         """Let a running guest know of a larger volume; see extend_disk."""
         with self._exclusive.hold(
-                instance, 'extend', progress) as watched:
+                instance, 'extend', progress,
+                wait_s=unplug_module.BUSY_S) as watched:
             watched.step('check')
             guest = self._copier.guests.find(instance)
             found = guest.device(key).live()

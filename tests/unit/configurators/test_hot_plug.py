@@ -21,6 +21,15 @@ def domain_of(*devices: str) -> domain_model.Domain:
         f'<domain><devices>{"".join(devices)}</devices></domain>')
 
 
+def place(
+        domain: domain_model.Domain,
+        defined: domain_model.Domain | None = None, *,
+        live: bool = True) -> hot_plug.Place:
+    now = domain_model.Domain.parse(domain.to_xml())
+    now.id = 1 if live else None
+    return hot_plug.Place(now, defined or domain)
+
+
 def controller(model: str, index: int = 0, kind: str = 'pci') -> str:
     return f"<controller type='{kind}' index='{index}' model='{model}'/>"
 
@@ -45,9 +54,10 @@ class RoomTest(base.TestCase):
             wanted: disk_spec.DiskSpec | nic_spec.NicSpec = DISK,
             ) -> exception.DeviceAttachFailed | None:
         """Return the refusal of a device for a guest that runs, if any."""
-        hot_plug.check(domain, wanted, values.inputs(), live=False)
+        hot_plug.check(
+            place(domain, live=False), wanted, values.inputs())
         try:
-            hot_plug.check(domain, wanted, values.inputs(), live=True)
+            hot_plug.check(place(domain), wanted, values.inputs())
         except exception.DeviceAttachFailed as error:
             return error
         return None
@@ -97,8 +107,8 @@ class RoomTest(base.TestCase):
         self.assertIsNone(self.refusal(q35(1, 2), disk))
         self.assertRaises(
             exception.DeviceAttachFailed, hot_plug.check,
-            domain_of(controller('none', kind='usb')), disk,
-            values.inputs(), live=False)
+            place(domain_of(controller('none', kind='usb')), live=False),
+            disk, values.inputs())
 
     def test_ide_and_sata_are_not_for_a_guest_that_runs(self) -> None:
         for bus in ('ide', 'sata'):
@@ -115,7 +125,7 @@ class ScsiTest(base.TestCase):
             for number in range(256)]
 
         plug = hot_plug.disk(
-            domain_of(controller('lsilogic', kind='scsi'), *disks),
+            place(domain_of(controller('lsilogic', kind='scsi'), *disks)),
             values.file_disk('sda', 'scsi'), values.inputs())
 
         added = plug.controller
@@ -127,9 +137,36 @@ class ScsiTest(base.TestCase):
 
     def test_a_disk_of_another_model_gets_a_controller_of_that(self) -> None:
         plug = hot_plug.disk(
-            domain_of(controller('lsilogic', kind='scsi')),
+            place(domain_of(controller('lsilogic', kind='scsi'))),
             values.file_disk('sda', 'scsi', scsi_model='virtio-scsi'),
             values.inputs())
 
         assert plug.controller is not None
         self.assertEqual('virtio-scsi', plug.controller.model)
+
+    def test_a_disk_of_the_next_start_has_its_place_already(self) -> None:
+        def on_bus(unit: int) -> str:
+            return ("<disk><target dev='sdz' bus='scsi'/><address "
+                    f"type='drive' controller='0' unit='{unit}'/></disk>")
+
+        first = controller('virtio-scsi', kind='scsi')
+        for later, found in (
+                (on_bus(1), (0, 2)),
+                (controller('virtio-scsi', 1, kind='scsi'), (0, 1)),
+                (controller('lsilogic', 1, kind='scsi'), (0, 1))):
+            plug = hot_plug.disk(
+                place(domain_of(first, on_bus(0)),
+                      domain_of(first, on_bus(0), later)),
+                values.file_disk('sda', 'scsi'), values.inputs())
+
+            address = plug.element.address
+            self.assertEqual(found, (address.controller, address.unit))
+
+    def test_a_controller_of_the_next_start_has_its_number(self) -> None:
+        plug = hot_plug.disk(
+            place(domain_of(), domain_of(
+                controller('virtio-scsi', kind='scsi'))),
+            values.file_disk('sda', 'scsi'), values.inputs())
+
+        assert plug.controller is not None
+        self.assertEqual(1, plug.controller.index)

@@ -85,6 +85,15 @@ class WaitTest(base.TestCase):
         # One last look, when the time is over.
         self.assertEqual([60.0], self.looks)
 
+    def test_an_event_that_is_waited_for_is_heard_of_by_others(self) -> None:
+        heard: list[event.GuestEvent] = []
+        self.waits.listener = heard.append
+        self.due = {1.0: [block_job('ready'), block_job('x', OTHER)]}
+
+        self.assertTrue(self.wait())
+
+        self.assertEqual([UUID, OTHER], [item.uuid for item in heard])
+
     def test_every_event_is_seen_in_its_order(self) -> None:
         self.due = {1.0: [block_job('started'), block_job('ready')]}
         seen: list[str] = []

@@ -119,13 +119,16 @@ def _disks(
         is_own = (_source(disk) in known if any(_source(disk))
                   else disk.target_dev in names)
         if not (is_own or path.startswith(f'{folder}/')
-                or _is_volume(disk, spec)):
+                or is_volume(disk, spec)):
             yield disk
 
 
-def _is_volume(
+def is_volume(
         disk: disk_model.Disk, spec: guest_spec.GuestSpec | None) -> bool:
-    """Say whether a disk is of the volume service, or one of the spec."""
+    """Say whether a disk is a volume, and not one that a person has added.
+
+    :param spec: knows volumes that the volume service does not
+    """
     key = disk_spec.DiskKey(
         id=_id_in(disk.alias), serial=disk.serial or '',
         target_dev=disk.target_dev or '')

@@ -99,13 +99,13 @@ BUDGETS = {
     'messaging': 200,
     'monitoring': 750,
     'nova_plugin': 3200,
-    'operations': 2500,
+    'operations': 2650,
     'privileged': 290,
     'spec': 1000,
     'storage': 3700,
     'testing': 3700,
     'volumes': 900,
-    'xmlmodel': 1350,
+    'xmlmodel': 1400,
 }
 
 # Through how many files a reader may have to follow a verb, see tools/hops.py.

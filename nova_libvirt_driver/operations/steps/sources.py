@@ -15,6 +15,7 @@ from nova_libvirt_driver import exception
 from nova_libvirt_driver.guest import device as device_module
 from nova_libvirt_driver.guest import guests as guests_module
 from nova_libvirt_driver.guest import handle
+from nova_libvirt_driver.guest import unmanaged
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.xmlmodel.devices import disk as disk_model
@@ -39,7 +40,7 @@ def renewed(
     """
     domain = domain_model.Domain.parse(xml)
     if spec is None:
-        _refuse(instance, _volumes(domain))
+        _refuse(instance, _volumes(domain, None))
         return xml
     before = domain.canonical()
     for disk in [] if keep else _others(domain, spec):
@@ -73,7 +74,7 @@ def renew_saved(
     :raises UnsupportedOperation: the hypervisor cannot change where they are
     """
     before = guest.xml(inactive=True)
-    if not any(_volumes(domain_model.Domain.parse(before))):
+    if not any(_volumes(domain_model.Domain.parse(before), spec)):
         return
     saved = domain_model.Domain.parse(guest.saved_xml())
     _refuse(spec, _others(saved, spec))
@@ -100,11 +101,15 @@ def _others(
     """Return the volumes of a domain that the spec lacks."""
     known = {found.element for volume in spec.storage.volumes
              if (found := device_module.find(domain.devices, volume.key))}
-    return [disk for disk in _volumes(domain) if disk.element not in known]
+    return [disk for disk in _volumes(domain, spec)
+            if disk.element not in known]
 
 
-def _volumes(domain: domain_model.Domain) -> list[disk_model.Disk]:
-    return [disk for disk in domain.devices.disks if disk.serial]
+def _volumes(
+        domain: domain_model.Domain,
+        spec: guest_spec.GuestSpec | None) -> list[disk_model.Disk]:
+    return [disk for disk in domain.devices.disks
+            if unmanaged.is_volume(disk, spec)]
 
 
 def _refuse(

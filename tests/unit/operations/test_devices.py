@@ -443,7 +443,7 @@ class DetachTest(DeviceTestCase):
         self.driver.rescue(self.spec, self.image.id)
 
         self.assertRaises(exception.WrongState, self.detach)
-        self.driver.unrescue(self.spec)
+        self.driver.unrescue(self.driver.get_spec(self.spec))
 
         self.assertEqual(self.everywhere(), self.state())
 

@@ -43,7 +43,7 @@ class RescueTest(whole.WholeTestCase):
         guest, = self.hypervisor.guests
         guest.definition = fake_devices.plugged(guest.definition, """
             <disk type="file"><source file="/srv/added"/>
-            <target dev="vdb" bus="virtio"/></disk>""")
+            <target dev="vdb" bus="virtio"/><serial>data</serial></disk>""")
 
         self.driver.rescue(self.spec, self.image.id)
         self.assertEqual(['disk.rescue', 'disk'], self.disks())

@@ -55,20 +55,32 @@ class LeftVolumes:
             self, entry: journal_module.Entry,
             attachments: Callable[[], ports.Attachments]) -> None:
         """Disconnect the host from the volume, if it can be done now."""
-        if self._connector is None:
-            raise clean_ups_module.NotYetError
-        note, info = entry.note, entry.note.values['info']
+        self.remove_outside(entry)
+
+    def remove_outside(self, entry: journal_module.Entry) -> None:
+        """Do that, whoever has the instance by now."""
+        note = entry.note
+        info = note.values['info']
+        what = f'volume {connection.id_of(info)}'
+        if self._connector is None or not self._journal.is_ours(note):
+            raise clean_ups_module.NotYetError(
+                f'{note.owner or "this host"} may still be connected to '
+                f'{what}')
         instance = instance_spec.InstanceRef(note.uuid, note.name)
         uses = self._host.look()
-        if uses.has_volume(note.uuid, connection.read(info).serial):
-            LOG.info('A volume that was left is back in its guest',
-                     instance={'uuid': note.uuid})
-            return
         try:
+            if uses.has_volume(note.uuid, connection.read(info).serial):
+                LOG.info('A volume that was left is back in its guest',
+                         instance={'uuid': note.uuid})
+                return
             self._host.disconnect(
-                info, instance, self._connector(), uses, force=True)
-        except exception.VolumeFailure as error:
+                info, instance, self._connector(), uses, force=True,
+                left=True)
+        except exception.HypervisorUnavailable:
+            raise
+        except exception.DriverError as error:
             # Nothing that is done with the instance has to wait for it.
-            LOG.debug('The host is still connected to a volume: %s', error,
+            LOG.debug('The host is still connected to %s: %s', what, error,
                       instance={'uuid': note.uuid})
-            raise clean_ups_module.NotYetError from error
+            raise clean_ups_module.NotYetError(
+                f'the host is still connected to {what}: {error}') from error

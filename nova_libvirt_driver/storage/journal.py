@@ -332,7 +332,7 @@ class Journal:
             entries = []
             for path, note in sorted(self._notes(uuid, mine=not foreign)):
                 if entry_id not in (None, note.id) or not (
-                        foreign or self._is_ours(note)):
+                        foreign or self.is_ours(note)):
                     continue
                 entry = self._taken(path, uuid)
                 if entry is not None:
@@ -370,7 +370,8 @@ class Journal:
     def _owner(self) -> Owner:
         return Owner(self._host, *self._identity())
 
-    def _is_ours(self, note: Note) -> bool:
+    def is_ours(self, note: Note) -> bool:
+        """Say whether this owner may clean up after an operation."""
         if note.owner is None:
             return note.superseded_by != self._owner()
         return note.owner == self._owner()

@@ -16,7 +16,6 @@ from collections.abc import Iterator
 import contextlib
 import dataclasses
 import os
-import stat
 from typing import Any
 
 from nova_libvirt_driver.guest import secrets as secrets_module
@@ -24,6 +23,7 @@ from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.spec import volume as volume_spec
+from nova_libvirt_driver.volumes import block
 from nova_libvirt_driver.volumes import connection as connection_module
 from nova_libvirt_driver.volumes import disk
 from nova_libvirt_driver.volumes import identity
@@ -95,13 +95,15 @@ class HostVolumes:
             else:
                 wwn = connector.connect(volume.info)
                 connection = connection_module.read(volume.info)
+                # If it is refused, it is known whose device is not touched.
+                record = dataclasses.replace(record, path=_path(connection))
+                self._records.write(record)
                 found = self._checked(
                     volume, connection, wwn, last, instance, uses)
             secret = self._unlocked(connection, volume.info, connector)
             connection = connection_module.read(volume.info)
             self._records.write(dataclasses.replace(
-                record, path=os.path.realpath(connection.device_path)
-                if connection.device_path else '',
+                record, path=_path(connection),
                 wwn=found.wwn, size_bytes=found.size_bytes))
             return disk.spec(connection, volume.place, connector.settings,
                              secret_uuid=secret)
@@ -109,7 +111,8 @@ class HostVolumes:
     def disconnect(
             self, info: dict[str, Any], instance: instance_spec.Instance,
             connector: ports.VolumeConnector, uses: uses_module.Uses, *,
-            force: bool = False, keep_secret: bool = False) -> None:
+            force: bool = False, keep_secret: bool = False,
+            left: bool = False) -> None:
         """Disconnect the host, unless another guest uses the volume.
 
         Idempotent. It need not have been connected by this process, nor by
@@ -117,6 +120,8 @@ class HostVolumes:
 
         :param force: also when data that were not written yet are lost
         :param keep_secret: libvirt still has to open it without a user
+        :param left: an earlier call has failed, maybe long ago: the volume
+            may be in use again, and its place that of another one
         :raises VolumeFailure: the host is connected still
         """
         connection = connection_module.read(info)
@@ -124,22 +129,29 @@ class HostVolumes:
         if not _has_host_part(connection):
             return
         with self._alone(connection):
-            record = self._records.read(connection.volume_id)
-            if record is not None:
-                record = dataclasses.replace(record, users=tuple(
-                    user for user in record.users if user != instance.uuid))
-                self._records.write(record)
-            path = (record.path if record is not None else '') or (
-                connection.device_path)
+            known = self._records.read(connection.volume_id)
+            if left and (known is None or known.users):
+                return
+            if known is not None and not known.path:
+                # Of before the last boot of the host: another device's.
+                info = _without_path(info)
+            record = dataclasses.replace(
+                known or _seen(connection), users=tuple(
+                    user for user in known.users if user != instance.uuid)
+                if known is not None else ())
+            self._records.write(record)
             if self._users(record, instance) or (
-                    path and uses.of_path(path, but=instance.uuid)):
-                if record is not None and not record.users:
+                    record.path
+                    and uses.of_path(record.path, but=instance.uuid)):
+                if not record.users:
                     self._records.remove(connection.volume_id)
                 return
             if not keep_secret:
                 self._secrets.delete_of_volume(connection.volume_id)
-            if not _is(connection, protocols.HostPart.NOTHING):
-                self._end(connection, record, path, info, instance, uses,
+            if not (_is(connection, protocols.HostPart.NOTHING)
+                    or self._is_anothers(record)
+                    or left and _has_gone(connection, record)):
+                self._end(connection, record, info, instance, uses,
                           connector, force=force)
             self._records.remove(connection.volume_id)
 
@@ -172,17 +184,18 @@ class HostVolumes:
 
     def _end(
             self, connection: connection_module.VolumeConnection,
-            record: records_module.Record | None, path: str,
-            info: dict[str, Any], instance: instance_spec.Instance,
-            uses: uses_module.Uses, connector: ports.VolumeConnector, *,
-            force: bool) -> None:
-        if self._is_mount_used(connection, path, instance, uses):
+            record: records_module.Record, info: dict[str, Any],
+            instance: instance_spec.Instance, uses: uses_module.Uses,
+            connector: ports.VolumeConnector, *, force: bool) -> None:
+        if self._is_mount_used(connection, record.path, instance, uses):
             return
         connector.disconnect(info, force=force)
-        if _is(connection, protocols.HostPart.DEVICE) and _is_left(
-                path, record):
+        if _is(connection, protocols.HostPart.DEVICE) and (
+                identity.is_there(record.wwn) if record.wwn
+                else os.path.exists(record.path)):
             raise connection.failure(
-                f'the device {path} is still there after it was '
+                f'the device {record.wwn or record.path} is still there '
+                'after it was '
                 'disconnected', hint='see which process has it open; it is '
                 'tried again until the device has gone')
 
@@ -203,6 +216,13 @@ class HostVolumes:
             raise connection.failure(
                 f'instance {", ".join(sorted(users))} on this host uses it, '
                 'and it is not for several')
+
+    def _is_anothers(self, record: records_module.Record) -> bool:
+        """Say whether another volume has the device by now."""
+        return bool(record.path) and any(
+            other.path == record.path and other.users
+            and other.volume_id != record.volume_id
+            for other in self._records.all())
 
     def _users(
             self, record: records_module.Record | None,
@@ -299,12 +319,36 @@ def _shared(connection: connection_module.VolumeConnection) -> str:
         [connection.protocol, connection.text('export')])
 
 
-def _is_left(path: str, record: records_module.Record | None) -> bool:
-    """Say whether a device is there, and still that of the record."""
-    try:
-        found = os.stat(path)
-    except OSError:
+def _path(connection: connection_module.VolumeConnection) -> str:
+    path = connection.device_path
+    return os.path.realpath(path) if path else ''
+
+
+def _without_path(info: dict[str, Any]) -> dict[str, Any]:
+    data = {**info['data']}
+    data.pop('device_path', None)
+    return {**info, 'data': data}
+
+
+def _seen(
+        connection: connection_module.VolumeConnection
+) -> records_module.Record:
+    """Return the record of a volume that another driver has connected."""
+    path = _path(connection)
+    return records_module.Record(
+        volume_id=connection.volume_id, shared=_shared(connection), path=path,
+        place=records_module.place(connection), wwn=identity.at(path).wwn
+        if _is(connection, protocols.HostPart.DEVICE) else '')
+
+
+def _has_gone(
+        connection: connection_module.VolumeConnection,
+        record: records_module.Record) -> bool:
+    """Say whether no device of a volume can be left on this host.
+
+    A connector finds SCSI devices by a number alone, which may be another
+    volume's by now. Of other protocols it knows the volume itself.
+    """
+    if protocols.of(connection).backing is not block.scsi:
         return False
-    if record is None or not record.wwn or not stat.S_ISBLK(found.st_mode):
-        return True
-    return identity.of_device(found.st_rdev).wwn == record.wwn
+    return not (identity.is_there(record.wwn) if record.wwn else record.path)

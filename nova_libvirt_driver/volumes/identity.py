@@ -19,6 +19,9 @@ import stat
 from nova_libvirt_driver.volumes import connection as connection_module
 from nova_libvirt_driver.volumes import records
 
+CRYPT = 'CRYPT-'
+"""How the kernel marks devices that it decrypts."""
+
 _SECTOR_BYTES = 512
 _MAX_PAGE = 4096
 _NAMES = {1: '1', 2: '2', 3: '3', 8: '8'}
@@ -68,12 +71,33 @@ def of_device(number: int) -> Identity:
     return read(f'/sys/dev/block/{os.major(number)}:{os.minor(number)}')
 
 
+def is_there(wwn: str, folder: str = '/sys/class/block') -> bool:
+    """Say whether the kernel has any device of that name."""
+    return any(read(os.path.join(folder, name)).wwn == wwn
+               for name in os.listdir(folder))
+
+
+def at(path: str) -> Identity:
+    """Return what the kernel knows of a path; nothing unless a device."""
+    with contextlib.suppress(OSError):
+        found = os.stat(path)
+        if stat.S_ISBLK(found.st_mode):
+            return of_device(found.st_rdev)
+    return Identity()
+
+
 def read(folder: str) -> Identity:
     """Return what the kernel knows of a device.
 
+    Of one that the host decrypts, what it knows of that below.
+
     :param folder: of the device in sysfs
     """
-    multipath = _text(folder, 'dm/uuid').partition('mpath-')[2]
+    mapping = _text(folder, 'dm/uuid')
+    if mapping.startswith(CRYPT):
+        for slave in _slaves(folder):
+            return read(os.path.join(folder, 'slaves', slave))
+    multipath = mapping.partition('mpath-')[2]
     return Identity(
         wwn=multipath or _wwn(_page(folder, '83')) or _nvme(
             _text(folder, 'wwid')),

@@ -104,7 +104,7 @@ BUDGETS = {
     'spec': 1000,
     'storage': 3700,
     'testing': 3700,
-    'volumes': 900,
+    'volumes': 1000,
     'xmlmodel': 1400,
 }
 

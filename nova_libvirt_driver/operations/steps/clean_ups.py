@@ -148,6 +148,7 @@ class CleanUps:
         """Clean up after an interrupted operation, and forget it.
 
         :param forced: also without attachments that are not known here
+        :raises NotYetError: though it is forced
         :raises WrongState: those are not known to this process
         :raises DriverError: it cannot be done now, and the entry stays
         """
@@ -157,10 +158,14 @@ class CleanUps:
             LOG.warning(
                 'This version cannot clean up after an interrupted %s',
                 note.operation, instance={'uuid': note.uuid})
+            if forced:
+                entry.end()
             return
         try:
             self._clean_up(operation, entry, forced=forced)
         except NotYetError:
+            if forced:
+                raise
             return
         except (KeyError, TypeError) as error:
             raise exception.StorageFailure(
@@ -187,11 +192,11 @@ class CleanUps:
             if self._guests.find_or_none(instance) is not None:
                 return
             if self.foreign(instance) and not forced:
-                raise NotYetError
+                raise NotYetError('another host is at work on the instance')
         known = self._known(note, forced=forced)
         operation.clean_up(entry, lambda: known(instance))
         if entry.note.is_rest and not note.is_rest:
-            raise NotYetError
+            raise NotYetError('what follows the domain is left to do')
 
     def _known(
             self, note: journal_module.Note, *,

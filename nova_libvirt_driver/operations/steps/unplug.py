@@ -165,33 +165,33 @@ class Unplug:
                       instance={'uuid': note.uuid})
             if entry.note.phase != _LEFT:
                 entry.advance(_LEFT)
-            raise clean_ups.NotYetError from error
+            raise clean_ups.NotYetError(str(error)) from error
 
     def _has_left(
             self, guest: handle.Guest, key: guest_spec.Key,
             entry: journal_module.Entry) -> bool:
         """Say whether the guest has let go; False: it was given it again."""
         if self.returns(guest, key):
-            raise clean_ups.NotYetError
+            raise clean_ups.NotYetError(f'the guest would get {key} back')
         if entry.note.phase == _LEFT:
             device = guest.device(key)
             if device.defined() is not None:
                 return False
             if device.live() is not None:
-                raise clean_ups.NotYetError
+                raise clean_ups.NotYetError(f'the guest still has {key}')
             return True
         try:
             _await_calls(guest)
             detaching.detach(
                 guest, key, dataclasses.replace(self._patience, attempts=1))
         except exception.GuestUnresponsive as error:
-            raise clean_ups.NotYetError from error
+            raise clean_ups.NotYetError(str(error)) from error
         except exception.DeviceDetachFailed as error:
             LOG.warning('Left from an interrupted %s: %s',
                         entry.note.operation, error,
                         instance={'uuid': guest.uuid})
             entry.advance(_LEFT)
-            raise clean_ups.NotYetError from error
+            raise clean_ups.NotYetError(str(error)) from error
         return True
 
     def _known(self, note: journal_module.Note) -> ports.Attachments:

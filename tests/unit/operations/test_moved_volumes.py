@@ -52,7 +52,8 @@ class MovedTestCase(test_volumes.VolumesTestCase):
         for verb in verbs:
             if verb == 'rescue':
                 self.driver.rescue(
-                    self.spec, self.image.id, stable_device=disk_spec.RescueDevice(),
+                    self.spec, self.image.id,
+                    stable_device=disk_spec.RescueDevice(),
                     attachments=self.attachments_of(self.spec))
             else:
                 getattr(self.driver, verb)(self.spec)

@@ -52,6 +52,23 @@ class ReadTest(base.TestCase):
         self.assertEqual(identity.Identity(
             wwn=f'3{NAA}', serial='1234', size_bytes=1 << 20), found)
 
+    def test_one_that_the_host_decrypts_is_what_is_below(self) -> None:
+        below = self.device('sdb', device__vpd_pg83=scsi())
+        above = self.device('dm-1', dm__uuid=b'CRYPT-LUKS2-1234-crypt-x',
+                            size=b'1024\n')
+        os.mkdir(f'{above}/slaves')
+        os.symlink(below, f'{above}/slaves/sdb')
+
+        self.assertEqual(identity.read(below), identity.read(above))
+
+    def test_whether_a_volume_has_a_device(self) -> None:
+        self.device('sda')
+        self.device('sdb', device__vpd_pg83=scsi())
+
+        self.assertEqual([True, False], [
+            identity.is_there(f'3{naa}', str(self.folder))
+            for naa in (NAA, OTHER_NAA)])
+
     def test_the_best_of_several_names_is_taken(self) -> None:
         for page, wwn in (
                 (page_83((1, 0, 2, b'\x01' * 8)), '2' + '01' * 8),

@@ -82,7 +82,7 @@ def _rebuild(
 def again(error: BaseException | None) -> DriverError | None:
     """Return a copy of one of our errors, None for anything else.
 
-    For whoever raises it as well: one that several threads raise has the
+    For the one who raises it as well: one that several threads raise has the
     tracebacks of all of them.
     """
     if isinstance(error, DriverError):

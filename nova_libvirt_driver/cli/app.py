@@ -232,6 +232,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         the process
     """
     if not sys.warnoptions:
-        # Those of libraries say nothing to whoever uses the client.
+        # Those of libraries say nothing to users of the client.
         warnings.simplefilter('ignore')
     return Client().run(sys.argv[1:] if argv is None else argv)

@@ -14,14 +14,14 @@ def add_option(parser: argparse.ArgumentParser) -> None:
     """Add the option that answers in advance."""
     parser.add_argument(
         '-y', '--yes', action='store_true',
-        help='do not ask; needed where nobody can answer')
+        help='do not ask; needed where there is no terminal')
 
 
 def obtain(app: cliff_app.App, what: str, *, yes: bool) -> None:
     """Ask whether to go on, unless that was said on the command line.
 
     :param what: what would be done, as a command: "delete server web1"
-    :raises UsageError: there is nobody to ask
+    :raises UsageError: there is no terminal to ask on
     :raises Conflict: the answer is no
     """
     if yes:

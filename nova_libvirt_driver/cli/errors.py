@@ -96,7 +96,7 @@ class Report:
     state: str = _UNCHANGED
     next_step: str = ''
     unexpected: bool = False
-    """Nobody has thought of this error: the client itself is wrong."""
+    """This error was not foreseen: the client itself is wrong."""
 
     def lines(self) -> list[str]:
         """Return the lines to print, none of them empty."""

@@ -2,7 +2,7 @@
 
 """The periodic look at the host, and what the last one has found.
 
-Now and then it also lets the driver remove images that nobody uses.
+Now and then it also lets the driver remove unused images.
 
 What others show of the host (RPC, the report on SIGUSR2) comes from here, so
 that showing costs no call to libvirt and works while libvirt is down.

@@ -67,7 +67,7 @@ CLI_OPTS = (
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Mode:
-    """How the service is to behave towards whoever has started it."""
+    """How the service is to behave towards what has started it."""
 
     show: bool
     once: bool

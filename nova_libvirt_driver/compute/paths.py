@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""Where the service keeps its state when nobody has said where.
+"""Where the service keeps its state when it is not told where.
 
 Root uses the option's default. Any other user cannot write there, so for
 them it is ``$XDG_STATE_HOME/nova-libvirt``, by default

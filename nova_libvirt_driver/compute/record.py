@@ -43,7 +43,7 @@ class ServiceRecord:
     driver_reason: str = ''
     """Why the driver has disabled the host; empty when it has not."""
     operator_reason: str = ''
-    """Why an operator has disabled the host; empty when nobody has."""
+    """Why an operator has disabled the host; empty when none has."""
     updated_at: str = ''
     """Time of the last change, ISO 8601 in UTC; empty when never saved."""
 

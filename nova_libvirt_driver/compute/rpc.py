@@ -3,7 +3,7 @@
 """Serves the compute service's RPC: topic ``compute``, version 1.0.
 
 Results are plain JSON types. The broker may be down when the service starts
-and may come later: nobody waits for it.
+and may come later: nothing waits for it.
 """
 
 from collections.abc import Callable

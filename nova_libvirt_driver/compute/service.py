@@ -86,7 +86,7 @@ class ComputeService:
         self._on_start(self)
         # Before the connection: its first events must not be missed.
         self.driver.register_event_listener(self._on_event)
-        # And whoever watches sees it come.
+        # And those who watch see it come.
         self._monitor.start()
         self._init_host()
         self.audit.start()

@@ -3,7 +3,7 @@
 """The report that the service writes on SIGUSR2 (oslo.reports).
 
 Our section shows what is known already: it is written from within a signal
-handler, so it asks nobody and takes no time.
+handler, so it waits for nothing and takes no time.
 """
 
 from collections.abc import Callable

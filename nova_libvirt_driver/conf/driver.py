@@ -197,7 +197,7 @@ nova-libvirt-driver[metrics]``.
         help="""
 Address on which ``metrics_port`` is served.
 
-Whoever reaches it can read the metrics: nobody is asked for a password.
+All who reach it can read the metrics: there is no password.
 """),
     cfg.StrOpt(
         'auth_username',

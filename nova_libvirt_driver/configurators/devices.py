@@ -24,7 +24,7 @@ def add_balloon(
         element.model = 'none'
         return
     element.model = 'virtio'
-    # Both give memory back to whoever is short of it, guest or host.
+    # Both give memory back where it is short, in the guest or the host.
     element.autodeflate = True
     element.free_page_reporting = True
     element.stats_period_s = inputs.policy.stats_period_s
@@ -109,7 +109,7 @@ def add_vsock(
         domain: domain_module.Domain, inputs: inputs_module.Inputs) -> None:
     """Add the socket between guest and host.
 
-    :raises InvalidRequest: its number belongs to somebody else
+    :raises InvalidRequest: its number is reserved
     """
     cid = inputs.spec.devices.vsock_cid
     if cid is None:

@@ -145,7 +145,7 @@ def _contradictions(
          or not re.fullmatch(r'[\w.-]*', nic.target_dev, re.ASCII),
          f'has a tap named {nic.target_dev!r}, which Linux does not take'),
         (kind is Kind.ETHERNET and not (nic.managed_tap or nic.target_dev),
-         'has no name for the tap that somebody else makes'),
+         'has no name for the tap that is made elsewhere'),
         (nic.vhostuser_mode not in ('client', 'server'),
          f'has the mode {nic.vhostuser_mode!r}: take client or server'),
         (bool(limits) and kind in (Kind.USER, Kind.VHOSTUSER),

@@ -6,7 +6,7 @@ They hold between threads as well, for each has the file open by itself.
 Nothing here waits within the kernel, which would stop an eventlet process.
 
 Who can open a file can lock it, even for reading only. So the files are the
-owner's alone, and in a folder that nobody else can look into.
+owner's alone, and in a folder that no other user can look into.
 """
 
 from collections.abc import Iterator
@@ -62,7 +62,7 @@ def try_lock(
         ) -> int | None:
     """Lock a file and return its descriptor; closing it lets go.
 
-    Whoever has the lock may remove the file.
+    The holder of the lock may remove the file.
 
     :returns: None when another has it, or when there is no file
     :raises OSError: the file cannot be opened

@@ -27,7 +27,7 @@ _CHANNEL = 'org.qemu.guest_agent.0'
 ANSWER_TIMEOUT_S = 10
 CONNECT_TIMEOUT_S = 5.0
 
-# For somebody else who is asking the same agent.
+# For another caller who is asking the same agent.
 _MARGIN_S = 5.0
 
 

@@ -75,7 +75,7 @@ class Disk:
     def abort(self) -> None:
         """End the disk's job without effect; there need not be any.
 
-        Waits until nobody writes to the copy any more.
+        Waits until the copy is not written to any more.
         """
         try:
             self._reach.call(

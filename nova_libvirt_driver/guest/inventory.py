@@ -65,7 +65,7 @@ class Inventory:
 
         While events arrive and say that it is up, no call is made. What
         they say of a guest that is down does not tell whether it still
-        exists: then what somebody has asked a moment ago is taken.
+        exists: then the answer to a call a moment ago is taken.
 
         :param use_cache: False asks libvirt in any case
         :raises InstanceNotFound: there is no such guest

@@ -39,7 +39,7 @@ class Secrets:
             secret: device_spec.TpmSecret) -> Iterator[None]:
         """Let libvirt have a secret within the context.
 
-        One that is not kept is in libvirt's memory only, and nobody can
+        One that is not kept is in libvirt's memory only, and no one can
         read it from there. One that is kept stays unless the context ends
         with an exception.
 

@@ -2,7 +2,7 @@
 
 """How many CPUs and how much memory the guests have that are up.
 
-That stays the same from one start of a guest to the next, unless somebody
+That stays the same from one start of a guest to the next, unless someone
 changes it meanwhile. So it is asked once for each start, and again after
 some time.
 """

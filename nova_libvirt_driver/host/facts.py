@@ -172,6 +172,6 @@ def _online(connection: protocol.Connection) -> tuple[bool, ...] | None:
         return tuple(connection.getCPUMap()[1])
     except libvirt.libvirtError as error:
         if errors.is_unsupported(error):
-            # Whoever needs it is told so.
+            # Those who need it are told so.
             return None
         raise

@@ -2,7 +2,7 @@
 
 """Files of a folder of images: names, locks, and what a crash leaves.
 
-An image is there when its description is. A temporary is locked by whoever
+An image is there when its description is. A temporary is locked by the one who
 fills it; one that is not locked belongs to a process that has died.
 """
 
@@ -134,7 +134,7 @@ class ImageFolder:
             _remove(path)
 
     def _left(self) -> Iterator[str]:
-        """Yield what is nobody's any more; under :meth:`locked`."""
+        """Yield what is not used any more; under :meth:`locked`."""
         for path in self._suspects():
             descriptor = locking.try_lock(path, create=False)
             if descriptor is not None:

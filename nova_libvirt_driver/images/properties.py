@@ -3,7 +3,7 @@
 """What the properties of an image ask for, as changes of a guest.
 
 The names and values are those of OpenStack's images. A property that is not
-known here is nobody's business.
+known here has no effect.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""What an instance got though nobody asked for it, kept in Nova's database.
+"""What an instance got without having asked for it, kept in Nova's database.
 
 When it is made again, by an unshelve, a rebuild or on another host, it gets
 the same, whatever that host's own choice would be. Nova's own driver keeps

@@ -22,7 +22,7 @@ class ConnectionState(enum.StrEnum):
 
 
 class Breaker(enum.StrEnum):
-    """What becomes of whoever wants a connection now."""
+    """What becomes of a call that wants a connection now."""
 
     CLOSED = 'closed'
     """It gets the session, or waits while one is opened."""

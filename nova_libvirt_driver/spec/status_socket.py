@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""Where the status socket is, when nobody has said so.
+"""Where the status socket is, when it is not configured.
 
 It needs the standard library only, and little of that: a command that has
 to answer at once starts with it.

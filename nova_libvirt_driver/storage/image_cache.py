@@ -4,7 +4,7 @@
 
 An image is ``_base/<key>``, where the key is made of its identifier alone;
 what it is was written down in ``<key>.json`` beside it. ``.locks/<key>`` is
-locked by whoever brings it, and shared by whoever uses it.
+locked by the one who brings it, and shared by those who use it.
 """
 
 from collections.abc import Callable
@@ -211,7 +211,7 @@ class ImageCache:
 
     @contextlib.contextmanager
     def _held(self, key: str) -> Iterator[int | None]:
-        """Lock an image if nobody has it.
+        """Lock an image if it is not in use.
 
         The file of the lock goes when there is no image at the end.
         """

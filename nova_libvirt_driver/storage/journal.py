@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""Which operations are under way, for whoever cleans up after a killed one.
+"""Which operations are under way, for the clean-up after a killed one.
 
 An entry is a file that its process holds locked. The lock ends with the
 process, the file does not.
@@ -148,7 +148,7 @@ class Entry:
             self, phase: str, timeout_s: float, **values: object) -> None:
         """Let go of an operation that has neither failed nor ended.
 
-        Until the deadline it is nobody's to clean up, unless the operation
+        Until the deadline it is not cleaned up, unless the operation
         says that it is decided; see :meth:`Journal.picked_up`.
 
         :param phase: what it waits for, in words
@@ -188,7 +188,7 @@ class Entry:
         :raises StorageFailure: the file cannot be removed, and stays locked
         """
         if self._descriptor is not None:
-            # Removed before it is let go: nobody finds it unlocked.
+            # Removed before it is let go: it is never found unlocked.
             remove(self._path)
             self.release()
 
@@ -316,11 +316,11 @@ class Journal:
     def left(
             self, uuid: str, entry_id: str | None = None, *,
             foreign: bool = False) -> Iterator[list[Entry]]:
-        """Lend, locked, the entries about an instance that nobody has.
+        """Lend, locked, the entries about an instance that are not held.
 
         They are this owner's, or of a version that wrote down no owner. Their
-        process has died, or could not undo what it did. Nobody else gets them
-        meanwhile. Those that are not ended are let go again.
+        process has died, or could not undo what it did. No other caller gets
+        them meanwhile. Those that are not ended are let go again.
 
         :param entry_id: only that one
         :param foreign: those of other owners as well, for an operator who

@@ -88,7 +88,7 @@ def forget(disk_info_path: str, *disk_paths: str) -> None:
 
 @contextlib.contextmanager
 def _locked(disk_info_path: str) -> Iterator[None]:
-    """Let nobody else change the record, in this process or another.
+    """Keep others from changing the record, in any process.
 
     The record itself is another file after each change, and who may read
     it, or its folder, could lock it as well.

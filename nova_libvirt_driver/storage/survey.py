@@ -60,7 +60,7 @@ class Walk:
             self.ended = True
 
     def give_up(self) -> str:
-        """Return the folder that hangs; nobody waits for it any more."""
+        """Return the folder that hangs; it is not waited for any more."""
         # The thread may go on to another one at this very moment.
         number, self._is_given_up = self._number, True
         self._behind = self._folders[number + 1:]

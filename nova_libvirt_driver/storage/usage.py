@@ -115,7 +115,7 @@ def _size_bytes(path: str, format: str, status: os.stat_result) -> int:
     :raises ValueError: it is no file, or no image of that format
     """
     if not stat.S_ISREG(status.st_mode):
-        # To open a pipe waits for whoever writes to it.
+        # To open a pipe waits for its writer.
         raise ValueError(f'{path} is not a file')
     if format != 'qcow2':
         return status.st_size

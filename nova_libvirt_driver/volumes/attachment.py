@@ -32,7 +32,7 @@ class Volumes:
     The host is connected in :meth:`prepare`, because the definition of the
     guest names the devices, and QEMU opens them when the guest starts.
 
-    :param connector: with the rights of whoever asked for the verb
+    :param connector: with the rights of the caller of the verb
     :param keep_secrets: passphrases stay in libvirt when it is disconnected
     :param force: the host is disconnected also when data that were not
         written yet are lost

@@ -2,7 +2,7 @@
 
 """What a volume service says of the way to a volume, read into types.
 
-Only read: what goes on to whoever connects the host is the object of the
+Only read: what connects the host gets the object of the
 volume service itself, whole and unchanged.
 """
 

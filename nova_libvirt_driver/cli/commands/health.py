@@ -73,7 +73,7 @@ class Health(base.ShowOne):
 
 
 def _cell(value: object) -> object:
-    # Whoever listens at the path may have written anything.
+    # What listens at the path may have written anything.
     if isinstance(value, list):
         return cells.Lines(value)
     return cells.Text(value) if isinstance(value, str) else value

@@ -2,7 +2,7 @@
 
 """``nova-libvirt help``: how to use the client or one of its commands.
 
-Prints plain text and asks nobody, neither libvirt nor the configuration.
+Prints plain text, and asks neither libvirt nor the configuration.
 """
 
 import argparse

@@ -52,7 +52,7 @@ class ServiceDisable(base.ShowOne):
         parser = super().get_parser(prog_name)
         parser.add_argument(
             '--reason', default='', metavar='TEXT',
-            help='why, for whoever looks at the record')
+            help='why, for those who look at the record')
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:

@@ -47,7 +47,7 @@ def is_in_process(uri: str) -> bool:
 
 
 def transport(uri: str) -> checks.Check:
-    """Check that nobody on the way can read or change what is said."""
+    """Check that what is said cannot be read or changed on the way."""
     _, _, way = urllib.parse.urlsplit(uri).scheme.partition('+')
     if way == 'tcp':
         return _TRANSPORT.warning(

@@ -31,7 +31,7 @@ _CLOCK_SLACK_S = 86400
 def instances_path(path: str, qemu_uid: int | None = None) -> checks.Check:
     """Check the folder of the instances' disks, and its room.
 
-    :param qemu_uid: user that QEMU runs as; None for nobody who matters here
+    :param qemu_uid: user that QEMU runs as; None where it does not matter
     """
     bad = _not_writable(_INSTANCES, path) or _unreachable(path, qemu_uid)
     if bad is not None:

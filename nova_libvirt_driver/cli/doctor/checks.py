@@ -54,7 +54,7 @@ class Topic:
         return Check(self.name, Status.FAILURE, detail, fix)
 
     def skipped(self, detail: str) -> Check:
-        """It does not matter here, or nobody can say."""
+        """It does not matter here, or cannot be known."""
         return Check(self.name, Status.SKIPPED, detail)
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""What the facts about Nova mean for whoever runs nova-compute."""
+"""What the facts about Nova mean for the operator of nova-compute."""
 
 from collections.abc import Iterator
 import re

@@ -81,7 +81,7 @@ def is_terminal(stream: TextIO) -> bool:
 
 
 def discard(stream: TextIO) -> None:
-    """Throw away what is still to be written to a stream nobody reads."""
+    """Throw away what is still to be written to a stream without a reader."""
     # The interpreter flushes once more at its end, and would complain.
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

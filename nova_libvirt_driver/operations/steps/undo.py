@@ -5,7 +5,7 @@
 Do a step, and on the next line say how to undo it; commit last. What is not
 committed is undone, in reverse order. An undo is idempotent, its failure is
 logged and noted on the first error, which it never replaces. The journal
-remembers it then, so that somebody tries again. What the journal remembers
+remembers it then, so that it is tried again. What the journal remembers
 is undone, so an operation has succeeded once it has forgotten it.
 """
 

@@ -87,7 +87,7 @@ class ServerCreate(base.ShowOne):
                 xml = driver.get_domain_xml(spec)
             finally:
                 if sources.forgets(uri):
-                    # Its files would belong to nobody.
+                    # Its files would belong to no server.
                     driver.destroy(spec)
         return xml, info.state.name.lower()
 

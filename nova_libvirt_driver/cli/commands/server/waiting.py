@@ -37,7 +37,7 @@ class Condition:
 def condition(text: str) -> Condition:
     """Read the argument of ``--wait``.
 
-    :raises ValueError: it makes no sense; the text is for whoever typed it
+    :raises ValueError: it makes no sense; the text is for its user
     """
     if text == ACTIVE:
         return Condition(text)

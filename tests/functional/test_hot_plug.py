@@ -2,6 +2,7 @@
 
 """Disks and interfaces of real guests, while these run."""
 
+import dataclasses
 import os
 import pathlib
 import re
@@ -249,6 +250,53 @@ class DeafTest(HotPlugTestCase):
 
         self.assertEqual([], self.devices(self.spec))
         self.assertFalse(self.attachment().is_connected)
+
+    def test_a_stop_does_not_wait_for_a_detach(self) -> None:
+        self.driver.cleanup_host('here')
+        self.config.config(group='libvirt', device_detach_timeout=600)
+        self.driver = self.make_guest_driver()
+        self.attach(self.spec)
+
+        error, none = fake_ports.run_threads([
+            lambda: self.take(self.spec), self.stop_when_asked])
+
+        self.assertIsNone(none)
+        self.assertIn('about to be stopped', str(error))
+        self.wait_released()
+
+    def stop_when_asked(self) -> None:
+        """Stop the guest once it was asked for its disk."""
+        fake_ports.wait_until(
+            lambda: not self.devices(self.spec, inactive=True), 'asked')
+        self.driver.power_off(self.spec)
+
+    def test_disks_of_the_next_start_have_places_of_their_own(self) -> None:
+        self.attach(self.spec, Bus.SCSI)
+        for name in ('added', 'other'):
+            path = self.host.directory / f'{name}.img'
+            path.write_bytes(bytes(SIZE))
+            path.chmod(0o666)
+        self.host.virsh(
+            'attach-disk', self.spec.name, str(path.with_stem('added')),
+            'sdb', '--targetbus', 'scsi', '--config')
+
+        self.driver.attach_disk(self.spec, dataclasses.replace(
+            self.disk(Bus.SCSI), id='other', serial='other',
+            source=disk_spec.DiskSource(path=str(path))))
+
+        self.assertEqual(['sda', 'sdb', 'sdc'], self.places())
+        self.driver.reboot(
+            instance_spec.InstanceRef(self.spec.uuid, self.spec.name),
+            guest_spec.RebootType.HARD)
+        self.assertEqual(['sda', 'sdb', 'sdc'], self.places())
+
+    def places(self) -> list[str]:
+        """Return the names of SCSI disks, one for each place."""
+        found = domain_model.Domain.parse(self.driver.get_domain_xml(
+            self.spec, inactive=True)).devices.disks
+        return sorted({
+            (disk.address.controller, disk.address.unit): disk.target_dev
+            or '' for disk in found if disk.target_bus == 'scsi'}.values())
 
     def test_a_paused_guest_is_said_to_be_paused(self) -> None:
         self.attach(self.spec)

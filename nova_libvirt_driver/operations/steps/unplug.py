@@ -40,6 +40,7 @@ BUSY_S = 60.0
 _LEFT = 'the guest has not let go'
 """Phase of an entry whose caller knows that the device is still there."""
 
+_ASK_S = 3.0
 _RELEASE_S = 5.0
 _PAUSE_S = 0.2
 
@@ -182,8 +183,10 @@ class Unplug:
             return True
         try:
             _await_calls(guest)
-            detaching.detach(
-                guest, key, dataclasses.replace(self._patience, attempts=1))
+            # What the guest was asked for once it may give later: whatever
+            # is to be done with it next does not wait for that.
+            detaching.detach(guest, key, detaching.Patience(
+                attempts=1, timeout_s=min(self._patience.timeout_s, _ASK_S)))
         except exception.GuestUnresponsive as error:
             raise clean_ups.NotYetError(str(error)) from error
         except exception.DeviceDetachFailed as error:

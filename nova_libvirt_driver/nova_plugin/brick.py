@@ -17,6 +17,7 @@ from os_brick.encryptors import luks
 from os_brick import exception as brick_exception
 from os_brick import initiator
 from os_brick.initiator import connector
+from os_brick.privileged import rootwrap
 from os_brick import utils as brick_utils
 from oslo_log import log as logging
 from oslo_utils import strutils
@@ -27,7 +28,9 @@ from nova_libvirt_driver import exception
 from nova_libvirt_driver.nova_plugin import mounts
 from nova_libvirt_driver.spec import volume as volume_spec
 from nova_libvirt_driver.volumes import connection as connection_module
+from nova_libvirt_driver.volumes import identity
 from nova_libvirt_driver.volumes import protocols
+from nova_libvirt_driver.volumes import secrecy
 
 CONF = nova.conf.CONF
 LOG = logging.getLogger(__name__)
@@ -60,9 +63,6 @@ _MULTIPATH = {
     'nvmeof': 'volume_use_multipath',
 }
 
-_CRYPT = 'CRYPT-'
-"""How the kernel marks devices that it decrypts."""
-
 
 class Connector:
     """Implements ``ports.VolumeConnector``.
@@ -71,10 +71,12 @@ class Connector:
     it, so that other services on this host that use it do not disturb.
 
     :param context: whose rights the volume service and the key manager see
+    :param root: below which ``/dev`` and ``/sys`` are
     """
 
-    def __init__(self, context: Any) -> None:
+    def __init__(self, context: Any, root: str = '/') -> None:
         self._context = context
+        self._root = root
 
     @property
     def settings(self) -> volume_spec.VolumeSettings:
@@ -108,16 +110,22 @@ class Connector:
             if 'multipath_id' in found and (
                     connection.protocol == 'fibre_channel'):
                 info['data']['multipath_id'] = found['multipath_id']
+            if connection.encrypted:
+                self._show_decrypted(info)
             return str(found.get('scsi_wwn') or '')
 
     def unlock(self, info: dict[str, Any]) -> bytes | None:
         """Make an encrypted volume readable; see the port.
 
-        A volume that was never written to is formatted with LUKS: the volume
-        service leaves that to the first who attaches it.
+        What the host decrypts already needs no key. A volume that was never
+        written to is formatted with LUKS: the volume service leaves that to
+        the first who attaches it.
         """
         connection = connection_module.read(info)
         with _failing(connection):
+            if connection.device_path and self._is_decrypted(
+                    connection.device_path):
+                return None
             metadata = self._encryption(connection, info)
             if not _is_for_qemu(metadata):
                 self._decrypt(connection, info, metadata)
@@ -138,7 +146,7 @@ class Connector:
                 mounts.unmount(connection)
                 return
             if connection.encrypted and connection.device_path:
-                _close(info)
+                self._close(info)
             data = info['data']
             with contextlib.suppress(brick_exception.VolumeDeviceNotFound):
                 # Fibre Channel alone wants to know the multipath device.
@@ -206,19 +214,59 @@ class Connector:
 
         :raises VolumeFailure: the path does not lead to what is decrypted
         """
-        if not connection.device_path:
+        if not _is(connection, protocols.HostPart.DEVICE):
+            # os-brick puts a link in the place of the path, even of a file.
             raise connection.failure(
                 'QEMU cannot decrypt it, nor can the host, which has no '
                 'device of it')
+        # One of that name is of a device that the host has had before.
+        self._close(info)
         self._kernel(info, metadata).attach_volume(
             self._context, **metadata)
-        name = os.path.basename(os.path.realpath(connection.device_path))
-        if not _mapping(name).startswith(_CRYPT):
+        if not self._is_decrypted(connection.device_path):
             # Never the device itself: the guest would see, and overwrite,
             # what is encrypted.
             raise connection.failure(
                 f'{connection.device_path} does not lead to what is '
                 'decrypted')
+
+    def _show_decrypted(self, info: dict[str, Any]) -> None:
+        """Let the path lead to what is decrypted, if the volume is.
+
+        os-brick has just had it lead to the volume itself, as if it were
+        connected for the first time.
+        """
+        path, mapper = info['data']['device_path'], self._mapper(info)
+        below = os.path.join(self._block(mapper), 'slaves')
+        if self._is_decrypted(mapper) and os.listdir(below) == [
+                os.path.basename(os.path.realpath(path))]:
+            rootwrap.link_root(mapper, path, force=True)
+
+    def _close(self, info: dict[str, Any]) -> None:
+        """Close what the kernel decrypts, if it does; idempotent.
+
+        The volume service may have forgotten by now how it is encrypted, and
+        to close it that does not matter.
+        """
+        if os.path.exists(self._mapper(info)):
+            _encryptor(info, {'provider': encryptors.LUKS}).detach_volume()
+
+    def _mapper(self, info: dict[str, Any]) -> str:
+        """Return where the kernel decrypts a volume."""
+        name = _encryptor(info, {'provider': encryptors.LUKS}).dev_name
+        return os.path.join(self._root, 'dev/mapper', name)
+
+    def _block(self, path: str) -> str:
+        return os.path.join(self._root, 'sys/class/block',
+                            os.path.basename(os.path.realpath(path)))
+
+    def _is_decrypted(self, path: str) -> bool:
+        """Say whether a path leads to what the kernel decrypts."""
+        with contextlib.suppress(OSError), open(
+                os.path.join(self._block(path), 'dm/uuid'),
+                encoding='ascii') as file:
+            return file.read().startswith(identity.CRYPT)
+        return False
 
 
 def _is(
@@ -269,27 +317,6 @@ def _encryptor(info: dict[str, Any], metadata: Mapping[str, Any]) -> Any:
         **{**metadata, 'control_location': 'front-end'})
 
 
-def _close(info: dict[str, Any]) -> None:
-    """Close what the kernel decrypts, if it does; idempotent.
-
-    The volume service may have forgotten by now how it is encrypted, and to
-    close it that does not matter.
-    """
-    encryptor = _encryptor(info, {'provider': encryptors.LUKS})
-    if os.path.exists(f'/dev/mapper/{encryptor.dev_name}'):
-        encryptor.detach_volume()
-
-
-def _mapping(name: str) -> str:
-    """Return what the device mapper calls one of its devices."""
-    try:
-        with open(f'/sys/class/block/{name}/dm/uuid',
-                  encoding='ascii') as file:
-            return file.read().strip()
-    except OSError:
-        return ''
-
-
 @contextlib.contextmanager
 def _failing(
         connection: connection_module.VolumeConnection) -> Iterator[None]:
@@ -300,5 +327,9 @@ def _failing(
         raise
     except Exception as error:
         # Programs that failed are quoted with what they were called with.
-        reason = strutils.mask_password(f'{type(error).__name__}: {error}')
-        raise connection.failure(reason) from error
+        text = f'{type(error).__name__}: {error}'
+        reason = strutils.mask_password(
+            secrecy.masked(text, connection.info))
+        # Nor does a traceback show what is not to be read.
+        raise connection.failure(reason) from (
+            error if reason == text else None)

@@ -28,6 +28,7 @@ from nova_libvirt_driver.volumes import connection as connection_module
 CONF = nova.conf.CONF
 
 _USER = re.compile(r'(user(?:name)?)=(?:[^ ,]+\\)?([^ ,]+)')
+_PASS = re.compile(r'\bpass(?:wd)?=')
 _VZ_SHARE = re.compile(r'(?:\S+:/)?([a-zA-Z0-9_-]+)(?::\S+)?')
 _SYSTEMD = '/run/systemd/system'
 
@@ -109,6 +110,8 @@ def _smbfs(
         options = _USER.sub(r'\1=\2', options)
     else:
         options += ' -o username=guest'
+    # The longer word is one that logs mask.
+    options = _PASS.sub('password=', options)
     fileutils.ensure_tree(folder)
     fs.mount('cifs', connection.text('export'), folder,
              options.strip(', ').split())
@@ -152,6 +155,9 @@ def _vzstorage(
 def _type_at(folder: str) -> str:
     """Return the type of the file system mounted at a folder, or nothing."""
     found = ''
+    # Not of the folder itself: a server that is down would not answer.
+    folder = os.path.join(
+        os.path.realpath(os.path.dirname(folder)), os.path.basename(folder))
     with open('/proc/self/mountinfo', encoding='utf-8',
               errors='surrogateescape') as file:
         for line in file:

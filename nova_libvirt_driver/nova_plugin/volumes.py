@@ -30,7 +30,7 @@ from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.spec import volume as volume_spec
 from nova_libvirt_driver.volumes import connection as connection_module
-from nova_libvirt_driver.volumes import records
+from nova_libvirt_driver.volumes import secrecy
 from nova_libvirt_driver.xmlmodel import domain as domain_model
 
 CONF = nova.conf.CONF
@@ -157,7 +157,7 @@ class Volume(Volumes):
                 'mount_device': mountpoint, 'disk_bus': disk_bus,
                 'device_type': device_type}]}, force=force)
         self.name = f'volume {key(connection_info).id}'
-        self.memo = {'connection_info': records.without_secrets(
+        self.memo = {'connection_info': secrecy.without(
             connection_info)}
 
 

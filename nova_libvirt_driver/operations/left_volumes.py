@@ -18,7 +18,7 @@ from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.storage import journal as journal_module
 from nova_libvirt_driver.volumes import connection
 from nova_libvirt_driver.volumes import host as host_module
-from nova_libvirt_driver.volumes import records
+from nova_libvirt_driver.volumes import secrecy
 
 LOG = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class LeftVolumes:
         """
         self._journal.begin(
             self.OPERATION, uuid=instance.uuid, name=instance.name,
-            info=records.without_secrets(info)).release()
+            info=secrecy.without(info)).release()
 
     def clean_up(
             self, entry: journal_module.Entry,

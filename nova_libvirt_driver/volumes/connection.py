@@ -81,6 +81,11 @@ class VolumeConnection:
                   if str(specs.get(theirs) or 0) != '0'}
         return disk_spec.IoTune(**limits) if limits else None
 
+    @property
+    def info(self) -> dict[str, Any]:
+        """Protocol and data, in the words of the volume service."""
+        return {'driver_volume_type': self.protocol, 'data': self.data}
+
     def text(self, name: str) -> str:
         """Return a text that this protocol needs.
 

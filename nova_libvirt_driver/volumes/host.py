@@ -29,6 +29,7 @@ from nova_libvirt_driver.volumes import disk
 from nova_libvirt_driver.volumes import identity
 from nova_libvirt_driver.volumes import protocols
 from nova_libvirt_driver.volumes import records as records_module
+from nova_libvirt_driver.volumes import secrecy
 from nova_libvirt_driver.volumes import uses as uses_module
 
 LOCK_TIMEOUT_S = 600.0
@@ -315,8 +316,9 @@ def _shared(connection: connection_module.VolumeConnection) -> str:
     """Return the export whose mount the volume shares with others."""
     if not _is(connection, protocols.HostPart.MOUNT):
         return ''
-    return records_module.digest(
-        [connection.protocol, connection.text('export')])
+    connection.text('export')
+    data = secrecy.without(connection.info)['data']
+    return records_module.digest([connection.protocol, data['export']])
 
 
 def _path(connection: connection_module.VolumeConnection) -> str:

@@ -7,13 +7,11 @@ disconnected for certain. No key or password is in it.
 """
 
 from collections.abc import Iterator
-from collections.abc import Mapping
 import contextlib
 import dataclasses
 import hashlib
 import json
 import os
-from typing import Any
 from urllib import parse
 
 from oslo_log import log as logging
@@ -24,6 +22,7 @@ from nova_libvirt_driver.filesystem import records
 from nova_libvirt_driver.storage import atomic
 from nova_libvirt_driver.storage import journal
 from nova_libvirt_driver.volumes import connection as connection_module
+from nova_libvirt_driver.volumes import secrecy
 
 LOG = logging.getLogger(__name__)
 
@@ -34,7 +33,6 @@ _BOOT_ID = '/proc/sys/kernel/random/boot_id'
 _SUFFIX = '.json'
 _MODE = 0o600
 _FOLDER_MODE = 0o700
-_SECRETS = ('password', 'passwd', 'secret', 'token', 'key')
 _CHANGING = frozenset((
     'access_mode', 'device_path', 'discard', 'encrypted', 'multipath_id',
     'qos_specs', 'volume_id'))
@@ -157,21 +155,12 @@ class Records:
 
 def place(connection: connection_module.VolumeConnection) -> str:
     """Return a digest of where a volume is, without what changes."""
-    return digest([connection.protocol, without_secrets({
+    return digest(secrecy.without({**connection.info, 'data': {
         name: value for name, value in connection.data.items()
-        if name not in _CHANGING})])
+        if name not in _CHANGING}}))
 
 
 def digest(value: object) -> str:
     """Return the same text for the same value, which cannot be read back."""
     text = json.dumps(value, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def without_secrets(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return connection data without keys and passwords."""
-    return {
-        name: (without_secrets(value) if isinstance(value, Mapping)
-               else value)
-        for name, value in data.items()
-        if not any(word in name.lower() for word in _SECRETS)}

@@ -6,7 +6,9 @@ import datetime
 import json
 import os
 import pathlib
+import shutil
 import tempfile
+import traceback
 from typing import Any
 import unittest
 from unittest import mock
@@ -19,6 +21,7 @@ from nova import context as nova_context
 from nova import exception as nova_exception
 from nova import objects
 from os_brick import exception as brick_exception
+from oslo_concurrency import processutils
 
 from nova_libvirt_driver import driver
 from nova_libvirt_driver import exception
@@ -234,7 +237,7 @@ class ConnectorTest(VolumesTestCase):
             cache_modes={'block': 'writeback'}), self.connector.settings)
 
 
-class EncryptionTest(VolumesTestCase):
+class EncryptionTestCase(VolumesTestCase):
 
     def setUp(self) -> None:
         super().setUp()
@@ -246,6 +249,9 @@ class EncryptionTest(VolumesTestCase):
     def get(self, context: Any, key_id: str) -> Any:
         self.assertEqual((self.context, SECRET), (context, key_id))
         return self.key
+
+
+class EncryptionTest(EncryptionTestCase):
 
     def unlock(self, **data: Any) -> bytes | None:
         return self.connector.unlock(connection(
@@ -289,6 +295,110 @@ def _qemu_img_info(path: str, **options: Any) -> str:
             'payload-offset': 4096}}})
 
 
+class DecryptedTest(EncryptionTestCase):
+    """Volumes that the kernel decrypts, as os-brick makes it do."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.metadata['provider'] = 'luks2'
+        self.root = pathlib.Path(self.folder())
+        for name in ('dev/mapper', 'dev/disk/by-id', 'sys/class/block'):
+            (self.root / name).mkdir(parents=True)
+        for name in ('sdb', 'sdc', 'dm-0'):
+            (self.root / 'dev' / name).touch()
+        self.link = self.root / 'dev/disk/by-id/os-brick+dev+sdb'
+        self.mapper = self.root / f'dev/mapper/crypt-{self.link.name}'
+        self.opened: list[str] = []
+        luks = 'os_brick.encryptors.luks.LuksEncryptor'
+        self.put(f'{luks}._open_volume', self.open)
+        self.put(f'{luks}._execute', self.execute)
+        self.put('os_brick.privileged.rootwrap.link_root', relink)
+        self.put('os_brick.initiator.connector.InitiatorConnector.factory',
+                 lambda *arguments, **options: self)
+        self.connector = brick.Connector(self.context, os.fspath(self.root))
+
+    def connect_volume(self, properties: dict[str, Any]) -> dict[str, Any]:
+        relink(os.fspath(self.root / 'dev/sdb'), os.fspath(self.link))
+        return {'path': os.fspath(self.link)}
+
+    def open(self, passphrase: str, **metadata: Any) -> None:
+        self.assertFalse(self.mapper.is_symlink())
+        self.opened.append(passphrase)
+        self.decrypt('sdb')
+
+    def decrypt(self, below: str) -> None:
+        folder = self.root / 'sys/class/block/dm-0'
+        (folder / 'dm').mkdir(parents=True)
+        (folder / 'dm/uuid').write_text('CRYPT-LUKS2-1234-crypt\n')
+        (folder / 'slaves').mkdir()
+        (folder / 'slaves' / below).touch()
+        self.mapper.symlink_to('../dm-0')
+
+    def execute(self, *command: str, **options: Any) -> None:
+        if command[0] == 'ln':
+            relink(os.fspath(self.mapper), command[-1])
+        else:
+            self.assertEqual(
+                ('cryptsetup', 'luksClose', self.mapper.name), command)
+            self.mapper.unlink()
+            shutil.rmtree(self.root / 'sys/class/block/dm-0')
+
+    def start(self) -> None:
+        """Connect the host, as at each start of a server."""
+        told = connection(encrypted=True)
+        self.connector.connect(told)
+
+        self.assertIsNone(self.connector.unlock(told))
+
+        path = pathlib.Path(told['data']['device_path'])
+        self.assertEqual(self.root / 'dev/dm-0', path.resolve())
+
+    def test_a_server_starts_a_second_time_without_a_key(self) -> None:
+        self.start()
+        self.metadata = {}
+
+        self.start()
+
+        self.assertEqual(1, len(self.opened))
+
+    def test_what_was_another_device_is_decrypted_again(self) -> None:
+        self.decrypt('sdc')
+
+        self.start()
+
+        self.assertEqual(1, len(self.opened))
+
+    def test_one_whose_mapping_has_gone_is_decrypted_again(self) -> None:
+        self.start()
+        self.execute('cryptsetup', 'luksClose', self.mapper.name)
+
+        self.start()
+
+        self.assertEqual(2, len(self.opened))
+
+    def test_the_device_itself_is_never_shown(self) -> None:
+        self.put('os_brick.encryptors.luks.LuksEncryptor._execute',
+                 lambda *arguments, **options: None)
+
+        with self.assertRaisesRegex(
+                exception.VolumeFailure, 'does not lead to what'):
+            self.start()
+
+    def test_a_file_is_left_where_it_is(self) -> None:
+        told = connection('nfs', export='server:/x', encrypted=True,
+                          device_path='/mnt/x/volume')
+
+        with self.assertRaises(exception.VolumeFailure):
+            self.connector.unlock(told)
+
+        self.assertEqual([], self.opened)
+
+
+def relink(target: str, link: str, force: bool = True) -> None:
+    pathlib.Path(link).unlink(missing_ok=True)
+    os.symlink(target, link)
+
+
 class MountTest(VolumesTestCase):
 
     def setUp(self) -> None:
@@ -314,6 +424,44 @@ class MountTest(VolumesTestCase):
               ['-o', 'vers=4', '-o', 'nosuid'])], self.mounted)
         self.assertEqual([], os.listdir(folder))
         self.assertNotIn('device_path', told['data'])
+
+    def test_a_mount_below_a_link_is_found(self) -> None:
+        told = connection('nfs', export='server:/x', name='volume-1')
+        link = os.path.join(self.folder(), 'link')
+        os.symlink(self.base, link)
+        self.option('nfs_mount_point_base', link, 'libvirt')
+        folder = mounts.folder_of(connection_module.read(told))
+        gone: list[str] = []
+        for name in ('fs.umount', 'path.rmdir'):
+            self.put(f'nova.privsep.{name}', gone.append)
+        line = f'1 1 0:1 / {os.path.realpath(folder)} rw - nfs4 server:/x rw'
+
+        with mock.patch('builtins.open', mock.mock_open(read_data=line)):
+            self.connector.disconnect(told, force=True)
+
+        self.assertEqual([folder, folder], gone)
+
+    def test_passwords_of_a_mount_are_not_told(self) -> None:
+        for options in ('-o username=u,password=S3cret', '-o user=u%S3cret',
+                        '-o username=u,pass=S3cret,vers=3'):
+            self.option('smbfs_mount_point_base', self.base, 'libvirt')
+            told = connection('smbfs', export='//server/x', name='volume-1',
+                              options=options)
+
+            def fail(kind: str, export: str, folder: str,
+                     arguments: list[str]) -> None:
+                raise processutils.ProcessExecutionError(
+                    cmd=f'mount -t {kind} {" ".join(arguments)}',
+                    stderr='no S3cret')
+
+            self.put('nova.privsep.fs.mount', fail)
+            with self.subTest(options=options), self.assertRaises(
+                    exception.VolumeFailure) as caught:
+                self.connector.connect(told)
+
+            shown = ''.join(traceback.format_exception(caught.exception))
+            self.assertIn('mount -t cifs', shown)
+            self.assertNotIn('S3cret', shown)
 
     def test_what_is_not_mounted_need_not_be_unmounted(self) -> None:
         self.connector.disconnect(

@@ -17,9 +17,9 @@ class GuestDevicesTest(guest_base.GuestTestCase):
         self.driver.spawn(self.spec)
         self.wait_console(self.spec, 'extended is up')
 
-    def disks(self) -> list[str | None]:
+    def disks(self) -> list[str]:
         """Return the names of the disks that the guest has now."""
-        return [disk.target_dev for disk in domain_module.Domain.parse(
+        return [disk.target_dev or '' for disk in domain_module.Domain.parse(
             self.driver.get_domain_xml(self.spec)).devices.disks]
 
     def taps(self) -> list[str | None]:

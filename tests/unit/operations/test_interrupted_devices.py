@@ -50,6 +50,18 @@ class StopTest(test_devices.DeviceTestCase):
         self.driver._parts.operations.recovery.wake()
         self.wait_for(self.nowhere())
 
+    def test_one_whose_process_died_holds_up_nothing(self) -> None:
+        self.attach()
+        self.domain.hotplug.unplug = fake_devices.Unplug.IGNORE
+        self.journal.begin(
+            'detach', uuid=self.spec.uuid, name=self.spec.name,
+            **unplug.noted(KEY, [self.attachment()])).release()
+
+        self.driver.power_off(self.spec)
+        self.driver._parts.operations.recovery.wake()
+
+        self.wait_for(self.nowhere())
+
     def reboot(self) -> None:
         self.driver.reboot(instance_spec.InstanceRef(
             self.spec.uuid, self.spec.name), guest_spec.RebootType.HARD)

@@ -165,6 +165,21 @@ A service that is not root gets at the console logs and disks of guests
 through a privileged process, which touches no file of any other user. See
 ``user`` in ``qemu.conf``; names that do not exist do no harm.
 """),
+    cfg.BoolOpt(
+        'ephemeral_volume_secrets',
+        default=False,
+        help="""
+Keep passphrases of encrypted volumes in libvirt's memory only.
+
+It is for volumes that QEMU decrypts. Otherwise libvirt writes a passphrase to
+the disk of the host, in a file that only root can read, until the volume is
+disconnected. With this, none is on the disk, and all are gone when libvirt's
+daemon restarts or the host boots. From then on servers with such volumes start
+only on a request of a user who may read the key: a start by the service, as
+after a boot of the host or after an interrupted reboot, fails, and the server
+stays stopped. A passphrase that is kept already stays as it is until the volume
+is disconnected.
+"""),
     cfg.IntOpt(
         'audit_interval',
         default=60, min=1, max=86400,

@@ -88,7 +88,9 @@ class Connector:
             rbd_secret_uuid=libvirt.rbd_secret_uuid or '',
             default_aio=bool(getattr(
                 libvirt, 'use_default_aio_mode_for_volumes', False)),
-            cache_modes=guest.disk_cachemodes, discard=guest.discard)
+            cache_modes=guest.disk_cachemodes, discard=guest.discard,
+            ephemeral_secrets=(
+                CONF.nova_libvirt_driver.ephemeral_volume_secrets))
 
     def properties(self) -> Mapping[str, Any]:
         """Return what the volume service has to know of this host."""
@@ -130,7 +132,7 @@ class Connector:
             if not _is_for_qemu(metadata):
                 self._decrypt(connection, info, metadata)
                 return None
-            passphrase = self._passphrase(metadata)
+            passphrase = self._passphrase(connection, metadata)
             if connection.device_path and not luks.is_luks(
                     utils.get_root_helper(), connection.device_path):
                 # A private method, which Nova's own driver takes as well.
@@ -199,9 +201,19 @@ class Connector:
             root_helper=utils.get_root_helper(),
             keymgr=key_manager.API(CONF), connection_info=info, **metadata)
 
-    def _passphrase(self, metadata: Mapping[str, Any]) -> str:
-        secret = key_manager.API(CONF).get(
-            self._context, metadata['encryption_key_id'])
+    def _passphrase(
+            self, connection: connection_module.VolumeConnection,
+            metadata: Mapping[str, Any]) -> str:
+        try:
+            secret = key_manager.API(CONF).get(
+                self._context, metadata['encryption_key_id'])
+        except Exception as error:
+            raise connection.failure(
+                'libvirt does not have its passphrase, and the key cannot be '
+                f'had: {type(error).__name__}: {error}',
+                hint='let a user start the server who may read the key: the '
+                'service may not, and libvirt forgets passphrases when it is '
+                'restarted, with ephemeral_volume_secrets') from error
         if hasattr(brick_utils, 'get_passphrase_from_secret'):
             return str(brick_utils.get_passphrase_from_secret(secret))
         # Of an older os-brick, which knows symmetric keys only.

@@ -58,7 +58,7 @@ class LeftVolumes:
         self.remove_outside(entry)
 
     def remove_outside(self, entry: journal_module.Entry) -> None:
-        """Do that, whoever has the instance by now."""
+        """Disconnect it; the instance may be another host's by now."""
         note = entry.note
         info = note.values['info']
         what = f'volume {connection.id_of(info)}'

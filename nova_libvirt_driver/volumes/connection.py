@@ -59,19 +59,19 @@ class VolumeConnection:
 
     @property
     def logical_block_bytes(self) -> int | None:
-        """Size of a block; VolumeFailure if it is no size."""
+        """Size of a block; VolumeFailure if it is not one."""
         return self._number(self.data, 'logical_block_size')
 
     @property
     def physical_block_bytes(self) -> int | None:
-        """Size of a block; VolumeFailure if it is no size."""
+        """Size of a block; VolumeFailure if it is not one."""
         return self._number(self.data, 'physical_block_size')
 
     @property
     def iotune(self) -> disk_spec.IoTune | None:
         """Limits of front-end QoS; other words of it are not ours.
 
-        :raises VolumeFailure: one is no number
+        :raises VolumeFailure: one is not a number
         """
         specs = self.data.get('qos_specs')
         if not isinstance(specs, Mapping):
@@ -115,7 +115,7 @@ class VolumeConnection:
         except (TypeError, ValueError):
             number = 0
         if number <= 0:
-            raise self.failure(f'its {name} {value!r} is no positive number')
+            raise self.failure(f'its {name} {value!r} is not a positive number')
         return number
 
 

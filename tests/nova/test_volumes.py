@@ -13,6 +13,7 @@ from typing import Any
 import unittest
 from unittest import mock
 
+from castellan.common import exception as castellan_exception
 from castellan.common.objects import passphrase
 from castellan.common.objects import symmetric_key
 import libvirt
@@ -231,9 +232,11 @@ class ConnectorTest(VolumesTestCase):
                 ('disk_cachemodes', ['block=writeback']),
                 ('hw_disk_discard', 'unmap')):
             self.option(name, value, 'libvirt')
+        self.option('ephemeral_volume_secrets', True, 'nova_libvirt_driver')
 
         self.assertEqual(volume_spec.VolumeSettings(
             rbd_user='nova', rbd_secret_uuid=SECRET, discard='unmap',
+            ephemeral_secrets=True,
             cache_modes={'block': 'writeback'}), self.connector.settings)
 
 
@@ -279,6 +282,17 @@ class EncryptionTest(EncryptionTestCase):
         self.metadata = {}
         with self.assertRaises(exception.VolumeFailure):
             self.connector.extend_decrypted(told, 4 << 20)
+
+    def test_who_may_not_read_the_key_is_told_who_may(self) -> None:
+        self.put('castellan.key_manager.API', lambda conf: mock.Mock(
+            get=mock.Mock(side_effect=castellan_exception.Forbidden)))
+
+        with self.assertRaises(exception.VolumeFailure) as caught:
+            self.unlock()
+
+        self.assertIn('the key cannot be had: Forbidden', str(
+            caught.exception))
+        self.assertIn('let a user start', caught.exception.next_step)
 
     def test_what_nothing_can_decrypt(self) -> None:
         for metadata in ({}, {**self.metadata, 'provider': 'plain'}):

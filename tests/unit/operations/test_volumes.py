@@ -399,6 +399,25 @@ class EncryptionTest(VolumesTestCase):
         self.destroy(volume(told))
         self.assert_nothing_left()
 
+    def test_after_a_restart_of_libvirt_it_needs_the_key_again(self) -> None:
+        self.connector.settings = volume_spec.VolumeSettings(
+            ephemeral_secrets=True)
+        told = info(encrypted=True)
+        self.spawn(volume(told))
+        self.driver.power_off(self.spec)
+        self.hypervisor.secrets.clear()
+
+        self.assertRaises(
+            RuntimeError, self.driver.power_on, self.spec, attachments=[
+                self.attachment(volume(told), connector=_refusing(
+                    self.devices))])
+        self.assertFalse(self.hypervisor.guests[0].active)
+        self.driver.power_on(
+            self.spec, attachments=[self.attachment(volume(told))])
+
+        kept, = self.hypervisor.secrets
+        self.assertIn(kept.uuid, self.driver.get_domain_xml(self.spec))
+
     def test_a_key_that_cannot_be_had_undoes_the_guest(self) -> None:
         self.assertRaises(
             RuntimeError, self.driver.spawn, self.spec, attachments=[

@@ -125,7 +125,8 @@ class ComputeDriver:
             images: ports.ImageSource | None = None,
             power_on: bool = True,
             progress: ports.Progress = NO_PROGRESS,
-            attachments: ports.Attachments = ()) -> None:
+            attachments: ports.Attachments = (),
+            config_drive: ports.DriveOf | None = None) -> None:
         """Make a guest and start it.
 
         Blocks until the domain runs; an image that is not in the cache is
@@ -137,6 +138,8 @@ class ComputeDriver:
         :param attachments: what the guest is connected to but for what
             libvirt connects by itself; here and in every verb that starts
             or removes a guest
+        :param config_drive: called once when the domain is defined, and
+            before it starts; what it returns replaces that of the spec
         :raises InstanceExists: its name or uuid is taken
         :raises ImageNotFound: there is no such image
         :raises ImageRefused: the image is not what it is declared to be

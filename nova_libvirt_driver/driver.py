@@ -174,10 +174,11 @@ class LibvirtDriver(base.ComputeDriver):
             self, spec: guest_spec.GuestSpec, *,
             images: ports.ImageSource | None = None, power_on: bool = True,
             progress: ports.Progress = base.NO_PROGRESS,
-            attachments: ports.Attachments = ()) -> None:
+            attachments: ports.Attachments = (),
+            config_drive: ports.DriveOf | None = None) -> None:
         self._parts.operations.spawn.spawn(
             spec, self._images(images), attachments, power_on=power_on,
-            progress=progress)
+            progress=progress, config_drive=config_drive)
 
     def destroy(
             self, instance: instance_spec.Instance, *,

@@ -15,6 +15,7 @@ import typing
 from typing import Any
 
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.spec import configdrive
 from nova_libvirt_driver.spec import event
 from nova_libvirt_driver.spec import guest
 from nova_libvirt_driver.spec import image
@@ -136,6 +137,9 @@ Attachments = Sequence[Attachment]
 """In the order in which they are connected."""
 
 AttachmentsOf = Callable[[instance.Instance], Attachments]
+
+DriveOf = Callable[[str], configdrive.ConfigDriveSpec | None]
+"""Returns the config drive of a guest, from the XML of its domain."""
 
 Memo = Mapping[str, Any]
 """What an attachment is made of, as JSON has it; without secrets."""

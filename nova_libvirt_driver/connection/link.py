@@ -254,6 +254,7 @@ class Link:
             settings: settings_module.Settings, calls: calls_module.Calls,
             events: events_module.Events, notifier: ports.Notifier) -> None:
         self.host = settings.host
+        self.call_timeout_s = settings.call_timeout_s
         self.look_timeout_s = settings.look_timeout_s
         self.job_timeout_s = settings.job_timeout_s
         self._driver = driver
@@ -379,19 +380,23 @@ class Link:
 
     def visit(
             self, tried: str, function: Callable[[protocol.Connection], T],
-            *, instance: str) -> T:
+            *, instance: str, own_wait_s: float = 0.0) -> T:
         """Return what *function* makes of a connection of its own.
 
         For a call that enters the monitor of a guest and comes back soon.
         When it does not, the guest is in quarantine until it does.
 
+        :param own_wait_s: how long libvirt itself may wait for the guest,
+            beside ``call_timeout``
         :raises GuestUnresponsive: it does not, or was in quarantine
         :raises DriverError: libvirt's error as one of ours
         """
         self.quarantine.check(instance, tried)
         visit = Visit(tried)
         try:
-            return self.enter(visit, function, instance=instance)
+            return self.enter(
+                visit, function, instance=instance, timeout_s=(
+                    self.call_timeout_s + own_wait_s))
         except exception.GuestBusy:
             raise
         except exception.GuestUnresponsive as error:

@@ -28,6 +28,10 @@ Element = disk_model.Disk | interface_model.Interface
 # Libvirt's own name for a tap, which it gives another guest after this one.
 _TAP_OF_LIBVIRT = 'vnet'
 
+_UNPLUG_WAIT_S = 5.0
+"""How long libvirt, up to 11.3 at least, waits for QEMU to say that a device
+has gone before its call returns (QEMU_UNPLUG_TIMEOUT)."""
+
 
 class Device:
     """One device, which need not be there."""
@@ -96,7 +100,8 @@ class Device:
                     raise
 
         self._reach.call(
-            f'detach {self.key}', ask, needs=reach_module.UP)
+            f'detach {self.key}', ask, needs=reach_module.UP,
+            own_wait_s=_UNPLUG_WAIT_S)
 
     def _read(self, flags: int) -> domain_model.Domain:
         return domain_model.Domain.parse(self._reach.look(

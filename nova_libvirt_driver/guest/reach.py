@@ -49,7 +49,7 @@ class Reach:
     def call(
             self, tried: str, function: Callable[[protocol.Domain], T], *,
             needs: Collection[instance_spec.PowerState] = (),
-            timeout_s: float | None = None) -> T:
+            timeout_s: float | None = None, own_wait_s: float = 0.0) -> T:
         """Return what *function* makes of the domain, by its monitor.
 
         :param tried: what it is for, as in "pause the guest"
@@ -58,6 +58,7 @@ class Reach:
             other one is the fault of the state
         :param timeout_s: for what may take its time; otherwise the guest
             is unresponsive after ``call_timeout``
+        :param own_wait_s: how long libvirt itself may wait for the guest
         :raises CallTimeout: the deadline passed; the call may go on
         :raises GuestUnresponsive: the guest does not answer
         :raises InstanceNotFound: the domain is gone
@@ -70,7 +71,8 @@ class Reach:
         try:
             if timeout_s is None:
                 return self.link.visit(
-                    tried, on_domain, instance=self.uuid)
+                    tried, on_domain, instance=self.uuid,
+                    own_wait_s=own_wait_s)
             self.link.quarantine.check(self.uuid, tried)
             return self.link.call(tried, on_domain, instance=self.uuid,
                                   timeout_s=timeout_s)

@@ -25,6 +25,7 @@ from nova_libvirt_driver.monitoring import monitor
 from nova_libvirt_driver.nova_plugin import attachments
 from nova_libvirt_driver.nova_plugin import brick
 from nova_libvirt_driver.nova_plugin import config_drive
+from nova_libvirt_driver.nova_plugin import device_metadata
 from nova_libvirt_driver.nova_plugin import diagnostics
 from nova_libvirt_driver.nova_plugin import errors
 from nova_libvirt_driver.nova_plugin import images
@@ -43,6 +44,7 @@ from nova_libvirt_driver.nova_plugin import traits
 from nova_libvirt_driver.nova_plugin import translate
 from nova_libvirt_driver.nova_plugin import volumes
 from nova_libvirt_driver import ports
+from nova_libvirt_driver.spec import configdrive as configdrive_spec
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import host as host_spec
 
@@ -64,6 +66,9 @@ class NovaLibvirtDriver(refusals.Refusals):
         **refusals.Refusals.capabilities,
         'has_imagecache': True,
         'supports_attach_interface': True,
+        'supports_device_tagging': True,
+        'supports_tagged_attach_interface': True,
+        'supports_tagged_attach_volume': True,
         # None is taken in yet, see Refusals; but without this, servers that
         # were evacuated from here would start here again.
         'supports_evacuate': True,
@@ -194,12 +199,15 @@ class NovaLibvirtDriver(refusals.Refusals):
             block_device_info: Any = None, power_on: bool = True,
             accel_info: Any = None) -> None:
         def complete(spec: guest_spec.GuestSpec) -> guest_spec.GuestSpec:
-            return dataclasses.replace(
-                translate.with_ports(dataclasses.replace(
-                    request, network_info=network_info), spec),
-                config_drive=config_drive.built(
-                    instance, network_info, files=injected_files,
-                    admin_password=admin_password))
+            return translate.with_ports(dataclasses.replace(
+                request, network_info=network_info), spec)
+
+        def drive(xml: str) -> configdrive_spec.ConfigDriveSpec | None:
+            instance.device_metadata = device_metadata.built(
+                context, instance, network_info, xml)
+            return config_drive.built(
+                instance, network_info, files=injected_files,
+                admin_password=admin_password)
 
         # The ports are made meanwhile.
         request = translate.Request(
@@ -207,7 +215,7 @@ class NovaLibvirtDriver(refusals.Refusals):
             config_drive.wanted(instance), self._core.get_host_facts().cells)
         self._core.spawn(
             translate.guest(request), images=self._images(context, instance),
-            power_on=power_on, attachments=(
+            power_on=power_on, config_drive=drive, attachments=(
                 self._volumes(context, instance, block_device_info),
                 network.NewPorts(instance, network_info, complete=complete,
                                  virtapi=self.virtapi),
@@ -402,6 +410,7 @@ class NovaLibvirtDriver(refusals.Refusals):
         self._core.attach_disk(
             self._standing(instance, (), None),
             volumes.disk(found.wanted[0]), attachments=(found,))
+        self._note_devices(context, instance)
 
     def detach_volume(
             self, context: Any, connection_info: Any, instance: Any,
@@ -426,6 +435,7 @@ class NovaLibvirtDriver(refusals.Refusals):
         self._core.attach_nic(
             spec, spec.nics[0], attachments=(
                 network.Port(instance, vif, is_new=True),))
+        self._note_devices(context, instance)
 
     def detach_interface(self, context: Any, instance: Any, vif: Any) -> None:
         # In these states a user may not detach it: the port was deleted.
@@ -519,6 +529,18 @@ class NovaLibvirtDriver(refusals.Refusals):
             instance, instance.image_meta, network_info, block_device_info,
             config_drive.wanted(instance),
             self._core.get_host_facts().cells))
+
+    def _note_devices(self, context: Any, instance: Any) -> None:
+        """Let a server read of its devices that have tags, as they are."""
+        try:
+            instance.device_metadata = device_metadata.built(
+                context, instance, instance.get_network_info(),
+                self._core.get_domain_xml(instance))
+            instance.save()
+        except Exception as error:
+            # It has the device, and Nova must not think otherwise.
+            LOG.warning('The server cannot read of the tags of its devices: '
+                        '%s', error, instance=instance)
 
     def _attachments(
             self, context: Any, instance: Any, network_info: Any,

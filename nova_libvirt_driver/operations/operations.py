@@ -107,8 +107,7 @@ def build(
             guests, folders, exclusive, journal, clean_ups),
         recovery=recovery.Recovery(
             journal, clean_ups, exclusive, storage.cache.sweep_temporaries),
-        power_on=power_on.PowerOn(
-            guests, files, specs, rebuild, exclusive),
+        power_on=power_on.PowerOn(guests, files, specs, rebuild, exclusive),
         power_off=power_off.PowerOff(guests, exclusive, shutdown),
         reboot=reboot.Reboot(
             guests, files, specs, rebuild, exclusive, journal, shutdown,

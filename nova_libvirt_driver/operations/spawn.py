@@ -3,6 +3,7 @@
 """Making a guest."""
 
 from collections.abc import Callable
+import dataclasses
 
 from oslo_log import log as logging
 
@@ -27,8 +28,8 @@ class Spawn:
 
     Steps: check that name and uuid are free; note in the journal what is
     about to be made; make the folder; get the image into the cache; make
-    the disks and the kernel; prepare the attachments; make the config drive;
-    record the spec; define the domain; connect it and start it; let it run.
+    the disks and the kernel; prepare the attachments; define the domain; make
+    the config drive; record the spec; connect it and start it; let it run.
 
     When a step fails, the domain is removed and disconnected, and the folder
     is removed. When the process is killed, the next one that looks into the
@@ -54,7 +55,8 @@ class Spawn:
     def spawn(
             self, spec: guest_spec.GuestSpec, images: ports.ImageSource,
             attachments: ports.Attachments, *, power_on: bool,
-            progress: ports.Progress) -> None:
+            progress: ports.Progress,
+            config_drive: ports.DriveOf | None = None) -> None:
         """Make a guest; see :meth:`base.ComputeDriver.spawn`."""
         self._folders.prepare()
         with (self._exclusive.hold(spec, self.OPERATION, progress) as watched,
@@ -87,12 +89,16 @@ class Spawn:
             completed = self._settled(attached.prepare(spec))
             if completed != spec:
                 spec, xml = completed, self._build(completed, reservation)
-            self._files.describe(spec, watched)
             watched.step('define')
             # Before it is defined: a reply that is lost leaves a domain.
             undo.add('remove the domain',
                      lambda: self._domains.guests.remove(spec))
             guest = self._domains.guests.define(xml, spec)
+            if config_drive is not None:
+                # Only libvirt knows the addresses that are in it.
+                spec = dataclasses.replace(
+                    spec, config_drive=config_drive(guest.xml()))
+            self._files.describe(spec, watched)
             if power_on:
                 attached.start(guest)
             watched.step('finish')

@@ -78,7 +78,8 @@ class GuestDriver(fake_driver.FakeDriver):
             self, spec: guest_spec.GuestSpec, *,
             images: ports.ImageSource | None = None, power_on: bool = True,
             progress: ports.Progress = base.NO_PROGRESS,
-            attachments: ports.Attachments = ()) -> None:
+            attachments: ports.Attachments = (),
+            config_drive: ports.DriveOf | None = None) -> None:
         progress.step('image')
         progress.advance(1, 2)
         progress.step('start')

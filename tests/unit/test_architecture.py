@@ -98,7 +98,7 @@ BUDGETS = {
     'images': 620,
     'messaging': 200,
     'monitoring': 750,
-    'nova_plugin': 3300,
+    'nova_plugin': 3400,
     'operations': 2650,
     'privileged': 290,
     'spec': 1000,

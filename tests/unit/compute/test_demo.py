@@ -43,7 +43,8 @@ class Driver(fake_guest_driver.GuestDriver):
             self, spec: guest_spec.GuestSpec, *,
             images: ports.ImageSource | None = None, power_on: bool = True,
             progress: ports.Progress = ports.NullProgress(),
-            attachments: ports.Attachments = ()) -> None:
+            attachments: ports.Attachments = (),
+            config_drive: ports.DriveOf | None = None) -> None:
         self.noted = ''.join(path.read_text() for path in pathlib.Path(
             tempfile.gettempdir()).glob('nova-libvirt-demo-*/guest.json'))
         super().spawn(spec, progress=progress)

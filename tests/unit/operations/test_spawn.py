@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 
+import base64
 import dataclasses
 import os
+import pathlib
 
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import boot as boot_spec
@@ -47,6 +49,31 @@ class SpawnTest(whole.WholeTestCase):
 
         self.assertGreater(number, 8)
         self.assertEqual(['one'], self.names())
+
+    def test_a_config_drive_may_tell_of_the_domain(self) -> None:
+        spec = self.guest(config_drive=configdrive_spec.ConfigDriveSpec())
+
+        def drive(xml: str) -> configdrive_spec.ConfigDriveSpec:
+            seen = 'known' if f'<uuid>{spec.uuid}</uuid>' in xml else 'alien'
+            return configdrive_spec.ConfigDriveSpec(prebuilt={
+                'seen': base64.b64encode(f'it is {seen}'.encode()).decode()})
+
+        self.driver.spawn(spec, config_drive=drive)
+
+        self.assertIn(b'it is known', pathlib.Path(
+            self.instances_path, spec.uuid, 'disk.config').read_bytes())
+
+    def test_a_config_drive_that_cannot_be_made_leaves_nothing(self) -> None:
+        spec = self.guest(config_drive=configdrive_spec.ConfigDriveSpec())
+
+        def drive(xml: str) -> configdrive_spec.ConfigDriveSpec:
+            raise OSError('no database')
+
+        self.assertRaises(
+            OSError, self.driver.spawn, spec, config_drive=drive)
+
+        self.assertEqual([], self.names())
+        self.assertEqual([], self.remains())
 
     def test_a_start_that_fails_leaves_nothing(self) -> None:
         self.hypervisor.fail_next('createWithFlags', OSError('no memory'))

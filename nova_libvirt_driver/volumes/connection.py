@@ -122,7 +122,7 @@ class VolumeConnection:
 def read(info: Mapping[str, Any]) -> VolumeConnection:
     """Return the typed form of connection information.
 
-    :raises VolumeFailure: it is none
+    :raises VolumeFailure: it says too little
     """
     data = info.get('data')
     volume_id = id_of(info)

@@ -18,6 +18,7 @@ from nova_libvirt_driver.cli.output import progress
 from nova_libvirt_driver.cli import sources
 from nova_libvirt_driver import exception
 from nova_libvirt_driver import ports
+from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 
 if TYPE_CHECKING:
@@ -116,12 +117,18 @@ def recorded(
 
     The driver reads the record when it is the verb's turn.
 
-    :raises Conflict: there is none
+    :raises Conflict: there is none, or it may name other volumes' devices
     """
     try:
-        driver.get_spec(row)
+        spec = driver.get_spec(row)
     except exception.InstanceNotFound as error:
         raise errors.Conflict(
             f'there is no record of what server {naming.shown(row)} was '
             'made from', 'leave it to the service that made it') from error
+    if any(volume.id and volume.source.kind is disk_spec.SourceKind.BLOCK
+           for volume in spec.storage.volumes):
+        raise errors.Conflict(
+            f'server {naming.shown(row)} has volumes, and which devices of '
+            'the host they are now is not in its record',
+            'leave it to the service that made it')
     return row

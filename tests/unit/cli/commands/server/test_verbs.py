@@ -73,6 +73,21 @@ class PowerTest(base.ServerTestCase):
             '  Next:  leave it to the service that made it'],
             result.stderr.splitlines())
 
+    def test_a_device_in_the_record_may_be_another_volumes(self) -> None:
+        uuid, = self.have('a')
+        spec = self.driver.specs[uuid]
+        self.driver.specs[uuid] = spec.with_device(disk_spec.DiskSpec(
+            id='v', target_dev='vdb', bus=disk_spec.DiskBus.VIRTIO,
+            format='raw', source=disk_spec.DiskSource(
+                kind=disk_spec.SourceKind.BLOCK, path='/dev/sdb')))
+
+        for words in (['start'], ['reboot'], ['resume'], ['unrescue']):
+            result = self.type('server', *words, 'a')
+
+            self.assertEqual(4, result.code)
+            self.assertIn('server a has volumes', result.stderr)
+        self.assertEqual([], self.driver.verbs)
+
     def test_a_wrong_state_is_a_conflict(self) -> None:
         self.have('a')
         self.driver.failing['pause'] = exception.WrongState(

@@ -162,6 +162,14 @@ Size in MiB of QEMU's cache for translated code, with ``virt_type`` qemu.
 
 Unset, QEMU may take up to 1 GiB for each guest.
 """),
+    cfg.BoolOpt(
+        'use_virtio_for_bridges',
+        default=True,
+        help="""
+Give guests virtio interfaces unless their image names another model.
+
+Otherwise libvirt chooses, as a rule rtl8139.
+"""),
     cfg.IntOpt(
         'rx_queue_size',
         choices=(256, 512, 1024),

@@ -32,6 +32,7 @@ def guest(conf: cfg.ConfigOpts) -> policy.GuestPolicy:
         machine_types=_pairs(
             'hw_machine_type', own.hw_machine_type or ()),
         disk_prefix=own.disk_prefix or '',
+        disks_max=_disks_max(conf),
         disk_cachemodes=_cache_modes(own.disk_cachemodes),
         discard=own.hw_disk_discard or '',
         tb_cache_mib=own.tb_cache_size,
@@ -41,6 +42,7 @@ def guest(conf: cfg.ConfigOpts) -> policy.GuestPolicy:
         pcie_ports=own.num_pcie_ports,
         rng_path=own.rng_dev_path,
         sysinfo_serial=own.sysinfo_serial,
+        nic_model='virtio' if own.use_virtio_for_bridges else '',
         rx_queue_size=own.rx_queue_size,
         tx_queue_size=own.tx_queue_size)
 
@@ -96,6 +98,13 @@ def _backend(conf: cfg.ConfigOpts) -> policy.ImageBackend:
     raise exception.InvalidConfiguration(
         reason=f'[libvirt] images_type {kind} is not supported: take qcow2 '
         'or raw')
+
+
+def _disks_max(conf: cfg.ConfigOpts) -> int | None:
+    # The group is Nova's, where it is the hosting service.
+    most = conf.compute.max_disk_devices_to_attach if (
+        'compute' in conf) else -1
+    return most if most >= 0 else None
 
 
 def _flag(word: str) -> cpu.CpuFlag:

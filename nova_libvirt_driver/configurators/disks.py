@@ -95,8 +95,7 @@ def _driver(
     element.driver_type = disk.format
     element.driver_cache = _cache(disk, policy) or None
     element.driver_io = disk.io or None
-    element.driver_discard = disk.discard or (
-        policy.discard if _is_writable(disk) else '') or None
+    element.driver_discard = disk.discard or policy.discard or None
     if disk.bus is Bus.VIRTIO:
         element.driver_queues = disk.queues
 
@@ -105,10 +104,6 @@ def _cache(
         disk: disk_spec.DiskSpec, policy: policy_spec.GuestPolicy) -> str:
     return disk.cache or policy.disk_cachemodes.get(
         disk.source.kind.value, '')
-
-
-def _is_writable(disk: disk_spec.DiskSpec) -> bool:
-    return disk.device is Device.DISK and not disk.readonly
 
 
 def _limit(

@@ -81,7 +81,8 @@ def check(
     if isinstance(wanted, nic_spec.NicSpec):
         model = wanted.model or inputs.policy.nic_model
         if live:
-            room.check_slot(conventional=model in _CONVENTIONAL_NICS)
+            room.check_slot(
+                conventional=not model or model in _CONVENTIONAL_NICS)
         return
     if live and wanted.bus not in _HOT:
         raise room.refusal(

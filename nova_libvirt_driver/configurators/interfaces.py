@@ -21,6 +21,7 @@ _TAP_NAME_MAX = 15
 _VIRTIO = 'virtio'
 _MODELS = (_VIRTIO, 'e1000', 'e1000e', 'igb', 'lan9118', 'ne2k_pci', 'pcnet',
            'rtl8139', 'spapr-vlan', 'vmxnet3')
+_BY_EMULATION = ('lan9118',)
 
 
 def apply(domain: domain_module.Domain, inputs: inputs_module.Inputs) -> None:
@@ -78,19 +79,21 @@ def _source(element: interface.Interface, nic: nic_spec.NicSpec) -> None:
 def _model(
         element: interface.Interface, nic: nic_spec.NicSpec,
         inputs: inputs_module.Inputs) -> None:
-    model = nic.model or inputs.policy.nic_model or _VIRTIO
-    if model not in _MODELS:
+    model = nic.model or inputs.policy.nic_model
+    if model and model not in _MODELS or (
+            inputs.kvm and model in _BY_EMULATION):
+        with_kvm = ' with KVM' if inputs.kvm else ''
         raise exception.InvalidRequest(
-            reason=f'QEMU has no interface of the model {model}: take one of '
-            f'{", ".join(_MODELS)}')
-    element.model = model
+            reason=f'QEMU has no interface of the model {model}{with_kvm}: '
+            f'take one of {", ".join(_MODELS)}')
+    element.model = model or None
     asked = (nic.queues, nic.rx_queue_size, nic.tx_queue_size,
              nic.packed_ring)
     if model != _VIRTIO or nic.kind is Kind.USER:
         if any(asked):
             raise exception.InvalidRequest(
                 reason=f'the interface {nic.mac} of kind {nic.kind} and '
-                f'model {model} cannot have queues')
+                f'model {model or "of libvirt"} cannot have queues')
         return
     policy = inputs.policy
     rx_queue_size = nic.rx_queue_size or policy.rx_queue_size

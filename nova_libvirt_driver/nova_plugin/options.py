@@ -49,7 +49,6 @@ _LIBVIRT_WHY = {
     'sparse_logical_volumes': _IMAGES,
     'swtpm_': 'what TPMs remember is not copied to other hosts yet',
     'uid_maps': 'there are no containers',
-    'use_virtio_for_bridges': 'cards are virtio unless the image says so',
     'volume_clear': _IMAGES,
     '': 'this driver does not know it',
 }
@@ -123,9 +122,7 @@ _TABLE: Mapping[str, Mapping[str, Verdict]] = {
         'cpu_dedicated_set': _DONE,
         'cpu_shared_set': _DONE,
         'image_type_exclude_list': _DONE,
-        'max_disk_devices_to_attach': (
-            PARTLY, 'where a volume gets its name: not for a server that has '
-            'more disks already'),
+        'max_disk_devices_to_attach': _DONE,
         'packing_host_numa_cells_allocation_strategy': _DONE,
         'vmdk_allowed_types': _ignored(
             'VMDK images are taken if they are monolithicSparse or '

@@ -8,6 +8,7 @@ import dataclasses
 import datetime
 from typing import Any
 
+from nova import exception as nova_exception
 from nova import objects
 from nova.objects import fields
 from nova import version
@@ -41,6 +42,8 @@ _MIB_PER_GIB = 1024
 _IMAGE_FIELDS = {'container_format': 'containerFormat',
                  'disk_format': 'diskFormat', 'min_disk': 'minDisk',
                  'min_ram': 'minRam'}
+# A PC has one more; Nova leaves it out.
+_MAX_SERIAL_PORTS = 3
 # What the kernel takes for a tap.
 _MAX_QUEUES = 256
 
@@ -148,9 +151,10 @@ def _with_queues(
     if hardware.get_vif_multiqueue_constraint(flavor, image_meta):
         queues = min(spec.cpu.vcpus, CONF.libvirt.max_queues or _MAX_QUEUES)
     packed = hardware.get_packed_virtqueue_constraint(flavor, image_meta)
+    usual = 'virtio' if CONF.libvirt.use_virtio_for_bridges else ''
     return dataclasses.replace(spec, nics=tuple(
         dataclasses.replace(nic, queues=queues, packed_ring=bool(packed))
-        if nic.model in ('', 'virtio') else nic for nic in spec.nics))
+        if (nic.model or usual) == 'virtio' else nic for nic in spec.nics))
 
 
 def _metadata(instance: Any) -> guest_spec.GuestMetadata:
@@ -266,10 +270,14 @@ def _consoles(flavor: Any, image_meta: Any) -> console_spec.ConsoleSpec:
                 streaming_mode=CONF.spice.streaming_mode or '')))
     serials = (console_spec.SerialSpec(),)
     if CONF.serial_console.enabled:
-        serials = hardware.get_number_of_serial_ports(flavor, image_meta) * (
-            console_spec.SerialSpec(
-                kind=console_spec.SerialKind.TCP,
-                listen=str(CONF.serial_console.proxyclient_address)),)
+        number = hardware.get_number_of_serial_ports(flavor, image_meta)
+        if number > _MAX_SERIAL_PORTS:
+            # Before a port of the host is looked for, for each of them.
+            raise nova_exception.SerialPortNumberLimitExceeded(
+                allowed=_MAX_SERIAL_PORTS, virt_type=CONF.libvirt.virt_type)
+        serials = number * (console_spec.SerialSpec(
+            kind=console_spec.SerialKind.TCP,
+            listen=str(CONF.serial_console.proxyclient_address)),)
     return console_spec.ConsoleSpec(
         serials=serials, graphics=tuple(graphics))
 

@@ -317,10 +317,7 @@ def _prefix(
         image_meta: Any) -> tuple[str, disk_spec.DiskBus]:
     """Return how the name of a disk begins, and its bus."""
     bus = _bus(asked, kind, image_meta)
-    prefix = _PREFIXES.get(bus, 'sd')
-    if kind is _DEVICE.DISK:
-        prefix = CONF.libvirt.disk_prefix or prefix
-    return prefix, bus
+    return CONF.libvirt.disk_prefix or _PREFIXES.get(bus, 'sd'), bus
 
 
 def _bus(

@@ -53,6 +53,8 @@ class GuestPolicy:
     """None is virtio where the machine has it."""
     disk_prefix: str = ''
     """Prefix of target devices, empty for the one that fits the bus."""
+    disks_max: int | None = None
+    """Disks of a guest whose names begin alike, None for any number."""
     disk_cachemodes: Mapping[str, str] = dataclasses.field(
         default_factory=dict)
     """Cache mode for each kind of source: file, block, network."""
@@ -67,8 +69,8 @@ class GuestPolicy:
     rng_path: str = '/dev/urandom'
     sysinfo_serial: str = 'unique'
     """``unique``, ``os``, ``hardware``, ``auto`` or ``none``."""
-    nic_model: str = ''
-    """Empty is virtio."""
+    nic_model: str = 'virtio'
+    """Empty is libvirt's choice."""
     rx_queue_size: int | None = None
     tx_queue_size: int | None = None
 

@@ -7,7 +7,6 @@ from :func:`planned_formats`, which is for no other moment.
 """
 
 from collections.abc import Collection
-from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 import dataclasses
@@ -27,6 +26,7 @@ _PREFIXES = {
     _BUS.IDE: 'hd', _BUS.FDC: 'fd'}
 _X86 = ('', 'x86_64', 'i686')
 _RAW = 'raw'
+_IDE_MAX = 4
 
 
 def planned_formats(
@@ -49,6 +49,7 @@ def plan(
     :param formats: format of each disk, by path
     :param cache: cache mode where no option names one
     :raises StorageFailure: a disk has no format there
+    :raises InvalidRequest: there are more disks than there may be
     """
     planner = _Planner(spec, formats, guest_policy, cache)
     return planner.named([
@@ -68,6 +69,7 @@ def plan_rescue(
         and only the root disk after it
     :param cache: cache mode where no option names one
     :raises StorageFailure: a disk has no format there
+    :raises InvalidRequest: there are more disks than there may be
     """
     planner = _Planner(spec, formats, guest_policy, cache)
     place = stable_device or disk_spec.RescueDevice()
@@ -90,9 +92,9 @@ def free_name(
     """Return a name for one more disk of a guest.
 
     :param taken: names of its disks, of any bus
+    :raises InvalidRequest: it has as many disks as it may have
     """
-    return _free(
-        _Planner(spec, {}, guest_policy, '').prefix_of(disk), taken)
+    return _Planner(spec, {}, guest_policy, '').free(disk, taken)
 
 
 class _Planner:
@@ -105,6 +107,7 @@ class _Planner:
         self._formats = formats
         self._cache = guest_policy.disk_cachemodes.get('file', cache)
         self._prefix = guest_policy.disk_prefix
+        self._most = guest_policy.disks_max
         self._bus = (spec.storage.bus or guest_policy.disk_bus
                      or _BUS.VIRTIO)
 
@@ -170,17 +173,27 @@ class _Planner:
         for disk in disks:
             if not disk.target_dev:
                 disk = dataclasses.replace(
-                    disk, target_dev=_free(self.prefix_of(disk), taken))
+                    disk, target_dev=self.free(disk, taken))
                 taken.add(disk.target_dev)
             named.append(disk)
         return tuple(named)
 
-    def prefix_of(self, disk: disk_spec.DiskSpec) -> str:
-        """Return how the name of a disk begins."""
-        if self._prefix and disk.device is _DEVICE.DISK and (
-                disk.bus is self._bus):
-            return self._prefix
-        return _PREFIXES[disk.bus]
+    def free(
+            self, disk: disk_spec.DiskSpec, taken: Collection[str]) -> str:
+        """Return the first name for a disk that no other one has.
+
+        :raises InvalidRequest: as many as there may be have one
+        """
+        # Those of IDE are places on its one controller.
+        most = _IDE_MAX if disk.bus is _BUS.IDE else self._most
+        names = itertools.islice(
+            _names(self._prefix or _PREFIXES[disk.bus]), most)
+        found = next((name for name in names if name not in taken), None)
+        if found is None:
+            raise exception.InvalidRequest(
+                reason=f'the guest may have at most {most} disks like those '
+                f'of the bus {disk.bus}')
+        return found
 
     def _format(self, path: str) -> str:
         found = self._formats.get(path)
@@ -211,10 +224,6 @@ class _Planner:
         if machine.startswith('pc') or not machine and arch in _X86:
             return _BUS.IDE
         return _BUS.SCSI
-
-
-def _free(prefix: str, taken: Iterable[str]) -> str:
-    return next(name for name in _names(prefix) if name not in taken)
 
 
 def _names(prefix: str) -> Iterator[str]:

@@ -19,8 +19,10 @@ from typing import Any
 import unittest
 
 from nova_libvirt_driver.testing import libvirtd
+from tests.nova.differential import comparison
 from tests.nova import environments
 
+ACCEPTED = 'accepted'
 TABLE = environments.ROOT / 'doc' / 'source' / 'admin' / 'same-guest.csv'
 WORKERS = 2
 CASES_AT_LEAST = 1500
@@ -34,17 +36,23 @@ class Row:
 
     verdict: str
     where: str
+    in_tree: str
+    ours: str
     seen_with: str
 
-    def covers(self, where: str, case: str) -> bool:
-        return self.seen_with in case and bool(
-            re.fullmatch(self.where, where, re.DOTALL))
+    def covers(self, found: comparison.Difference, case: str) -> bool:
+        """Say whether it is this difference, in a case that it is about."""
+        return bool(re.search(self.seen_with, case)) and all(
+            re.fullmatch(pattern, said, re.DOTALL) for pattern, said in (
+                (self.where, found.where), (self.in_tree, found.in_tree),
+                (self.ours, found.ours)))
 
 
 def table() -> list[Row]:
     """Return the differences that may be."""
     with TABLE.open(newline='', encoding='utf-8') as file:
-        return [Row(line['Verdict'], line['Where'], line['Seen with'])
+        return [Row(line['Verdict'], line['Where'], line["Nova's own"],
+                    line['This driver'], line['Seen with'])
                 for line in csv.DictReader(file)]
 
 
@@ -66,15 +74,21 @@ def report() -> list[dict[str, Any]]:
             if line.startswith('{')]
 
 
-def differences(line: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def differences(line: dict[str, Any]) -> Iterator[comparison.Difference]:
     """Yield where two guests differ, and how."""
-    in_tree, ours = line.get('in_tree'), line.get('ours')
-    if in_tree and not ours:
-        yield f"refused by Nova's own driver: {in_tree}", ''
-    elif ours and not in_tree:
-        yield f'refused by this driver: {ours}', ''
+    in_tree, own = (
+        line.get(side, (ACCEPTED, ACCEPTED)) for side in ('in_tree', 'ours'))
+    # What this driver refuses, it refuses itself and for a reason, unless
+    # both leave it to libvirt.
+    agreed = in_tree == own or (
+        own[0] == comparison.REFUSED and in_tree[0] in (
+            comparison.REFUSED, comparison.BY_LIBVIRT))
+    if not agreed:
+        yield comparison.Difference(
+            own[0] if own[0] == comparison.CRASHED else 'refusal',
+            in_tree[1], own[1])
     for where, one, other in line.get('differences', ()):
-        yield where, f'{one} | {other}'
+        yield comparison.Difference(where, one, other)
 
 
 class DifferentialTest(unittest.TestCase):
@@ -89,13 +103,13 @@ class DifferentialTest(unittest.TestCase):
         unknown, used = [], set()
         for line in report():
             found = {'identical'}
-            for where, how in differences(line):
+            for one in differences(line):
                 row = next((row for row in rows
-                            if row.covers(where, line['case'])), None)
+                            if row.covers(one, line['case'])), None)
                 found.add(row.verdict if row else 'unknown')
                 used.add(row)
                 if row is None:
-                    unknown.append(f'{line["case"]}: {where}: {how}')
+                    unknown.append(f'{line["case"]}: {one}')
             verdicts[_worst(found, line)] += 1
 
         print(dict(verdicts), file=sys.stderr)
@@ -108,7 +122,7 @@ class DifferentialTest(unittest.TestCase):
 def _worst(verdicts: set[str], line: dict[str, Any]) -> str:
     if 'not_asked' in line:
         return 'not asked'
-    if 'in_tree' in line and 'ours' in line:
+    if 'in_tree' in line and 'ours' in line and 'unknown' not in verdicts:
         return 'refused by both'
     return next(verdict for verdict in (
         'unknown', 'not yet', 'better', 'harmless', 'identical')

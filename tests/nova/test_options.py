@@ -162,7 +162,7 @@ class OptionsTest(unittest.TestCase):
 
         self.assertEqual(
             TABLE.read_text(), lines.getvalue(),
-            'set NOVA_LIBVIRT_GOLDEN=regenerate to write it anew')
+            'set NOVA_LIBVIRT_GOLDEN=regenerate to write it again')
 
     def test_what_is_honoured_has_a_name_of_novas(self) -> None:
         theirs = cfg.ConfigOpts()

@@ -236,6 +236,9 @@ class GuestTest(unittest.TestCase):
         self.assertRaises(
             nova_exception.ImageSerialPortNumberExceedFlavorValue,
             self.make, flavor, hw_serial_port_count=4)
+        self.assertRaises(
+            nova_exception.SerialPortNumberLimitExceeded,
+            self.make, hw_serial_port_count=4)
 
 
 class VirtualCpusTest(unittest.TestCase):

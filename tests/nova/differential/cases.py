@@ -21,7 +21,7 @@ import nova.conf
 CONF = nova.conf.CONF
 
 SEED = 20261129
-PAIRS = 400
+PAIRS = 500
 
 Option = tuple[str, str, Any]
 
@@ -93,6 +93,10 @@ _WITH: dict[str, Case] = {
     'hw_scsi_model': Case(name='', properties={'hw_disk_bus': 'scsi'}),
     'os_command_line': Case(name='', instance={'kernel_id': 'kernel'}),
     'hw_cdrom_bus': Case(name='', image={'disk_format': 'iso'}),
+    'hw:serial_port_count': Case(name='', options=(
+        ('serial_console', 'enabled', True),)),
+    'hw_serial_port_count': Case(name='', options=(
+        ('serial_console', 'enabled', True),)),
 }
 
 # Words for fields of free text.
@@ -126,12 +130,11 @@ def generate() -> Iterator[Case]:
     for number, single in enumerate(singles):
         yield BASES[0].with_(single)
         yield BASES[1].with_(single)
-        if not single.options:
-            yield BASES[2 + number % 4].with_(single)
+        yield BASES[2 + number % 4].with_(single)
     chooser = random.Random(SEED)
     for _ in range(PAIRS):
         one, other = chooser.sample(singles, 2)
-        yield chooser.choice(BASES[:4]).with_(one).with_(other)
+        yield chooser.choice(BASES).with_(one).with_(other)
 
 
 def _extra_specs() -> Iterator[Case]:
@@ -206,10 +209,6 @@ def _field_values(name: str, field: Any) -> Iterator[Any]:
         yield from field.valid_values
 
 
-_NOT_OF_GUESTS = frozenset({
-    'connection_uri', 'virt_type', 'images_type', 'pmem_namespaces',
-    'images_rbd_pool', 'hw_machine_type'})
-
 _OPTIONS = {
     'libvirt.cpu_mode': ('host-model', 'host-passthrough', 'maximum', 'none'),
     'libvirt.cpu_model_extra_flags': (['pcid'], ['-vmx', 'ssbd'], ['PCID']),
@@ -240,7 +239,7 @@ _OPTIONS = {
     'DEFAULT.default_ephemeral_format': ('ext4',),
     'compute.cpu_shared_set': ('0',),
     'compute.cpu_dedicated_set': ('1',),
-    'compute.max_disk_devices_to_attach': (1, 3),
+    'compute.max_disk_devices_to_attach': (1, 2, 3),
     'vnc.enabled': (False,),
     'vnc.server_listen': ('0.0.0.0',),
     'spice.enabled': (True,),
@@ -258,11 +257,32 @@ _OPTIONS = {
 }
 """Each option that shapes a guest, with values that are not the default."""
 
-# What an option depends on to have an effect.
+# What an option, or one of a group, depends on to have an effect.
 _OPTION_WITH = {
-    'spice': (('spice', 'enabled', True), ('vnc', 'enabled', False)),
-    'config_drive_format': (('DEFAULT', 'force_config_drive', True),),
+    'spice': Case(name='', options=(
+        ('spice', 'enabled', True), ('vnc', 'enabled', False))),
+    'config_drive_format': Case(name='', options=(
+        ('DEFAULT', 'force_config_drive', True),)),
+    'max_disk_devices_to_attach': Case(
+        name='', disks='swap and ephemeral',
+        instance={'config_drive': 'True'}),
 }
+
+# Options that are about each disk, and guests with disks of all kinds.
+_OF_DISKS = ('hw_disk_discard', 'disk_cachemodes', 'disk_prefix',
+             'preallocate_images', 'max_disk_devices_to_attach')
+_ALL_DISKS = (
+    Case(name='iso', image={'disk_format': 'iso'}),
+    Case(name='config drive and disks', disks='swap and ephemeral',
+         instance={'config_drive': 'True'}),
+    Case(name='config drive as a disk', instance={'config_drive': 'True'},
+         options=(('DEFAULT', 'config_drive_format', 'vfat'),)),
+    Case(name='hw_disk_bus=scsi and disks', disks='swap and ephemeral',
+         properties={'hw_disk_bus': 'scsi'}),
+    Case(name='hw_disk_bus=ide and disks', disks='ephemerals',
+         flavor={'swap': 64}, instance={'config_drive': 'True'},
+         properties={'hw_disk_bus': 'ide'}),
+)
 
 
 def _options() -> Iterator[Case]:
@@ -270,10 +290,14 @@ def _options() -> Iterator[Case]:
         group, _, name = place.partition('.')
         if group not in CONF and group != 'DEFAULT':
             continue
-        needed = _OPTION_WITH.get(group, ()) or _OPTION_WITH.get(name, ())
+        needed = _OPTION_WITH.get(group) or _OPTION_WITH.get(
+            name, Case(name=''))
         for value in values:
-            yield Case(name=f'[{group}] {name}={value}',
-                       options=(*needed, (group, name, value)))
+            case = Case(name=f'[{group}] {name}={value}',
+                        options=((group, name, value),))
+            yield dataclasses.replace(needed.with_(case), name=case.name)
+            if name in _OF_DISKS:
+                yield from map(case.with_, _ALL_DISKS)
     for models in (['Nehalem'], ['nehalem'], ['Haswell-noTSX', 'Nehalem']):
         yield Case(name=f'[libvirt] cpu_models={models}', options=(
             ('libvirt', 'cpu_mode', 'custom'),
@@ -336,5 +360,6 @@ def _others() -> Iterator[Case]:
             ('hw_redirected_usb_ports', 3, '2'),
             ('img_hide_hypervisor_id', True, 'false')):
         spec = name.replace('_', ':', 1).replace('img:', 'hw:')
-        yield Case(name=f'{name}={image} and {spec}={flavor}',
-                   properties={name: image}, extra_specs={spec: flavor})
+        yield _needing(name, Case(
+            name=f'{name}={image} and {spec}={flavor}',
+            properties={name: image}, extra_specs={spec: flavor}))

@@ -8,11 +8,14 @@ import re
 
 from lxml import etree
 
-ABSENT = '-'
+REFUSED, BY_LIBVIRT, CRASHED = 'refused', 'by libvirt', 'crashed'
+"""How a guest is not made; the last is a fault of a driver."""
+
+ABSENT, EMPTY, PRESENT = 'absent', 'empty', 'present'
 
 # Where devices of one kind are told apart, and by what.
 _KEYS: dict[str, tuple[str, ...]] = {
-    'disk': ('target/@dev',),
+    'disk': ('source/@file',),
     'interface': ('mac/@address',),
     'controller': ('@type', '@index'),
     'input': ('@type', '@bus'),
@@ -40,7 +43,18 @@ _IGNORED = re.compile(
     r'^(metadata/instance/creationTime'
     r'|devices/(serial|console)/source@service)')
 
-Values = dict[str, str]
+
+@dataclasses.dataclass(frozen=True)
+class Value:
+    """What is at one path of a domain."""
+
+    text: str
+    """Is compared where both domains have the path."""
+    whole: str
+    """Says what is there, where one domain has nothing."""
+
+
+Values = dict[str, Value]
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -52,21 +66,24 @@ class Difference:
     in_tree: str
     ours: str
 
-    def __str__(self) -> str:
-        return f'{self.where}: {self.in_tree} | {self.ours}'
-
 
 def differences(in_tree: str, ours: str) -> list[Difference]:
     """Return how two domains differ."""
     theirs, own = flat(in_tree), flat(ours)
     found = []
     for path in sorted({*theirs, *own}):
-        one, other = theirs.get(path, ABSENT), own.get(path, ABSENT)
+        one, other = _said(path, theirs, own), _said(path, own, theirs)
         if one != other and not _parent_differs(path, theirs, own) and not (
                 'order of' in path
                 and sorted(one.split()) != sorted(other.split())):
             found.append(Difference(plain(path), one, other))
     return sorted(set(found))
+
+
+def _said(path: str, domain: Values, other: Values) -> str:
+    if path not in domain:
+        return ABSENT
+    return domain[path].text if path in other else domain[path].whole
 
 
 def flat(xml: str) -> Values:
@@ -91,17 +108,20 @@ def _parent_differs(path: str, one: Values, other: Values) -> bool:
     return False
 
 
-def _walk(element: etree._Element, path: str) -> Iterator[tuple[str, str]]:
-    if path:
-        yield path, (element.text or '').strip()
+def _walk(element: etree._Element, path: str) -> Iterator[tuple[str, Value]]:
     attributes = {
         str(name): str(value) for name, value in element.items()}
+    listed = ' '.join(
+        f'{name}={value}' for name, value in sorted(attributes.items()))
+    text = (element.text or '').strip()
+    if path:
+        yield path, Value(text, text or listed or (
+            PRESENT if len(element) else EMPTY))
     if _name(element) == 'address' and path:
-        yield f'{path}@', ' '.join(
-            f'{name}={value}' for name, value in attributes.items())
+        yield f'{path}@', Value(listed, listed)
         return
     for name, value in attributes.items():
-        yield f'{path}@{name}', value
+        yield f'{path}@{name}', Value(value, value)
     order: dict[str, list[str]] = {}
     for child in element:
         name = _name(child)
@@ -110,7 +130,8 @@ def _walk(element: etree._Element, path: str) -> Iterator[tuple[str, str]]:
         yield from _walk(child, f'{path}/{name}{key}'.lstrip('/'))
     for name in _ORDERED:
         if name in order:
-            yield f'{path}/order of {name}', ' '.join(order[name])
+            listed = ' '.join(order[name])
+            yield f'{path}/order of {name}', Value(listed, listed)
 
 
 def _key(

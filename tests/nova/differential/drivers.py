@@ -28,16 +28,13 @@ from nova_libvirt_driver.nova_plugin import config_drive
 from nova_libvirt_driver.nova_plugin import driver as plugin
 from nova_libvirt_driver.nova_plugin import translate
 from tests.nova.differential import cases
+from tests.nova.differential import comparison
 from tests.nova.differential import guests
 
 CONF = nova.conf.CONF
 
-REFUSALS = (nova_exception.NovaException, exception.DriverError,
-            libvirt.libvirtError, ValueError)
-
-
-class Refused(Exception):
-    """A driver, or libvirt, does not make such a guest."""
+_REFUSALS = (nova_exception.NovaException, exception.InvalidRequest,
+             exception.UnsupportedOperation)
 
 
 def prepare(uri: str, folder: str) -> None:
@@ -67,7 +64,7 @@ def _override(group: str, name: str, value: Any) -> None:
 def options(case: cases.Case) -> Iterator[None]:
     """Set the options of a case for a while.
 
-    :raises Refused: Nova itself refuses a value
+    :raises NotAsked: Nova itself refuses a value
     """
     given = [(group, name, value) for group, name, value in case.options]
     before = {(group, name): _value(group, name) for group, name, _ in given}
@@ -197,9 +194,14 @@ class Libvirt:
             domain.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_NVRAM)
 
 
-def reason(error: BaseException) -> str:
-    """Return what a refusal says, with its class."""
-    return f'{type(error).__name__}: {error}'
+def reason(error: Exception) -> tuple[str, str]:
+    """Return by whom a guest was refused, and what that says."""
+    kind = comparison.CRASHED
+    if isinstance(error, libvirt.libvirtError):
+        kind = comparison.BY_LIBVIRT
+    elif isinstance(error, _REFUSALS):
+        kind = comparison.REFUSED
+    return kind, f'{type(error).__name__}: {error}'
 
 
 def dump(value: Any) -> str:

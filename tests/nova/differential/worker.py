@@ -55,7 +55,6 @@ class Worker:
             try:
                 domains.append(self._libvirt.completed(driver.xml(request)))
             except Exception as error:
-                # A bug in either is a refusal as well, and is seen as one.
                 found[side] = drivers.reason(error)
         if len(domains) == 2:
             found['differences'] = [

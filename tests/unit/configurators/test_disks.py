@@ -33,7 +33,7 @@ class DiskTest(base.DiskTestCase):
                 disk_cachemodes={'file': 'none'}, discard='unmap'))
 
         self.assertEqual(
-            [('none', 'unmap'), ('none', None)],
+            [('none', 'unmap'), ('none', 'unmap')],
             [(one.get('cache'), one.get('discard'))
              for one in root.iterfind('devices/disk/driver')])
 

@@ -19,6 +19,7 @@ ELSEWHERE = frozenset({
     'NicAddress.prefix_length', 'NicAddress.gateway',
     'NicAddress.dns_servers',
     'GuestPolicy.disk_bus', 'GuestPolicy.disk_prefix',
+    'GuestPolicy.disks_max',
 })
 
 #: Fields whose value is in the XML by way of the classes inside them.

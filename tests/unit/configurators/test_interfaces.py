@@ -24,10 +24,12 @@ class InterfacesTest(base.FacetTestCase):
         for one, chosen, model in (
                 (nic(), values.QEMU_POLICY, 'virtio'),
                 (nic(), policy, 'e1000'),
+                (nic(), policy_spec.GuestPolicy(nic_model=''), None),
                 (nic(model='rtl8139'), policy, 'rtl8139')):
             root = self.build(nics=(one,), policy=chosen)
-            self.assertEqual(model, self.attribute(
-                root, 'devices/interface/model', 'type'))
+            self.assertEqual([model] if model else [], [
+                found.get('type') for found in self.attributes(
+                    root, 'devices/interface/model')])
 
     def test_only_kvm_has_vhost(self) -> None:
         def driver(one: nic_spec.NicSpec, **host: Any) -> list[str | None]:
@@ -43,6 +45,9 @@ class InterfacesTest(base.FacetTestCase):
     def test_models_that_qemu_does_not_have_are_refused(self) -> None:
         self.assertIn('netfront', self.refusal(
             exception.InvalidRequest, nics=(nic(model='netfront'),)))
+        self.assertIn('KVM', self.refusal(
+            exception.InvalidRequest, nics=(nic(model='lan9118'),),
+            host=values.KVM, policy=values.KVM_POLICY))
 
     def test_address_is_written_in_lower_case(self) -> None:
         root = self.build(nics=(nic(mac='FA:16:3E:00:00:0A'),))

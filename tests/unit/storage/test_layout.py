@@ -158,9 +158,24 @@ class PlanTest(base.TestCase):
     def test_the_hosts_prefix_of_names(self) -> None:
         policy = policy_spec.GuestPolicy(disk_prefix='xvd')
 
-        self.assertEqual(['xvda', 'hda'], [
+        self.assertEqual(['xvda', 'xvdb'], [
             disk.target_dev for disk in plan(
                 spec(config_drive='cdrom'), policy)])
+
+    def test_no_more_disks_than_there_may_be(self) -> None:
+        swap = disk_spec.LocalDisk(size_mib=1)
+        few = policy_spec.GuestPolicy(disks_max=2)
+
+        self.assertEqual(3, len(plan(spec(
+            config_drive='cdrom', machine='pc', swap=swap), few)))
+        for made, policy in (
+                (spec(swap=swap, ephemerals=(swap,)), few),
+                (spec(machine='pc', bus=BUS.IDE, config_drive='cdrom',
+                      swap=swap, ephemerals=(swap,) * 2), POLICY)):
+            self.assertRaises(exception.InvalidRequest, plan, made, policy)
+        self.assertRaises(
+            exception.InvalidRequest, layout.free_name, volume(''),
+            ('vda', 'vdb'), spec(), few)
 
     def test_more_disks_than_letters(self) -> None:
         many = (disk_spec.LocalDisk(size_mib=1),) * 30

@@ -88,7 +88,7 @@ BUDGETS = {
     'calls': 950,
     'cli': 4000,
     'compute': 1950,
-    'conf': 700,
+    'conf': 780,
     'configurators': 1600,
     'connection': 1240,
     'events': 1050,

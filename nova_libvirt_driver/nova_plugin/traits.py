@@ -129,7 +129,7 @@ def _of_tpm(offers: host_spec.HostOffers) -> dict[str, bool]:
     versions = offers.tpm_versions if on else frozenset()
     models = offers.tpm_models if on else frozenset()
     # Novas before 33 know one way to keep secrets.
-    kept = CONF.libvirt.get('supported_tpm_secret_security', ())
+    kept = getattr(CONF.libvirt, 'supported_tpm_secret_security', ())
     return {
         **{f'{prefix}_SECRET_SECURITY_{way.upper()}': on for way in kept},
         f'{prefix}_1_2': '1.2' in versions,

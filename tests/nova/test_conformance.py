@@ -58,5 +58,8 @@ class ConformanceTest(unittest.TestCase):
     def test_mixed(self) -> None:
         self.check('mixed', eventlet=False, at_least=8)
 
+    def test_volumes(self) -> None:
+        self.check('volumes', eventlet=False, at_least=3)
+
     def test_servers(self) -> None:
         self.check('servers', eventlet=False, at_least=24)

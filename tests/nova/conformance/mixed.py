@@ -225,16 +225,3 @@ class MixedCloudTest(
         self.assertEqual([], [
             path.name for path in self.folder.glob('instances/*')
             if path.name == server['id']])
-
-    def test_a_volume_is_not_attached_and_the_reason_is_told(self) -> None:
-        self.start('ours', ours=True)
-        server = self.server('ours')
-
-        self.api.post_server_volume(server['id'], {'volumeAttachment': {
-            'volumeId': VOLUME}})
-
-        self._wait_for_action_fail_completion(
-            server, 'attach_volume', 'compute_attach_volume')
-        self.assertIn('does not attach volumes',
-                      self._event_of(server, 'attach_volume')['details'])
-        self.assertEqual('ACTIVE', self._show_server(server)['status'])

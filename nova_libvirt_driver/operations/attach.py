@@ -90,6 +90,10 @@ class Attach:
         """Take back what a guest was about to get."""
         self._unplug.settle(entry)
 
+    def remove_outside(self, entry: journal_module.Entry) -> None:
+        """Disconnect the device from this host."""
+        self._unplug.from_lost(entry)
+
     def _attach(
             self, spec: guest_spec.GuestSpec, device: guest_spec.Device,
             attachments: ports.Attachments,

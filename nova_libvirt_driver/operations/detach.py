@@ -84,6 +84,10 @@ class Detach:
         """Go on with an interrupted detach, or see what became of it."""
         self._unplug.settle(entry)
 
+    def remove_outside(self, entry: journal_module.Entry) -> None:
+        """Disconnect the device from this host."""
+        self._unplug.from_lost(entry)
+
     def _detach(
             self, instance: instance_spec.Instance, key: guest_spec.Key,
             attachments: ports.Attachments, progress: ports.Progress, *,

@@ -45,7 +45,7 @@ class Operation(Protocol):
 
 @runtime_checkable
 class Outside(Operation, Protocol):
-    """One that makes files outside the folder of the instance."""
+    """One that makes or connects what is outside the instance's folder."""
 
     def remove_outside(self, entry: journal_module.Entry) -> None:
         """Remove them; the instance may be another host's by now."""

@@ -168,6 +168,16 @@ class Unplug:
                 entry.advance(_LEFT)
             raise clean_ups.NotYetError(str(error)) from error
 
+    def from_lost(self, entry: journal_module.Entry) -> None:
+        """Disconnect a device of an instance that another host has by now.
+
+        :raises NotYetError: the host is connected to a volume still
+        """
+        try:
+            attached_module.disconnect(self._known(entry.note))
+        except exception.VolumeFailure as error:
+            raise clean_ups.NotYetError(str(error)) from error
+
     def _has_left(
             self, guest: handle.Guest, key: guest_spec.Key,
             entry: journal_module.Entry) -> bool:

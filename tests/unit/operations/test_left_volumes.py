@@ -6,6 +6,8 @@ import json
 import pathlib
 from typing import Any
 
+from nova_libvirt_driver import ports
+from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.testing import fake_volumes
 from tests import owners
 from tests.unit.operations import test_volumes
@@ -143,6 +145,29 @@ class LeftTest(test_volumes.VolumesTestCase):
 
     def clean_up(self, entry_id: str) -> None:
         self.driver.clean_up_operation(self.spec.uuid, entry_id, force=True)
+
+
+class LostTest(test_volumes.VolumesTestCase):
+    """Another host has the instance by now."""
+
+    def attachment_of(
+            self, instance: instance_spec.Instance, name: str,
+            memo: ports.Memo | None) -> ports.Attachment | None:
+        return self.attachment()
+
+    def test_a_device_of_an_interrupted_verb_is_disconnected(self) -> None:
+        for operation in ('attach', 'detach'):
+            self.spawn()
+            self.journal.begin(
+                operation, uuid=self.spec.uuid, name=self.spec.name,
+                disk={'serial': FIRST}, attachments=['volume']).release()
+            owners.journal(self.instances_path, owners.THERE).supersede(
+                self.spec.uuid)
+
+            self.driver.destroy(self.spec)
+
+            self.assertEqual([], self.connector.connected())
+            self.assertEqual([], self.journal.notes())
 
 
 class StaleTest(test_volumes.VolumesTestCase):

@@ -78,7 +78,7 @@ def use_embedded_default(conf: cfg.ConfigOpts) -> None:
 
 def is_set(
         conf: cfg.ConfigOpts, name: str, group: str | None = None) -> bool:
-    """Say whether somebody has given the option a value."""
+    """Say whether the option was given a value."""
     location = conf.get_location(name, group)
     return location is not None and location.location not in (
         cfg.Locations.opt_default, cfg.Locations.set_default)

@@ -84,7 +84,7 @@ def serial_ports(conf: cfg.ConfigOpts) -> range:
     if not ports or first < 1 or last > 65535:
         raise exception.InvalidConfiguration(
             reason='[serial_console] port_range: '
-            f'{conf.serial_console.port_range} is no range of ports')
+            f'{conf.serial_console.port_range} is not a range of ports')
     return ports
 
 

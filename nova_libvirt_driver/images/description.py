@@ -47,8 +47,8 @@ def check(described: image_spec.Image) -> None:
                        '0')
     for name, value in described.properties.items():
         if not name or not (name + value).isprintable():
-            raise _refused(f'{name!r}={value!r} is no property of an image: '
-                           f'it is empty or cannot be printed')
+            raise _refused(f'{name!r}={value!r} is not a property of an '
+                           'image: it is empty or cannot be printed')
 
 
 def check_id(image_id: str) -> None:
@@ -57,7 +57,7 @@ def check_id(image_id: str) -> None:
     :raises InvalidRequest: it is not a uuid in its usual form
     """
     if not instance_spec.is_uuid(image_id):
-        raise _refused(f'{image_id!r} is no identifier of an image, which '
+        raise _refused(f'{image_id!r} is not an identifier of an image, which '
                        f'is a uuid in small letters')
 
 
@@ -67,10 +67,10 @@ def check_name(name: str) -> None:
     :raises InvalidRequest: says why
     """
     if len(name) > MAX_NAME or not name.isprintable():
-        raise _refused(f'{name[:MAX_NAME]!r} is no name for an image: it is '
-                       f'longer than {MAX_NAME}, or cannot be printed')
+        raise _refused(f'{name[:MAX_NAME]!r} is not a name for an image: it '
+                       f'is longer than {MAX_NAME}, or cannot be printed')
     if instance_spec.is_uuid(name):
-        raise _refused(f'{name!r} is no name for an image: it looks like '
+        raise _refused(f'{name!r} is not a name for an image: it looks like '
                        f'an identifier')
 
 

@@ -50,7 +50,7 @@ def settle(path: str, told: str) -> str:
     :param told: the format that its owner names, empty to find out; a raw
         file is then kept whatever it looks like
     :raises InvalidRequest: it has one that cannot be used, or two at once,
-        or is no disk
+        or is not a disk
     :raises ImageRefused: it is damaged or names another file
     :raises StorageFailure: it cannot be read
     """
@@ -71,7 +71,7 @@ def detect(path: str) -> image_spec.DiskFormat:
     """Return the format of a file.
 
     :raises InvalidRequest: it has one that cannot be used, or two at once,
-        or is no disk
+        or is not a disk
     :raises StorageFailure: it cannot be read
     """
     found = inspection.detect(path)
@@ -93,7 +93,7 @@ def detect(path: str) -> image_spec.DiskFormat:
 
 
 def _doubt(path: str) -> str:
-    """Say why a raw file is no disk, or nothing."""
+    """Say why a raw file is not a disk, or nothing."""
     with failure.naming(f'cannot read {path}', path), open(
             path, 'rb') as file:
         head = file.read(_HEAD_BYTES)

@@ -15,7 +15,7 @@ CONF = nova.conf.CONF
 
 
 def wanted(instance: Any) -> configdrive_spec.ConfigDriveSpec | None:
-    """Return the drive of a guest that is made already, None for none.
+    """Return the drive of a guest that exists already, None for none.
 
     It has no content: the drive is there, and stays as it is.
     """

@@ -524,7 +524,7 @@ class NovaLibvirtDriver(refusals.Refusals):
     def _standing(
             self, instance: Any, network_info: Any,
             block_device_info: Any) -> guest_spec.GuestSpec:
-        """Return a guest that is made already."""
+        """Return a guest that exists already."""
         return translate.guest(translate.Request(
             instance, instance.image_meta, network_info, block_device_info,
             config_drive.wanted(instance),

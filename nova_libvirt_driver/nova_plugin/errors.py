@@ -166,7 +166,7 @@ def _sized(value: object) -> str:
 
 
 def _named(value: object) -> str:
-    # A name that is no identifier could be a path.
+    # A name that is not an identifier could be a path.
     return str(value) if uuidutils.is_uuid_like(value) else '(unnamed)'
 
 

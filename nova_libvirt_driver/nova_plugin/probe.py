@@ -104,7 +104,7 @@ class Probe:
             loaded=f'{type(made).__module__}.{type(made).__qualname__}')
 
     def _options(self) -> None:
-        """Tell what is made of the options that are set."""
+        """Tell what becomes of the options that are set."""
         try:
             known = importlib.import_module(OPTIONS_MODULE)
         except ModuleNotFoundError as error:

@@ -26,7 +26,7 @@ _NIC = {'average': 'average_kib_s', 'peak': 'peak_kib_s',
 def cpu(extra_specs: Mapping[str, str]) -> cpu_spec.CpuTune:
     """Return the limits of the processors.
 
-    :raises InvalidRequest: one is no number
+    :raises InvalidRequest: one is not a number
     """
     return cpu_spec.CpuTune(**_numbers(extra_specs, _CPU))
 
@@ -34,7 +34,7 @@ def cpu(extra_specs: Mapping[str, str]) -> cpu_spec.CpuTune:
 def disk(extra_specs: Mapping[str, str]) -> disk_spec.IoTune | None:
     """Return the limits of the disks, None for none.
 
-    :raises InvalidRequest: one is no number
+    :raises InvalidRequest: one is not a number
     """
     limits = _numbers(extra_specs, _DISK)
     return disk_spec.IoTune(**limits) if limits else None
@@ -45,7 +45,7 @@ def limited(
         extra_specs: Mapping[str, str]) -> nic_spec.NicSpec:
     """Return an interface with its limits.
 
-    :raises InvalidRequest: one is no number
+    :raises InvalidRequest: one is not a number
     """
     if nic.kind is nic_spec.NicKind.VHOSTUSER:
         # What is behind the socket would have to do it.

@@ -50,7 +50,7 @@ def check_options() -> None:
                        'ram_allocation_ratio of 1')
     _check_cpu_sets()
     if CONF.my_ip not in compute_utils.get_machine_ips():
-        LOG.warning('my_ip %s is no address of this host', CONF.my_ip)
+        LOG.warning('my_ip %s is not an address of this host', CONF.my_ip)
 
 
 def check_volumes() -> None:

@@ -4,7 +4,7 @@
 
 Those that the configuration of the host, libvirt and QEMU decide; the ones
 of the driver itself Nova makes of the capability flags. A trait that is
-False is taken from the host, one that is not here is somebody else's.
+False is taken from the host, one that is not here is set by others.
 """
 
 from collections.abc import Iterable

@@ -219,7 +219,7 @@ def free_name(
         devices: Iterable[Any], device: Any) -> str:
     """Return a name for one more disk of a server, as in ``/dev/vdb``.
 
-    A name that was asked for is no matter: guests do not see it.
+    A name that was asked for does not count: guests do not see it.
 
     :param devices: Nova's, also those that are about to be attached
     :param device: the one that is to have a name

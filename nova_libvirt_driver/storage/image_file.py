@@ -75,7 +75,7 @@ class ImageFile:
         """Return how many bytes the file is too short.
 
         QEMU reads zeros where a block is beyond the end of the file, so half
-        an upload would become a disk without an error. This is no protection
+        an upload would become a disk without an error. This does not protect
         against an image made to deceive: it looks at a bounded number of
         blocks.
 
@@ -114,7 +114,7 @@ def block_end(
         offset: int, index: int, block_bytes: int, size_bytes: int) -> int:
     """Return where a block ends in the file.
 
-    The last one need not be there as a whole when the disk is no multiple
+    The last one need not be there as a whole when the disk is not a multiple
     of blocks.
 
     :param index: number of the block in the virtual disk

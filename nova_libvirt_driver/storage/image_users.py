@@ -36,7 +36,7 @@ def keys_in(text: str) -> set[str]:
 def of_disks(paths: Iterable[str]) -> set[str]:
     """Return the keys of the images that disks are based on.
 
-    :param paths: what is no file of this host, or is gone, counts as based
+    :param paths: what is not a file of this host, or is gone, counts as based
         on nothing
     :raises StorageFailure: a disk cannot be read
     """

@@ -93,7 +93,7 @@ class Note:
 
     @property
     def is_open(self) -> bool:
-        """Whether it waits for somebody to decide, and has time to."""
+        """Whether it waits for a decision, and has time to."""
         return self.deadline is not None and self.deadline > time.time()
 
     @property
@@ -140,7 +140,7 @@ class Entry:
 
         :param values: what else is needed to clean up
         :raises StorageFailure: it cannot be written, and stays as it was,
-            or somebody has removed it
+            or it was removed
         """
         self._rewrite(phase, None, values)
 
@@ -416,8 +416,8 @@ class Journal:
     def _taken(self, path: str, uuid: str) -> Entry | None:
         """Return an entry, locked; None when it has just ended.
 
-        Who has the instance may have to wait for somebody who looks whether
-        the entry is held.
+        Who has the instance may have to wait for another one that looks
+        whether the entry is held.
         """
         deadline = time.monotonic() + _TAKE_S
         with self._failing('lock an entry in'):

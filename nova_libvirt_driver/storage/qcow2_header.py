@@ -68,7 +68,7 @@ def _header(file: image_file.ImageFile) -> _Header | None:
 def virtual_size_bytes(file: image_file.ImageFile) -> int:
     """Return the size of the disk that an image is of.
 
-    :raises ValueError: it is no such image
+    :raises ValueError: it is not such an image
     """
     header = _header(file)
     if header is None or header.version not in (2, 3):

@@ -228,7 +228,7 @@ def _absolute(path: str) -> str:
     # What does not begin with a slash may be taken for an option, or for
     # the name of a protocol.
     if not os.path.isabs(path):
-        raise ValueError(f'{path!r} is no absolute path')
+        raise ValueError(f'{path!r} is not an absolute path')
     return path
 
 

@@ -30,7 +30,7 @@ def write(disk_info_path: str, disk_path: str, format: str) -> None:
     """Write down the format of a disk; others' formats are kept.
 
     :raises StorageFailure: it cannot be written
-    :raises ValueError: that is no absolute path, or no word for a format
+    :raises ValueError: the path is not absolute, or the word is not a format
     """
     if not os.path.isabs(disk_path) or not _FORMAT.fullmatch(format):
         raise ValueError(f'{disk_path!r} has no format {format!r}')

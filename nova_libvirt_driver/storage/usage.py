@@ -112,7 +112,7 @@ def _size_bytes(path: str, format: str, status: os.stat_result) -> int:
     :param status: of the file
     :raises OSError: it cannot be read
     :raises PrivilegesMissing: this user may not read it
-    :raises ValueError: it is no file, or no image of that format
+    :raises ValueError: it is not a file, or not an image of that format
     """
     if not stat.S_ISREG(status.st_mode):
         # To open a pipe waits for its writer.

@@ -181,7 +181,7 @@ def _decode(text: str, path: str) -> bytes:
         return base64.b64decode(''.join(text.split()), validate=True)
     except (ValueError, binascii.Error) as error:
         raise exception.InvalidRequest(
-            reason=f'the content of file {path!r} is no base64: '
+            reason=f'the content of file {path!r} is not base64: '
                    f'{error}') from error
 
 

@@ -91,4 +91,4 @@ def _ip(text: str) -> str:
 
 def _no_address(text: str) -> exception.InvalidRequest:
     return exception.InvalidRequest(
-        reason=f'{text!r} is no IP address of an interface')
+        reason=f'{text!r} is not an IP address of an interface')

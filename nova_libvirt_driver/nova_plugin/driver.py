@@ -416,15 +416,17 @@ class NovaLibvirtDriver(refusals.Refusals):
             self, context: Any, connection_info: Any, instance: Any,
             mountpoint: str, encryption: Any = None) -> None:
         self._core.detach_disk(
-            instance, volumes.key(connection_info), attachments=(
-                volumes.Volume(
-                    self._core, context, instance, connection_info),))
+            instance, volumes.key_in_guest(
+                self._core, instance, connection_info, mountpoint),
+            attachments=(volumes.Volume(
+                self._core, context, instance, connection_info),))
 
     def extend_volume(
             self, context: Any, connection_info: Any, instance: Any,
             requested_size: int) -> None:
         self._core.extend_disk(
-            instance, volumes.key(connection_info), requested_size,
+            instance, volumes.key_in_guest(
+                self._core, instance, connection_info), requested_size,
             volume=volumes.Volume(
                 self._core, context, instance, connection_info))
 

@@ -31,6 +31,7 @@ from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.spec import volume as volume_spec
 from nova_libvirt_driver.volumes import connection as connection_module
 from nova_libvirt_driver.volumes import secrecy
+from nova_libvirt_driver.xmlmodel.devices import disk as disk_model
 from nova_libvirt_driver.xmlmodel import domain as domain_model
 
 CONF = nova.conf.CONF
@@ -182,6 +183,34 @@ def key(connection_info: Mapping[str, Any]) -> disk_spec.DiskKey:
     return disk_spec.DiskKey(id=found.volume_id, serial=found.serial)
 
 
+def key_in_guest(
+        core: core_driver.LibvirtDriver, instance: Any,
+        connection_info: Mapping[str, Any],
+        mountpoint: str = '') -> disk_spec.DiskKey:
+    """Return what finds a volume in its guest, also after a swap.
+
+    Until the guest starts anew, its disk has the name and the serial number
+    of the volume that was swapped; it is known by its place and its bytes.
+
+    :param mountpoint: empty when it is not known
+    """
+    wanted = key(connection_info)
+    found = connection_module.read(connection_info)
+    bytes_at = found.device_path or found.data.get('name')
+    disks = list(_disks(core, instance))
+    if any(disk.alias == wanted.alias or disk.serial == wanted.serial
+           for disk in disks):
+        return wanted
+    name = block_device.strip_dev(mountpoint)
+    for disk in disks:
+        if disk.target_dev == (name or disk.target_dev) and bytes_at and (
+                bytes_at in (disk.source_dev, disk.source_file,
+                             disk.source_name)):
+            return disk_spec.DiskKey(
+                serial=disk.serial or '', target_dev=disk.target_dev or '')
+    return wanted
+
+
 def disk(volume: volume_spec.Volume) -> disk_spec.DiskSpec:
     """Return the disk of a volume before the host is connected."""
     found, place = key(volume.info), volume.place
@@ -226,7 +255,8 @@ def free_name(
     :raises TooManyDiskDevices: there is none
     """
     taken = {block_device.strip_dev(one.device_name) for one in devices
-             if one.device_name} | set(_disk_names(core, instance))
+             if one.device_name} | {
+                 disk.target_dev for disk in _disks(core, instance)}
     prefix, bus = _prefix(
         device.disk_bus, _DEVICES.get(device.device_type, _DEVICE.DISK),
         instance.image_meta)
@@ -302,14 +332,14 @@ def _volume(
                 'hw_scsi_model') or '') if bus is _BUS.SCSI else '')))
 
 
-def _disk_names(
-        core: core_driver.LibvirtDriver, instance: Any) -> Iterator[str]:
+def _disks(
+        core: core_driver.LibvirtDriver,
+        instance: Any) -> Iterator[disk_model.Disk]:
+    """Yield the disks that a guest has, and those of its next start."""
     with contextlib.suppress(exception.InstanceNotFound):
-        for inactive in (True, False):
-            domain = domain_model.Domain.parse(
-                core.get_domain_xml(instance, inactive=inactive))
-            for found in domain.devices.disks:
-                yield found.target_dev or ''
+        for inactive in (False, True):
+            yield from domain_model.Domain.parse(core.get_domain_xml(
+                instance, inactive=inactive)).devices.disks
 
 
 def _prefix(

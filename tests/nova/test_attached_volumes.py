@@ -17,6 +17,8 @@ from tests.nova import test_translate
 from tests.nova import test_volumes
 
 VOLUME, OTHER = test_volumes.VOLUME, test_volumes.OTHER
+SWAPPED = 'c5a801c0-39ec-407d-ba71-5980e0c3fba1'
+THIRD = '212fc44e-b6b4-469d-bf6f-94ea155b190a'
 GIB = 1 << 30
 
 
@@ -27,8 +29,12 @@ class VerbsTestCase(test_volumes.VolumesTestCase):
         super().setUp()
         for name in ('device_detach_attempts', 'device_detach_timeout'):
             self.option(name, 1, 'libvirt')
-        self.put('nova.objects.InstanceList.get_by_host',
-                 lambda *arguments, **options: [])
+        # There is no database.
+        for name in ('InstanceList.get_by_host',
+                     'VirtualInterfaceList.get_by_instance_uuid',
+                     'BlockDeviceMappingList.get_by_instance_uuid'):
+            self.put(f'nova.objects.{name}',
+                     lambda *arguments, **options: [])
         self.instance = test_translate.make_instance(
             host='here', deleted=False, image_ref='',
             root_device_name='/dev/vda', config_drive='', trusted_certs=None,
@@ -134,6 +140,25 @@ class VerbsTest(VerbsTestCase):
         self.detach(self.info())
 
         self.assertEqual([OTHER], self.connected())
+
+    def test_a_volume_that_was_swapped(self) -> None:
+        # Its disk has the number of the volume that was there before.
+        told = test_volumes.connection(
+            'rbd', name='p/new', hosts=['192.0.2.1'], ports=['6789'])
+        self.attach({**told, 'serial': SWAPPED, 'data': {
+            **told['data'], 'volume_id': SWAPPED}})
+        self.attach(test_volumes.connection(
+            'rbd', volume_id=THIRD, name='p/third', hosts=['192.0.2.1'],
+            ports=['6789']), '/dev/vdc')
+
+        self.driver.extend_volume(self.context, told, self.instance, GIB)
+        self.detach({**told, 'data': {**told['data'], 'name': 'p/other'}})
+        self.detach(told, '/dev/vdc')
+        self.assertIn(SWAPPED, self.xml())
+        self.detach(told)
+
+        self.assertNotIn(SWAPPED, self.xml())
+        self.assertIn(THIRD, self.xml())
 
     def test_a_larger_volume(self) -> None:
         told = self.info()

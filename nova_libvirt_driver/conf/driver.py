@@ -3,7 +3,9 @@
 """Options of this driver's own."""
 
 from oslo_config import cfg
+from oslo_config import types
 
+from nova_libvirt_driver.spec import policy
 from nova_libvirt_driver.spec import status_socket
 
 GROUP = 'nova_libvirt_driver'
@@ -177,8 +179,26 @@ disconnected. With this, none is on the disk, and all are gone when libvirt's
 daemon restarts or the host boots. From then on servers with such volumes start
 only on a request of a user who may read the key: a start by the service, as
 after a boot of the host or after an interrupted reboot, fails, and the server
-stays stopped. A passphrase that is kept already stays as it is until the volume
-is disconnected.
+stays stopped. A passphrase that is kept already stays as it is until the
+volume is disconnected.
+"""),
+    cfg.ListOpt(
+        'like_nova',
+        default=[],
+        item_type=types.String(choices=[
+            one.value for one in policy.LikeNova]),
+        help="""
+What of guests is to be as Nova's own driver makes it, though this driver has
+another way that it takes for better.
+
+Guests on hosts of both drivers are the same then in this, too. Possible
+values, in any number: ``cpu_models``, the first of ``[libvirt] cpu_models``
+is taken, or what libvirt takes for it, whether the host has it or not;
+``firmware_keys``, firmware without secure boot may have keys enrolled;
+``hyperv_stimer``, Windows gets no timers of Hyper-V; ``multiqueue``, only with
+KVM do interfaces have several queues; ``rng_limit``, random numbers are
+limited only if the flavor sets a period; ``vhostuser``, interfaces behind a
+socket have no MTU, and the guest needs huge pages for them.
 """),
     cfg.IntOpt(
         'audit_interval',

@@ -42,6 +42,8 @@ def guest(conf: cfg.ConfigOpts) -> policy.GuestPolicy:
         pcie_ports=own.num_pcie_ports,
         rng_path=own.rng_dev_path,
         sysinfo_serial=own.sysinfo_serial,
+        like_nova=frozenset(map(
+            policy.LikeNova, conf.nova_libvirt_driver.like_nova)),
         nic_model='virtio' if own.use_virtio_for_bridges else '',
         rx_queue_size=own.rx_queue_size,
         tx_queue_size=own.tx_queue_size)

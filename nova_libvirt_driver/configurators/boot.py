@@ -9,6 +9,7 @@ from nova_libvirt_driver.configurators import inputs as inputs_module
 from nova_libvirt_driver.configurators import machine
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import boot as boot_spec
+from nova_libvirt_driver.spec import policy as policy_spec
 from nova_libvirt_driver.xmlmodel import domain as domain_module
 from nova_libvirt_driver.xmlmodel import os as os_module
 
@@ -56,7 +57,11 @@ def _uefi(domain: domain_module.Domain, inputs: inputs_module.Inputs) -> None:
         known.secure_boot or inputs.in_test_driver)
     secure = boot.secure_boot or boot.secure_boot_if_possible and possible
     # Without these libvirt takes the first firmware that it finds.
-    for name in ('enrolled-keys', 'secure-boot'):
+    names = ['enrolled-keys', 'secure-boot']
+    if not secure and (
+            policy_spec.LikeNova.FIRMWARE_KEYS in inputs.policy.like_nova):
+        names.remove('enrolled-keys')
+    for name in names:
         feature = domain.os.firmware_features.add()
         feature.enabled = secure
         feature.name = name

@@ -8,6 +8,7 @@ from nova_libvirt_driver.configurators import checks
 from nova_libvirt_driver.configurators import inputs as inputs_module
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import cpu as cpu_spec
+from nova_libvirt_driver.spec import policy as policy_spec
 from nova_libvirt_driver.xmlmodel import cpu as cpu_module
 from nova_libvirt_driver.xmlmodel import domain as domain_module
 
@@ -36,7 +37,8 @@ def apply(domain: domain_module.Domain, inputs: inputs_module.Inputs) -> None:
     if kind is Mode.CUSTOM:
         domain.cpu.match = 'exact'
         domain.cpu.model = _model(inputs)
-        domain.cpu.model_fallback = 'forbid'
+        if not _is_any_model(inputs):
+            domain.cpu.model_fallback = 'forbid'
     elif cpu.model:
         raise exception.InvalidRequest(
             reason=f'the CPU model {cpu.model} needs the mode custom, not '
@@ -70,7 +72,7 @@ def _model(inputs: inputs_module.Inputs) -> str:
     # Libvirt tells capitals apart, the option does not.
     known = {model.lower(): model for model in offered}
     for model in models:
-        if not offered or model.lower() in known:
+        if not offered or model.lower() in known or _is_any_model(inputs):
             return known.get(model.lower(), model)
     if not models:
         raise exception.InvalidRequest(
@@ -79,6 +81,10 @@ def _model(inputs: inputs_module.Inputs) -> str:
     raise exception.UnsupportedOperation(
         tried='give a guest one of the CPU models ' + ', '.join(models),
         reason='this host can use none of them')
+
+
+def _is_any_model(inputs: inputs_module.Inputs) -> bool:
+    return policy_spec.LikeNova.CPU_MODELS in inputs.policy.like_nova
 
 
 def _flags(

@@ -6,6 +6,7 @@ from nova_libvirt_driver.configurators import checks
 from nova_libvirt_driver.configurators import inputs as inputs_module
 from nova_libvirt_driver.configurators import machine
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.spec import policy as policy_spec
 from nova_libvirt_driver.xmlmodel import domain as domain_module
 
 _RNG_BACKEND = 'random'
@@ -49,8 +50,10 @@ def add_rng(
     element.model = 'virtio'
     element.backend_model = _RNG_BACKEND
     element.backend = inputs.policy.rng_path
-    element.rate_bytes = rng.rate_bytes
-    element.rate_period_ms = rng.period_ms
+    if rng.period_ms is not None or (
+            policy_spec.LikeNova.RNG_LIMIT not in inputs.policy.like_nova):
+        element.rate_bytes = rng.rate_bytes
+        element.rate_period_ms = rng.period_ms
 
 
 def add_watchdog(

@@ -5,8 +5,11 @@
 from nova_libvirt_driver.configurators import inputs as inputs_module
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import device as device_spec
+from nova_libvirt_driver.spec import policy as policy_spec
 from nova_libvirt_driver.xmlmodel import domain as domain_module
 from nova_libvirt_driver.xmlmodel import features as features_module
+
+LikeNova = policy_spec.LikeNova
 
 _SPINLOCK_RETRIES = 8191
 # Not that of Hyper-V, which some drivers of graphics cards refuse.
@@ -34,7 +37,8 @@ def apply(domain: domain_module.Domain, inputs: inputs_module.Inputs) -> None:
         element.vmcoreinfo = True
     # QEMU without KVM does not start with them.
     if inputs.kvm and asked.os_type is device_spec.OsType.WINDOWS:
-        _enlighten(element)
+        _enlighten(element, timers=(
+            LikeNova.HYPERV_STIMER not in inputs.policy.like_nova))
         if asked.hide_hypervisor:
             element.hyperv_vendor_id_state = True
             element.hyperv_vendor_id = _VENDOR
@@ -43,7 +47,7 @@ def apply(domain: domain_module.Domain, inputs: inputs_module.Inputs) -> None:
     _clock(domain, inputs)
 
 
-def _enlighten(element: features_module.Features) -> None:
+def _enlighten(element: features_module.Features, *, timers: bool) -> None:
     """Tell Windows how to be a good guest; only KVM understands it."""
     element.hyperv_relaxed = True
     element.hyperv_vapic = True
@@ -52,7 +56,8 @@ def _enlighten(element: features_module.Features) -> None:
     element.hyperv_vpindex = True
     element.hyperv_runtime = True
     element.hyperv_synic = True
-    element.hyperv_stimer = True
+    if timers:
+        element.hyperv_stimer = True
     element.hyperv_reset = True
     element.hyperv_frequencies = True
     element.hyperv_tlbflush = True

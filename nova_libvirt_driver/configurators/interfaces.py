@@ -8,10 +8,13 @@ from nova_libvirt_driver.configurators import checks
 from nova_libvirt_driver.configurators import inputs as inputs_module
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import nic as nic_spec
+from nova_libvirt_driver.spec import policy as policy_spec
 from nova_libvirt_driver.xmlmodel.devices import interface
 from nova_libvirt_driver.xmlmodel import domain as domain_module
 
 Kind = nic_spec.NicKind
+
+LikeNova = policy_spec.LikeNova
 
 _MAC = re.compile(r'[0-9a-f]{2}(:[0-9a-f]{2}){5}')
 
@@ -54,7 +57,10 @@ def fill(
     if nic.kind is Kind.ETHERNET and not nic.managed_tap:
         element.target_managed = False
     _model(element, nic, inputs)
-    element.mtu = None if nic.kind is Kind.USER else nic.mtu
+    if nic.kind is not Kind.USER and not (
+            nic.kind is Kind.VHOSTUSER
+            and LikeNova.VHOSTUSER in inputs.policy.like_nova):
+        element.mtu = nic.mtu
     _bandwidth(element.bandwidth, nic)
     element.filter_name = nic.filter_name or None
     if nic.virtualport_type:
@@ -96,6 +102,8 @@ def _model(
                 f'model {model or "of libvirt"} cannot have queues')
         return
     policy = inputs.policy
+    queues = nic.queues if inputs.kvm or (
+        LikeNova.MULTIQUEUE not in policy.like_nova) else None
     rx_queue_size = nic.rx_queue_size or policy.rx_queue_size
     if nic.kind is Kind.VHOSTUSER:
         # Of other kinds QEMU cannot set it.
@@ -104,9 +112,9 @@ def _model(
     elif not inputs.kvm:
         # Else libvirt would try vhost, which emulation cannot use.
         element.driver_name = 'qemu'
-    elif nic.queues or rx_queue_size:
+    elif queues or rx_queue_size:
         element.driver_name = 'vhost'
-    element.driver_queues = nic.queues
+    element.driver_queues = queues
     element.driver_packed = True if nic.packed_ring else None
     element.driver_rx_queue_size = rx_queue_size
 

@@ -9,6 +9,7 @@ from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import boot as boot_spec
 from nova_libvirt_driver.spec import memory as memory_spec
 from nova_libvirt_driver.spec import nic as nic_spec
+from nova_libvirt_driver.spec import policy as policy_spec
 from nova_libvirt_driver.xmlmodel.devices import devices as devices_module
 from nova_libvirt_driver.xmlmodel import domain as domain_module
 from nova_libvirt_driver.xmlmodel import memory as memory_module
@@ -54,8 +55,10 @@ def source(inputs: inputs_module.Inputs) -> memory_spec.MemorySource:
 
 def is_shared(inputs: inputs_module.Inputs) -> bool:
     """Say whether another process has to map the guest's memory."""
-    return inputs.spec.memory.shared or any(
-        nic.kind is nic_spec.NicKind.VHOSTUSER for nic in inputs.spec.nics)
+    return inputs.spec.memory.shared or (
+        policy_spec.LikeNova.VHOSTUSER not in inputs.policy.like_nova
+        and any(nic.kind is nic_spec.NicKind.VHOSTUSER
+                for nic in inputs.spec.nics))
 
 
 def has_huge_pages(inputs: inputs_module.Inputs) -> bool:

@@ -37,6 +37,24 @@ class ToolSandbox(enum.StrEnum):
     OFF = 'off'
 
 
+class LikeNova(enum.StrEnum):
+    """What of a guest can be as Nova's own driver makes it."""
+
+    CPU_MODELS = 'cpu_models'
+    """The first model of the list is taken, or one that libvirt takes for
+    it, whether the host has it or not."""
+    FIRMWARE_KEYS = 'firmware_keys'
+    """Firmware without secure boot may have keys enrolled."""
+    HYPERV_STIMER = 'hyperv_stimer'
+    """Windows gets no timers of Hyper-V."""
+    MULTIQUEUE = 'multiqueue'
+    """Interfaces have several queues with KVM only."""
+    RNG_LIMIT = 'rng_limit'
+    """Random numbers are limited only if a period is set."""
+    VHOSTUSER = 'vhostuser'
+    """Interfaces behind a socket have no MTU and no shared memory."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class GuestPolicy:
     """Options that shape the XML of guests."""
@@ -69,6 +87,7 @@ class GuestPolicy:
     rng_path: str = '/dev/urandom'
     sysinfo_serial: str = 'unique'
     """``unique``, ``os``, ``hardware``, ``auto`` or ``none``."""
+    like_nova: frozenset[LikeNova] = frozenset()
     nic_model: str = 'virtio'
     """Empty is libvirt's choice."""
     rx_queue_size: int | None = None

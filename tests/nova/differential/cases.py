@@ -9,6 +9,7 @@ it brings new cases.
 from collections.abc import Iterator
 from collections.abc import Mapping
 import dataclasses
+import itertools
 import random
 from typing import Any
 
@@ -17,6 +18,7 @@ from nova.objects import fields
 from nova.objects import image_meta
 
 import nova.conf
+from nova_libvirt_driver.spec import policy
 
 CONF = nova.conf.CONF
 
@@ -131,10 +133,29 @@ def generate() -> Iterator[Case]:
         yield BASES[0].with_(single)
         yield BASES[1].with_(single)
         yield BASES[2 + number % 4].with_(single)
+    for base, single in itertools.product(BASES, _like_nova()):
+        yield base.with_(single)
     chooser = random.Random(SEED)
     for _ in range(PAIRS):
         one, other = chooser.sample(singles, 2)
         yield chooser.choice(BASES).with_(one).with_(other)
+
+
+def _like_nova() -> Iterator[Case]:
+    """Yield what this driver has its own way for, with Nova's chosen."""
+    chosen = Case(name='like Nova', options=(
+        ('nova_libvirt_driver', 'like_nova', list(policy.LikeNova)),))
+    yield chosen
+    for other in (
+            Case(name='os_type=windows', instance={'os_type': 'windows'}),
+            Case(name='queues', properties={
+                'hw_vif_multiqueue_enabled': True}),
+            Case(name='queues of vhostuser', ports=('vhostuser',), properties={
+                'hw_vif_multiqueue_enabled': True}),
+            Case(name='hw_rng:rate_bytes=64', extra_specs={
+                'hw_rng:rate_bytes': '64'}),
+            *_cpu_models()):
+        yield chosen.with_(other)
 
 
 def _extra_specs() -> Iterator[Case]:
@@ -298,15 +319,19 @@ def _options() -> Iterator[Case]:
             yield dataclasses.replace(needed.with_(case), name=case.name)
             if name in _OF_DISKS:
                 yield from map(case.with_, _ALL_DISKS)
-    for models in (['Nehalem'], ['nehalem'], ['Haswell-noTSX', 'Nehalem']):
-        yield Case(name=f'[libvirt] cpu_models={models}', options=(
-            ('libvirt', 'cpu_mode', 'custom'),
-            ('libvirt', 'cpu_models', models)))
+    yield from _cpu_models()
     yield Case(name='[libvirt] cpu_models and a trait', options=(
         ('libvirt', 'cpu_mode', 'custom'),
         ('libvirt', 'cpu_models', ['Nehalem', 'Haswell-noTSX'])),
         extra_specs={'trait:HW_CPU_X86_AVX2': 'required'})
     yield Case(name='both consoles', options=(('spice', 'enabled', True),))
+
+
+def _cpu_models() -> Iterator[Case]:
+    for models in (['Nehalem'], ['nehalem'], ['Haswell-noTSX', 'Nehalem']):
+        yield Case(name=f'[libvirt] cpu_models={models}', options=(
+            ('libvirt', 'cpu_mode', 'custom'),
+            ('libvirt', 'cpu_models', models)))
 
 
 def _ports() -> Iterator[Case]:

@@ -23,6 +23,7 @@ from oslo_serialization import jsonutils
 
 import nova.conf
 from nova.conf import neutron
+from nova_libvirt_driver import conf
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.nova_plugin import config_drive
 from nova_libvirt_driver.nova_plugin import driver as plugin
@@ -43,6 +44,7 @@ def prepare(uri: str, folder: str) -> None:
     config.parse_args(['tests'], default_config_files=[], configure_db=False,
                       init_rpc=False)
     neutron.register_dynamic_opts(CONF)
+    conf.register_opts(CONF)
     objects.register_all()
     os_vif.initialize()
     nova.privsep.sys_admin_pctxt.set_client_mode(False)

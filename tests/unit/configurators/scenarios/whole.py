@@ -54,6 +54,23 @@ SCENARIOS = {
         features=device_spec.FeatureSpec(
             os_type=device_spec.OsType.WINDOWS),
         consoles=console_spec.ConsoleSpec(graphics=(device.VNC,))),
+    'like-nova': values.inputs(
+        host=values.Q35, nics=(
+            dataclasses.replace(nic.VHOSTUSER, mtu=1442),
+            dataclasses.replace(nic.BRIDGE, queues=2)),
+        policy=policy_spec.GuestPolicy(
+            cpu_models=('Nehalem',), like_nova=frozenset(
+                policy_spec.LikeNova)),
+        cpu=cpu_spec.CpuSpec(vcpus=2, mode=cpu_spec.CpuMode.CUSTOM),
+        boot=boot_spec.BootSpec(firmware=boot_spec.Firmware.UEFI),
+        devices=device_spec.DeviceSpec(
+            rng=device_spec.RngSpec(rate_bytes=64))),
+    'windows-like-nova': values.inputs(
+        host=values.KVM, policy=dataclasses.replace(
+            values.KVM_POLICY,
+            like_nova=frozenset((policy_spec.LikeNova.HYPERV_STIMER,))),
+        features=device_spec.FeatureSpec(
+            os_type=device_spec.OsType.WINDOWS)),
     'everything': values.inputs(
         host=values.Q35, metadata=METADATA, nics=(nic.BRIDGE, nic.TAP),
         policy=policy_spec.GuestPolicy(tb_cache_mib=64, pcie_ports=8),

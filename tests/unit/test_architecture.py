@@ -89,7 +89,7 @@ BUDGETS = {
     'cli': 4000,
     'compute': 1950,
     'conf': 780,
-    'configurators': 1600,
+    'configurators': 1680,
     'connection': 1240,
     'events': 1050,
     'filesystem': 170,

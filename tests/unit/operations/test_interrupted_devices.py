@@ -4,7 +4,6 @@
 
 from collections.abc import Callable
 import os
-import threading
 from typing import Any
 
 from nova_libvirt_driver.operations.steps import unplug
@@ -70,12 +69,12 @@ class StopTest(test_devices.DeviceTestCase):
             self, wait: Callable[[], object],
             stop: Callable[[], object]) -> list[object]:
         """Stop the guest while it is waited for; return what that raised."""
-        asked = threading.Event()
         self.domain.hotplug.unplug = fake_devices.Unplug.IGNORE
-        self.domain.hotplug.happens['was asked'] = asked.set
+        self.domain.hotplug.asked.clear()
 
         def stop_then() -> None:
-            asked.wait(60)
+            fake_ports.wait_until(
+                lambda: bool(self.domain.hotplug.asked), 'asked')
             stop()
 
         error, none = fake_ports.run_threads([wait, stop_then])

@@ -90,6 +90,7 @@ class ExclusiveTest(base.TestCase):
                 deadline = time.monotonic() + 10
                 while not ended and time.monotonic() < deadline:
                     told.step('detach')
+                    time.sleep(0.01)
                     try:
                         told.give_way()
                     except exception.WrongState as error:

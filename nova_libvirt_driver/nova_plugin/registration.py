@@ -19,6 +19,7 @@ import nova.conf
 from nova_libvirt_driver.conf import policy
 from nova_libvirt_driver import driver as core_driver
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.nova_plugin import volumes
 from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.xmlmodel import domain as domain_model
@@ -56,7 +57,8 @@ def register(
         if standing is not None and 'hw_machine_type' in missing:
             today = domain_model.Domain.parse(
                 core.get_guest_xml(standing()))
-        found = dict(_found(domain, today))
+        found = dict(_found(
+            domain, today, volumes.usual_bus(instance.image_meta)))
         changes = {_PREFIX + name: found[name] for name in missing
                    if found[name]}
         if changes:
@@ -78,14 +80,14 @@ def machine_family(machine: str) -> str:
 
 
 def _found(
-        domain: domain_model.Domain, today: domain_model.Domain
-) -> Iterator[tuple[str, str | None]]:
+        domain: domain_model.Domain, today: domain_model.Domain,
+        disk_bus: str) -> Iterator[tuple[str, str | None]]:
     devices = domain.devices
     machine = domain.os.machine or ''
     yield 'hw_machine_type', _machine(machine, today.os.machine or '')
-    # Of a disk that has none of its own. Buses in the domain may be those of
-    # block device mappings, or of a rescue.
-    yield 'hw_disk_bus', disk_spec.DiskBus.VIRTIO.value
+    # Buses in the domain may be those of block device mappings, or of a
+    # rescue.
+    yield 'hw_disk_bus', disk_bus
     yield 'hw_cdrom_bus', _CDROM_BUSES.get(
         machine_family(machine), disk_spec.DiskBus.SCSI.value)
     bus = next((one.bus for one in devices.inputs if one.type == 'tablet'),

@@ -14,6 +14,7 @@ from nova.objects import fields
 from nova import version
 from nova.virt import driver as nova_driver
 from nova.virt import hardware
+from nova.virt import osinfo
 from oslo_utils import strutils
 
 import nova.conf
@@ -127,7 +128,7 @@ def with_ports(
     spec = dataclasses.replace(spec, nics=tuple(
         quota.limited(nic, request.instance.flavor.extra_specs)
         for nic in interfaces.nics(request.network_info or ())))
-    model = request.image_meta.properties.get('hw_vif_model')
+    model = osinfo.HardwareProperties(request.image_meta).network_model
     if model is not None:
         spec = properties.apply(spec, {'hw_vif_model': str(model)})
     return _with_queues(request, spec)
@@ -284,11 +285,12 @@ def _consoles(flavor: Any, image_meta: Any) -> console_spec.ConsoleSpec:
 
 def _properties(
         image_meta: Any, extra_specs: Mapping[str, str]) -> dict[str, str]:
-    asked = {}
+    # Where libosinfo is installed, Nova has it name what an image does not.
+    found = {'hw_disk_bus': osinfo.HardwareProperties(image_meta).disk_model}
     for name in properties.CHANGES.keys() & image_meta.properties.fields:
-        value = image_meta.properties.get(name)
-        if value is not None:
-            asked[name] = str(value)
+        found.setdefault(name, image_meta.properties.get(name))
+    asked = {name: str(value) for name, value in found.items()
+             if value is not None}
     for spec_name, name in _FLAVOR_FIRST.items():
         if extra_specs.get(spec_name):
             asked[name] = extra_specs[spec_name]

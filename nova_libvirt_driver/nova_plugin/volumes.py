@@ -17,6 +17,7 @@ from nova import exception as nova_exception
 from nova import objects
 from nova.virt import driver as nova_driver
 from nova.virt import hardware
+from nova.virt import osinfo
 from oslo_log import log as logging
 
 import nova.conf
@@ -288,7 +289,7 @@ def rescue_device(image_meta: Any) -> disk_spec.RescueDevice | None:
         raise nova_exception.UnsupportedRescueBus(
             bus=bus, virt=CONF.libvirt.virt_type)
     if device is _DEVICE.DISK:
-        usual = image_meta.properties.get('hw_disk_bus') or _BUS.VIRTIO
+        usual = usual_bus(image_meta)
     elif device is _DEVICE.CDROM:
         usual = image_meta.properties.get('hw_cdrom_bus')
     found = bus or usual
@@ -350,6 +351,12 @@ def _prefix(
     return CONF.libvirt.disk_prefix or _PREFIXES.get(bus, 'sd'), bus
 
 
+def usual_bus(image_meta: Any) -> str:
+    """Return the bus of disks that have none of their own."""
+    bus = osinfo.HardwareProperties(image_meta).disk_model
+    return str(bus) if bus in set(_BUS) else _BUS.VIRTIO.value
+
+
 def _bus(
         asked: str | None, kind: disk_spec.DiskDevice,
         image_meta: Any) -> disk_spec.DiskBus:
@@ -364,6 +371,6 @@ def _bus(
         choices = (asked, asked_of('hw_cdrom_bus'),
                    _BUS.SATA if 'q35' in machine else _BUS.IDE)
     else:
-        choices = (asked, asked_of('hw_disk_bus'), _BUS.VIRTIO)
+        choices = (asked, usual_bus(image_meta))
     # Of other hypervisors there are buses that this one has not.
     return _BUS(next(str(bus) for bus in choices if bus in set(_BUS)))

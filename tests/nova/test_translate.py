@@ -5,7 +5,9 @@
 import subprocess
 import sys
 from typing import Any
+from typing import ClassVar
 import unittest
+from unittest import mock
 import uuid
 
 from nova import config
@@ -13,11 +15,13 @@ from nova import context as nova_context
 from nova import exception as nova_exception
 from nova.network import model as network_model
 from nova import objects
+from nova.virt import osinfo
 import os_vif
 
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.nova_plugin import interfaces
 from nova_libvirt_driver.nova_plugin import translate
+from nova_libvirt_driver.nova_plugin import volumes
 from nova_libvirt_driver.spec import console as console_spec
 from nova_libvirt_driver.spec import cpu as cpu_spec
 from nova_libvirt_driver.spec import disk as disk_spec
@@ -94,6 +98,79 @@ def make_vif(kind: str, **fields: Any) -> network_model.VIF:
         id=PORT_ID,
         address='fa:16:3e:00:00:01', network=network, type=kind,
         devname='tap97a75666-f2', **fields)
+
+
+class Found(list[Any]):
+    """A list as libosinfo has them, and what is in it."""
+
+    models: ClassVar[dict[str, str]] = {'net': 'e1000', 'block': 'ide'}
+
+    def get_length(self) -> int:
+        return len(self)
+
+    def get_nth(self, number: int) -> Any:
+        return self[number]
+
+    def get_all_devices(self, wanted: 'Filter') -> 'Found':
+        return Found([Found([self.models[wanted.value]])])
+
+    def get_name(self) -> str:
+        return str(self[0])
+
+    def new_filtered(self, wanted: 'Filter') -> 'Found':
+        return Found([self] if wanted.value == 'old1' else [])
+
+
+class Filter:
+    """Which devices, or systems, are wanted."""
+
+    value = ''
+
+    @classmethod
+    def new(cls) -> 'Filter':
+        return cls()
+
+    def add_constraint(self, key: str, value: str) -> None:
+        self.value = value
+
+
+class Loader:
+    """Reads the database of libosinfo, which has one operating system."""
+
+    def process_default_path(self) -> None:
+        pass
+
+    def get_db(self) -> 'Loader':
+        return self
+
+    def get_os_list(self) -> Found:
+        return Found()
+
+
+class OsinfoTest(unittest.TestCase):
+
+    def setUp(self) -> None:
+        super().setUp()
+        patch = mock.patch.multiple(
+            osinfo, libosinfo=sys.modules[__name__],
+            _OsInfoDatabase=type('New', (osinfo._OsInfoDatabase,), {
+                '_instance': None}))
+        patch.start()
+        self.addCleanup(patch.stop)
+
+    def test_what_the_operating_system_has_drivers_for(self) -> None:
+        for distro, asked, bus, model in (
+                ('old1', {}, 'ide', 'e1000'),
+                ('old1', {'hw_disk_bus': 'scsi', 'hw_vif_model': 'virtio'},
+                 'scsi', 'virtio'),
+                ('none-such', {}, None, '')):
+            image = make_image(os_distro=distro, **asked)
+            spec = translate.guest(translate.Request(
+                make_instance(), image, [make_vif('ovs')]))
+
+            self.assertEqual(bus, spec.storage.bus)
+            self.assertEqual(model, spec.nics[0].model)
+            self.assertEqual(bus or 'virtio', volumes.usual_bus(image))
 
 
 class GuestTest(unittest.TestCase):

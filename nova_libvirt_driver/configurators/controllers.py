@@ -18,6 +18,7 @@ from nova_libvirt_driver.xmlmodel.devices import devices as devices_model
 from nova_libvirt_driver.xmlmodel.devices import disk as disk_module
 from nova_libvirt_driver.xmlmodel import domain as domain_module
 
+_NOT_OF_QEMU = ('buslogic',)
 _VIRTIO_SCSI = 'virtio-scsi'
 # Of virtio-scsi; the older ones have a handful.
 _UNITS_MAX = 256
@@ -89,8 +90,12 @@ def add_scsi(
     Disks that ask for none are on the controller that libvirt adds.
 
     :param wanted: model of the first one, for disks that come later
+    :raises InvalidRequest: QEMU has no such model
     """
     for index, model in enumerate(_models(disks, wanted)):
+        if model in _NOT_OF_QEMU:
+            raise exception.InvalidRequest(
+                reason=f'QEMU has no SCSI controller of the model {model}')
         controller = domain.devices.controllers.add()
         controller.type = 'scsi'
         controller.index = index

@@ -14,6 +14,10 @@ from nova_libvirt_driver.xmlmodel import domain as domain_module
 
 Mode = cpu_spec.CpuMode
 
+_TUNE = {'shares': (2, 262144), 'period_us': (1000, 1000000),
+         'quota_us': (1000, 17592186044415)}
+"""What libvirt takes."""
+
 
 def apply(domain: domain_module.Domain, inputs: inputs_module.Inputs) -> None:
     """Give the guest its virtual CPUs.
@@ -44,6 +48,10 @@ def apply(domain: domain_module.Domain, inputs: inputs_module.Inputs) -> None:
             reason=f'the CPU model {cpu.model} needs the mode custom, not '
             f'{kind}')
     if cpu.max_address is not None:
+        if cpu.max_address.mode == 'passthrough' and cpu.max_address.bits:
+            raise exception.InvalidRequest(
+                reason='addresses of memory that are as wide as those of the '
+                'host have no number of bits')
         domain.cpu.maxphysaddr_mode = cpu.max_address.mode
         domain.cpu.maxphysaddr_bits = cpu.max_address.bits
     _flags(domain.cpu, inputs, kind)
@@ -172,10 +180,18 @@ def _nodes(
 def _pin(domain: domain_module.Domain, inputs: inputs_module.Inputs) -> None:
     """Say where and how much virtual CPUs run.
 
-    :raises InvalidRequest: a virtual or host CPU is not named rightly
+    :raises InvalidRequest: a virtual or host CPU is not named rightly, or a
+        limit is out of its range
     """
     cpu = inputs.spec.cpu
     tune = domain.cputune
+    for name, (least, most) in _TUNE.items():
+        # Less than one is for no limit.
+        value = getattr(cpu.tune, name) or 0
+        if value > 0 and not least <= value <= most:
+            raise exception.InvalidRequest(
+                reason=f'{name} of CPU time is {value}, and has to be from '
+                f'{least} to {most}')
     tune.shares = cpu.tune.shares
     tune.period = cpu.tune.period_us
     tune.quota = cpu.tune.quota_us

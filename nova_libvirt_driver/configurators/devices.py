@@ -15,6 +15,7 @@ _SOUND_CARDS = ('ac97', 'es1370', 'ich6', 'ich9', 'pcspk', 'sb16', 'usb',
 # The lower ones are the hypervisor's and the host's; 2**32 - 1 is "any".
 _FIRST_SOCKET, _LAST_SOCKET = 3, 2 ** 32 - 2
 _VIRTIO_IOMMU_SINCE = 8_003_000
+_VIRTIO_SOUND_SINCE = 10_004_000, 8_002_000
 
 
 def add_balloon(
@@ -72,6 +73,7 @@ def add_sound(
     """Add the sound card.
 
     :raises InvalidRequest: there is no such model
+    :raises UnsupportedOperation: libvirt or QEMU is too old for it
     """
     model = inputs.spec.devices.sound
     if not model:
@@ -80,6 +82,13 @@ def add_sound(
         raise exception.InvalidRequest(
             reason=f'there is no sound card {model}: take one of '
             f'{", ".join(_SOUND_CARDS)}')
+    libvirt_version, qemu_version = _VIRTIO_SOUND_SINCE
+    if model == 'virtio' and (
+            inputs.host.libvirt_version < libvirt_version
+            or inputs.host.hypervisor_version < qemu_version):
+        raise exception.UnsupportedOperation(
+            tried='give a guest a sound card of the model virtio',
+            reason='it needs libvirt 10.4 and QEMU 8.2')
     domain.devices.sounds.add().model = model
 
 

@@ -78,9 +78,8 @@ def differences(line: dict[str, Any]) -> Iterator[comparison.Difference]:
     """Yield where two guests differ, and how."""
     in_tree, own = (
         line.get(side, (ACCEPTED, ACCEPTED)) for side in ('in_tree', 'ours'))
-    # What this driver refuses, it refuses itself and for a reason, unless
-    # both leave it to libvirt.
-    agreed = in_tree == own or (
+    # What this driver refuses, it refuses itself and for a reason.
+    agreed = in_tree == own == (ACCEPTED, ACCEPTED) or (
         own[0] == comparison.REFUSED and in_tree[0] in (
             comparison.REFUSED, comparison.BY_LIBVIRT))
     if not agreed:

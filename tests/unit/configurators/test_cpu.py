@@ -122,6 +122,18 @@ class TopologyTest(base.FacetTestCase):
             self.assertRaises(exception.InvalidRequest, self.build,
                               cpu=cpu(3, topology=topology))
 
+    def test_limits_and_widths_that_libvirt_refuses(self) -> None:
+        for wrong in (
+                cpu_spec.CpuSpec(vcpus=1, tune=cpu_spec.CpuTune(shares=1)),
+                cpu_spec.CpuSpec(vcpus=1, tune=cpu_spec.CpuTune(
+                    period_us=999)),
+                cpu_spec.CpuSpec(vcpus=1, tune=cpu_spec.CpuTune(quota_us=64)),
+                cpu_spec.CpuSpec(vcpus=1, max_address=cpu_spec.MaxAddress(
+                    mode='passthrough', bits=40))):
+            self.refusal(exception.InvalidRequest, cpu=wrong)
+        self.build(cpu=cpu_spec.CpuSpec(
+            vcpus=1, tune=cpu_spec.CpuTune(quota_us=-1)))
+
     def test_guest_without_cpus_is_refused(self) -> None:
         self.assertRaises(
             exception.InvalidRequest, self.build, cpu=cpu(0))

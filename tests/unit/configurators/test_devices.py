@@ -36,7 +36,8 @@ class DeviceTest(base.FacetTestCase):
                 values.PC_CAPABILITIES, rng_backends=frozenset({'egd'}),
                 tpm_versions=frozenset({'1.2'})))
         for wanted in (devices(rng=device_spec.RngSpec()),
-                       devices(tpm=device_spec.TpmSpec())):
+                       devices(tpm=device_spec.TpmSpec()),
+                       devices(sound='virtio')):
             self.assertRaises(exception.UnsupportedOperation, self.build,
                               host=poor, devices=wanted)
 

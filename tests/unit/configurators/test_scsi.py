@@ -60,3 +60,7 @@ class ScsiTest(base.DiskTestCase):
         root = self.build_disks(disk('vda', 'virtio'), disk('sda', 'sata'))
 
         self.assertEqual([], self.controllers(root))
+
+    def test_controller_that_qemu_does_not_have_is_refused(self) -> None:
+        self.assertIn('buslogic', self.why(
+            disk('sda', 'scsi', scsi_model='buslogic')))

@@ -409,6 +409,26 @@ class ComputeDriver:
         """
         raise NotImplementedError()
 
+    def swap_disk(
+            self, spec: guest_spec.GuestSpec, disk: disk_spec.DiskKey,
+            wanted: disk_spec.DiskSpec, *, old: ports.Attachment,
+            new: ports.Attachment, size_bytes: int = 0,
+            progress: ports.Progress = NO_PROGRESS) -> None:
+        """Move a guest that runs from one volume to another.
+
+        It goes on with the other one, and keeps name and serial number of
+        the first until its next start. May take hours. On failure it has
+        the first one, and the host is not connected to the other one.
+
+        :param wanted: the other one; its source may be left to *new*
+        :param old: what the first one needs of the host
+        :param size_bytes: what it is to have then; 0 for what it has
+        :raises UnsupportedOperation: QEMU decrypts one of them
+        :raises WrongState: the guest does not run, or has no such disk
+        :raises WaitTimeout: the copying makes no progress
+        """
+        raise NotImplementedError()
+
     def attach_nic(
             self, spec: guest_spec.GuestSpec, nic: nic_spec.NicSpec, *,
             attachments: ports.Attachments = (),

@@ -359,6 +359,14 @@ class LibvirtDriver(base.ComputeDriver):
         self._parts.operations.resize_disk.extend(
             instance, disk, size_bytes, volume, progress)
 
+    def swap_disk(
+            self, spec: guest_spec.GuestSpec, disk: disk_spec.DiskKey,
+            wanted: disk_spec.DiskSpec, *, old: ports.Attachment,
+            new: ports.Attachment, size_bytes: int = 0,
+            progress: ports.Progress = base.NO_PROGRESS) -> None:
+        self._parts.operations.swap_disk.swap(
+            spec, disk, wanted, size_bytes, old, new, progress)
+
     def attach_nic(
             self, spec: guest_spec.GuestSpec, nic: nic_spec.NicSpec, *,
             attachments: ports.Attachments = (),

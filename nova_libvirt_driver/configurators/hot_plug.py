@@ -103,9 +103,8 @@ def disk(
     :raises InvalidRequest: the disk contradicts itself
     :raises UnsupportedOperation: the machine lacks its bus
     """
-    disks.check(wanted, inputs)
-    element = disk_model.Disk()
-    disks.fill(element, wanted, inputs.policy)
+    element = target(wanted, inputs).element
+    assert isinstance(element, disk_model.Disk)
     if wanted.bus is not Bus.SCSI:
         return Plug(wanted, element)
     on_bus, model, controller = _scsi_place(place, wanted)
@@ -113,6 +112,18 @@ def disk(
     return Plug(
         dataclasses.replace(wanted, unit=on_bus.unit, scsi_model=model),
         element, controller)
+
+
+def target(
+        wanted: disk_spec.DiskSpec, inputs: inputs_module.Inputs) -> Plug:
+    """Return a disk that takes the place of another one.
+
+    :raises InvalidRequest: it contradicts itself
+    """
+    disks.check(wanted, inputs)
+    element = disk_model.Disk()
+    disks.fill(element, wanted, inputs.policy)
+    return Plug(wanted, element)
 
 
 def nic(wanted: nic_spec.NicSpec, inputs: inputs_module.Inputs) -> Plug:

@@ -57,10 +57,16 @@ class Disk:
         params = ({libvirt.VIR_DOMAIN_BLOCK_COPY_BANDWIDTH:
                    bandwidth_mib_s * _BYTES_PER_MIB}
                   if bandwidth_mib_s else None)
+        self.copy_to(_file_xml(path, format), params, flags)
+
+    def copy_to(
+            self, xml: str, params: dict[str, int] | None = None,
+            flags: int = _COPY_FLAGS) -> None:
+        """Likewise, to what the XML of another disk names."""
         self._reach.call(
             f'copy disk {self._target_dev}',
             lambda domain: domain.blockCopy(
-                self._target_dev, _file_xml(path, format), params, flags),
+                self._target_dev, xml, params, flags),
             needs=reach_module.UP)
 
     def job(self) -> BlockJob | None:

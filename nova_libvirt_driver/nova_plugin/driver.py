@@ -16,6 +16,7 @@ from nova import context as nova_context
 from nova import exception as nova_exception
 from nova import objects
 from oslo_log import log as logging
+from oslo_utils import units
 
 import nova.conf
 from nova_libvirt_driver.conf import monitoring
@@ -420,6 +421,20 @@ class NovaLibvirtDriver(refusals.Refusals):
                 self._core, instance, connection_info, mountpoint),
             attachments=(volumes.Volume(
                 self._core, context, instance, connection_info),))
+
+    def swap_volume(
+            self, context: Any, old_connection_info: Any,
+            new_connection_info: Any, instance: Any, mountpoint: str,
+            resize_to: int) -> None:
+        old, new = (
+            volumes.Volume(self._core, context, instance, info, mountpoint,
+                           force=True)
+            for info in (old_connection_info, new_connection_info))
+        self._core.swap_disk(
+            self._standing(instance, (), None), volumes.key_in_guest(
+                self._core, instance, old_connection_info, mountpoint),
+            volumes.disk(new.wanted[0]), old=old, new=new,
+            size_bytes=resize_to * units.Gi)
 
     def extend_volume(
             self, context: Any, connection_info: Any, instance: Any,

@@ -104,7 +104,7 @@ class Attach:
               undo_module.Undo(self.OPERATION, spec) as undo):
             watched.step('check')
             place = self._look(spec, device.key)
-            spec = _with_machine(spec, place.described.now)
+            spec = spec.with_machine(place.described.now.os.machine or '')
             device = self._named(place, spec, device)
             hot_plug.check(
                 place.described, device, self._domains.inputs(spec))
@@ -204,13 +204,6 @@ class Attach:
             stack.callback(self._unplug.forget, spec, key)
             for attachment in attachments:
                 stack.callback(attachment.revert)
-
-
-def _with_machine(
-        spec: guest_spec.GuestSpec,
-        domain: domain_model.Domain) -> guest_spec.GuestSpec:
-    return dataclasses.replace(spec, boot=dataclasses.replace(
-        spec.boot, machine=spec.boot.machine or domain.os.machine or ''))
 
 
 def _take_controller(

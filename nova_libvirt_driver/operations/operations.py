@@ -33,6 +33,7 @@ from nova_libvirt_driver.operations.steps import rebuild as rebuild_module
 from nova_libvirt_driver.operations.steps import serial_ports as serial_module
 from nova_libvirt_driver.operations.steps import shutdown as shutdown_module
 from nova_libvirt_driver.operations.steps import unplug as unplug_module
+from nova_libvirt_driver.operations import swap_disk
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import policy as policy_spec
 from nova_libvirt_driver.storage import storage as storage_module
@@ -56,6 +57,7 @@ class Operations:
     resize_disk: resize_disk.ResizeDisk
     attach: attach.Attach
     detach: detach.Detach
+    swap_disk: swap_disk.SwapDisk
     rename: rename.Rename
     diagnostics: diagnostics.Diagnostics
     image_care: image_cache.ImageCare
@@ -122,15 +124,23 @@ def build(
         attach=attach.Attach(
             domains, rebuild, unplug, specs, exclusive, journal),
         detach=detach.Detach(guests, unplug, exclusive, journal),
+        swap_disk=swap_disk.SwapDisk(
+            domains, specs, exclusive, journal, attachment),
         rename=rename.Rename(guests, exclusive, specs),
         diagnostics=diagnostics.Diagnostics(statistics, folders, specs, host),
         image_care=image_cache.ImageCare(
             guests, storage.cache, storage.policy),
         left_volumes=left_volumes.LeftVolumes(volumes, journal, connector))
+    _register(operations, clean_ups)
+    return operations
+
+
+def _register(
+        operations: Operations, clean_ups: clean_ups_module.CleanUps) -> None:
     # The lock that all of them take ends what any of them has left.
     for journalled in (operations.spawn, operations.destroy,
                        operations.reboot, operations.rescue,
                        operations.snapshot, operations.attach,
-                       operations.detach, operations.left_volumes):
+                       operations.detach, operations.swap_disk,
+                       operations.left_volumes):
         clean_ups.register(journalled)
-    return operations

@@ -86,6 +86,11 @@ class GuestSpec:
     features: device_spec.FeatureSpec = device_spec.FeatureSpec()
     config_drive: configdrive_spec.ConfigDriveSpec | None = None
 
+    def with_machine(self, machine: str) -> 'GuestSpec':
+        """Return the guest with a machine type, unless it has one."""
+        return dataclasses.replace(self, boot=dataclasses.replace(
+            self.boot, machine=self.boot.machine or machine))
+
     def device(self, key: Key) -> Device | None:
         """Return a volume or an interface, None when it is not there."""
         devices: tuple[Device, ...] = (*self.storage.volumes, *self.nics)

@@ -428,7 +428,8 @@ class FakeDomain:
                 'block job')
         source = etree.fromstring(destxml).find('source')
         assert source is not None
-        guest.jobs[disk] = fake_guest.BlockJob(source.get('file', ''))
+        guest.jobs[disk] = fake_guest.BlockJob(
+            source.get('file', ''), destxml)
         return 0
 
     def blockJobInfo(self, disk: str, flags: int = 0) -> dict[str, int]:
@@ -457,6 +458,11 @@ class FakeDomain:
                 f"block copy still active: disk '{disk}' not ready for "
                 'pivot yet')
         del self.guest.jobs[disk]
+        if pivot:
+            self.guest.definition, live = (
+                fake_xml.with_source(xml, disk, job.xml) for xml in (
+                    self.guest.definition, self.guest.live or ''))
+            self.guest.live = live
         return 0
 
     def blockInfo(self, path: str, flags: int = 0) -> list[int]:

@@ -22,6 +22,7 @@ class BlockJob:
     """A copy of one disk; a test says how far it is."""
 
     path: str
+    xml: str = ''
     done: int = 0
     total: int = 0
     ready: bool = False

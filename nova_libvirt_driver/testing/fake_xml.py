@@ -6,6 +6,8 @@ Owns reading and changing the few elements that the fake knows; everything
 else stays as it was defined. It validates nothing.
 """
 
+import copy
+
 from lxml import etree
 
 NOVA = 'http://openstack.org/xmlns/libvirt/nova/1.1'
@@ -103,6 +105,19 @@ def with_agent_state(xml: str, connected: bool) -> str:
     domain = etree.fromstring(xml)
     for target in domain.iterfind('devices/channel/target'):
         target.set('state', 'connected' if connected else 'disconnected')
+    return _text(domain)
+
+
+def with_source(xml: str, target_dev: str, other: str) -> str:
+    """Return the XML in which a disk is kept where another one is."""
+    domain, source = etree.fromstring(xml), etree.fromstring(other)
+    for disk in domain.iterfind('devices/disk'):
+        target, old = disk.find('target'), disk.find('source')
+        new = source.find('source')
+        if (target is not None and old is not None and new is not None
+                and target.get('dev') == target_dev):
+            disk.set('type', source.get('type', ''))
+            disk.replace(old, copy.deepcopy(new))
     return _text(domain)
 
 

@@ -25,6 +25,8 @@ from tests.functional import kills
 
 ROOT = '6ca404f3-d844-4169-bb96-bc792f37de98'
 DATA = '0cecc618-a007-4bb6-91f7-462293fe2ac2'
+OTHER = 'c5a801c0-39ec-407d-ba71-5980e0c3fba1'
+PLACE = volume_spec.Placement(target_dev='', bus=disk_spec.DiskBus.VIRTIO)
 SIZE_BYTES = 4 << 20
 State = instance_spec.PowerState
 
@@ -59,10 +61,12 @@ class VolumesTest(guest_base.GuestTestCase):
         return {'driver_volume_type': 'nbd', 'serial': ROOT, 'data': {
             'volume_id': ROOT, 'name': 'volume', 'socket': str(socket)}}
 
-    def file(self, image: pathlib.Path) -> dict[str, Any]:
-        return {'driver_volume_type': 'nfs', 'serial': DATA, 'data': {
-            'volume_id': DATA, 'export': 'server:/x', 'name': DATA,
-            'fake_path': str(image)}}
+    def file(
+            self, image: pathlib.Path,
+            volume_id: str = DATA) -> dict[str, Any]:
+        return {'driver_volume_type': 'nfs', 'serial': volume_id, 'data': {
+            'volume_id': volume_id, 'export': f'server:/{volume_id}',
+            'name': volume_id, 'fake_path': str(image)}}
 
     def attachment(
             self, spec: guest_spec.GuestSpec,
@@ -121,6 +125,39 @@ class VolumesTest(guest_base.GuestTestCase):
         for flags in ([], ['--inactive']):
             self.assertIn(str(self.folder / 'devices' / 'other'),
                           self.host.virsh('domblklist', spec.name, *flags))
+
+    def test_a_guest_moves_to_another_volume(self) -> None:
+        root = self.image('root', guests_rig.boot_sector('one is up'))
+        data, other = self.file(self.image('data', b'bytes')), self.file(
+            self.image('other'), OTHER)
+        other['serial'] = DATA
+        infos = [self.export(root), data]
+        spec = specs.guest_spec('one')
+        self.driver.spawn(spec, attachments=[self.attachment(spec, *infos)])
+        self.wait_console(spec, 'one is up')
+        old, new = (self.driver.volume_attachment(
+            spec, [volume_spec.Volume(info=info, place=PLACE)],
+            self.connector) for info in (data, other))
+
+        self.driver.swap_disk(
+            spec, disk_spec.DiskKey(id=DATA, serial=DATA),
+            disk_spec.DiskSpec(
+                target_dev='', id=OTHER, serial=DATA, format='raw',
+                bus=disk_spec.DiskBus.VIRTIO,
+                source=disk_spec.DiskSource()),
+            old=old, new=new, size_bytes=2 * SIZE_BYTES)
+
+        path = self.folder / 'devices' / OTHER
+        self.assertEqual([OTHER], self.connector.connected())
+        self.assertEqual(2 * SIZE_BYTES, path.stat().st_size)
+        self.assertTrue(path.read_bytes().startswith(b'bytes'))
+        for inactive in (False, True):
+            xml = self.driver.get_domain_xml(spec, inactive=inactive)
+            self.assertIn(str(path), xml)
+            self.assertNotIn(f'devices/{DATA}', xml)
+        self.driver.destroy(spec, attachments=[
+            self.attachment(spec, infos[0], other)])
+        self.assertEqual([], self.connector.connected())
 
     def test_an_encrypted_volume(self) -> None:
         root = self.image('root', guests_rig.boot_sector('one is up'))

@@ -99,7 +99,7 @@ BUDGETS = {
     'messaging': 200,
     'monitoring': 750,
     'nova_plugin': 3400,
-    'operations': 2650,
+    'operations': 2850,
     'privileged': 290,
     'spec': 1000,
     'storage': 3700,

@@ -12,6 +12,7 @@ from nova import exception
 from nova_libvirt_driver.testing import libvirtd
 from tests.nova.conformance import base
 
+OTHER = 'c5a801c0-39ec-407d-ba71-5980e0c3fba1'
 PORT = '0d5a1b7c-2974-4d5e-8a53-9a5e3f6d1c70'
 
 
@@ -109,6 +110,34 @@ class QemuTest(base.ConformanceTest):
             self.ctxt, told, instance, '/dev/vdc')
 
         self.assertNotIn(PORT, self.xml(instance))
+
+    def test_a_guest_moves_to_another_volume(self) -> None:
+        infos = []
+        for volume_id in (PORT, OTHER):
+            image = pathlib.Path(self.host.directory, volume_id)
+            image.write_bytes(volume_id.encode().ljust(2 << 20, b'\0'))
+            image.chmod(0o666)
+            self.addCleanup(image.unlink)
+            infos.append({
+                'driver_volume_type': 'gpfs', 'serial': PORT, 'data': {
+                    'volume_id': volume_id, 'device_path': str(image)}})
+        instance, _ = self._get_running_instance()
+        self.connection.attach_volume(
+            self.ctxt, infos[0], instance, '/dev/vdc')
+
+        self.connection.swap_volume(
+            self.ctxt, *infos, instance, '/dev/vdc', 1)
+
+        self.assertIn(f'<source file=\'{self.host.directory}/{OTHER}\'',
+                      self.xml(instance))
+        self.assertEqual(1 << 30, image.stat().st_size)
+        with image.open('rb') as file:
+            self.assertEqual(PORT.encode(), file.read(len(PORT)))
+        self.connection.power_off(instance)
+        # Nova may call it by the new number by now, and the guest does not.
+        self.connection.detach_volume(
+            self.ctxt, {**infos[1], 'serial': OTHER}, instance, '/dev/vdc')
+        self.assertNotIn(OTHER, self.xml(instance))
 
     def xml(self, instance: Any) -> str:
         """Return the XML of a guest."""

@@ -95,6 +95,14 @@ def _qcow2(
     return bytes(content)
 
 
+def snapshots(count: int) -> bytes:
+    """Return a qcow2 image that has snapshots of its own."""
+    begin = _qcow2(snapshots=count, snapshots_at=5 * 65536)
+    return begin + b''.join(
+        struct.pack('>QIHHIIQIIQQ', 196608, 1, 8, 16, 0, 0, 0, 0, 16, 0, MIB)
+        + f'{number:08}{number:016}'.encode() for number in range(count))
+
+
 def _extension(kind: int, data: bytes, length: int | None = None) -> bytes:
     size = len(data) if length is None else length
     return struct.pack('>II', kind, size) + data.ljust(
@@ -128,6 +136,8 @@ def _make_qcow2_limits(target: str) -> _Made:
         for length in (16, 65536, 0xffffffff):
             yield 'limit extension', _qcow2(extensions=_extension(
                 kind, b'\xff' * 16, length), autoclear=1)
+    for count in (1, 100, 20000):
+        yield 'limit snapshots that are there', snapshots(count)
     yield from _make_qcow2_fields()
     for bits in (8, 9, 21, 22, 63):
         yield 'limit bits', _qcow2(bits=bits)

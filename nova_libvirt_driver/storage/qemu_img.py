@@ -70,13 +70,21 @@ class QemuImg:
     def examine(self, path: str, format: str) -> dict[str, typing.Any]:
         """Return what QEMU itself says of an image; opens no other file.
 
-        :raises ToolFailure: QEMU refuses it
+        :raises ToolFailure: QEMU refuses it, or says more than is kept of
+            what a program prints
         :raises StorageFailure: it cannot be looked at
         """
-        found = json.loads(self._tool.run(
+        said = self._tool.run(
             ['qemu-img', 'info', '--output=json',
              _filename(_node(_absolute(path), _word(format)))],
-            reads=[path]))
+            reads=[path])
+        try:
+            found = json.loads(said)
+        except ValueError as error:
+            # An image may have tens of thousands of snapshots of its own.
+            raise exception.ToolFailure(
+                reason='qemu-img says too much of it to be read: '
+                f'{error}', path=path) from error
         assert isinstance(found, dict)
         return found
 

@@ -22,6 +22,7 @@ from nova_libvirt_driver.storage import tool
 from nova_libvirt_driver.testing import fake_images
 from nova_libvirt_driver.testing import fake_progress
 from tests import base
+from tests import hostile_images
 
 MIB = 1024 * 1024
 QUIET = ports.NullProgress()
@@ -270,6 +271,16 @@ class RefusalTest(CacheTest):
         error = self.assertRaises(exception.ImageRefused, self.use, image)
 
         self.assertIn('QEMU cannot read it', str(error))
+        self.assertNotIn(self.root, f'{error} {error.next_step}')
+        self.assertNothingLeft()
+
+    def test_an_image_that_says_more_than_can_be_read(self) -> None:
+        self.useFixture(fixtures.FakeLogger())
+        image = self.images.add(
+            hostile_images.snapshots(20000), disk_format='qcow2')
+
+        error = self.assertRaises(exception.ImageRefused, self.use, image)
+
         self.assertNotIn(self.root, f'{error} {error.next_step}')
         self.assertNothingLeft()
 

@@ -33,9 +33,9 @@ class FactsTest(base.FakeHostTestCase):
 
         facts = self.make_driver().get_host_facts()
 
-        self.assertEqual(
-            facts.cpus,
-            facts.cpu_sockets * facts.cpu_cores * facts.cpu_threads)
+        self.assertEqual((8, 2, 2, 2), (
+            facts.cpus, facts.cpu_sockets, facts.cpu_cores,
+            facts.cpu_threads))
 
     def test_node_is_the_host_as_libvirt_calls_it(self) -> None:
         self.assertEqual(['fake-host'],

@@ -48,6 +48,12 @@ class RecordTest(base.TestCase):
         self.assertEqual('qcow2', record.read(self.path, '/i/disk'))
         self.assertEqual({'/i/disk': 'qcow2'}, record.read_all(self.path))
 
+    def test_a_record_that_is_nested_without_end_is_refused(self) -> None:
+        pathlib.Path(self.path).write_text('[' * 100000 + ']' * 100000)
+
+        self.assertRaises(
+            exception.StorageFailure, record.read_all, self.path)
+
     def test_a_disk_without_a_record_is_not_looked_at(self) -> None:
         disk = self.folder / 'disk'
         disk.write_bytes(b'QFI\xfb\0\0\0\3')

@@ -28,8 +28,8 @@ CONF = nova.conf.CONF
 LOG = logging.getLogger(__name__)
 
 _PREFIX = 'image_'
-_NAMES = ('hw_machine_type', 'hw_disk_bus', 'hw_cdrom_bus', 'hw_input_bus',
-          'hw_pointer_model', 'hw_video_model', 'hw_vif_model')
+NAMES = ('hw_machine_type', 'hw_disk_bus', 'hw_cdrom_bus', 'hw_input_bus',
+         'hw_pointer_model', 'hw_video_model', 'hw_vif_model')
 
 _VERSION = re.compile(r'-\d+(\.\d+)*(-.*)?$')
 _ALIASES = {'pc-i440fx': 'pc', 'pc-q35': 'q35'}
@@ -46,7 +46,7 @@ def register(
     :param standing: returns the guest as it would be built today; None for
         one that was built just now
     """
-    missing = [name for name in _NAMES
+    missing = [name for name in NAMES
                if _PREFIX + name not in instance.system_metadata]
     if not missing:
         return
@@ -57,10 +57,10 @@ def register(
         if standing is not None and 'hw_machine_type' in missing:
             today = domain_model.Domain.parse(
                 core.get_guest_xml(standing()))
-        found = dict(_found(
-            domain, today, volumes.usual_bus(instance.image_meta)))
+        found = hardware(
+            domain, today, volumes.usual_bus(instance.image_meta))
         changes = {_PREFIX + name: found[name] for name in missing
-                   if found[name]}
+                   if name in found}
         if changes:
             instance.system_metadata.update(changes)
             instance.save()
@@ -79,6 +79,18 @@ def machine_family(machine: str) -> str:
                  if machine.startswith(stem)), _VERSION.sub('', machine))
 
 
+def hardware(
+        domain: domain_model.Domain, today: domain_model.Domain,
+        disk_bus: str) -> dict[str, str]:
+    """Return what a guest has, under the names that images have for it.
+
+    :param today: the domain as it would be built now
+    :param disk_bus: of disks that have none of their own
+    """
+    return {name: value for name, value in _found(domain, today, disk_bus)
+            if value}
+
+
 def _found(
         domain: domain_model.Domain, today: domain_model.Domain,
         disk_bus: str) -> Iterator[tuple[str, str | None]]:
@@ -93,7 +105,7 @@ def _found(
     bus = next((one.bus for one in devices.inputs if one.type == 'tablet'),
                None)
     yield 'hw_input_bus', bus
-    yield 'hw_pointer_model', 'usbtablet' if bus == 'usb' else None
+    yield 'hw_pointer_model', 'usbtablet' if bus else None
     yield 'hw_video_model', _common(one.model for one in devices.videos)
     yield 'hw_vif_model', _common(one.model for one in devices.interfaces)
 

@@ -2,7 +2,9 @@
 
 """Two domains as libvirt completed them, compared by what they mean."""
 
+from collections.abc import Container
 from collections.abc import Iterator
+from collections.abc import Mapping
 import dataclasses
 import re
 
@@ -84,6 +86,19 @@ def _said(path: str, domain: Values, other: Values) -> str:
     if path not in domain:
         return ABSENT
     return domain[path].text if path in other else domain[path].whole
+
+
+def kept(
+        in_tree: Mapping[str, str], ours: Mapping[str, str], *,
+        but: Container[str]) -> list[Difference]:
+    """Return how what is kept of two guests differs.
+
+    :param but: what the image says already
+    """
+    return [Difference(f'kept {name}', in_tree.get(name, ABSENT),
+                       ours.get(name, ABSENT))
+            for name in sorted({*in_tree, *ours})
+            if name not in but and in_tree.get(name) != ours.get(name)]
 
 
 def flat(xml: str) -> Values:

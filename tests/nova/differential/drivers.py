@@ -17,6 +17,7 @@ from nova import objects
 import nova.privsep
 from nova.virt import fake
 from nova.virt.libvirt import blockinfo
+from nova.virt.libvirt import config as vconfig
 from nova.virt.libvirt import driver as in_tree
 import os_vif
 from oslo_serialization import jsonutils
@@ -27,7 +28,10 @@ from nova_libvirt_driver import conf
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.nova_plugin import config_drive
 from nova_libvirt_driver.nova_plugin import driver as plugin
+from nova_libvirt_driver.nova_plugin import registration
 from nova_libvirt_driver.nova_plugin import translate
+from nova_libvirt_driver.nova_plugin import volumes
+from nova_libvirt_driver.xmlmodel import domain as domain_model
 from tests.nova.differential import cases
 from tests.nova.differential import comparison
 from tests.nova.differential import guests
@@ -150,6 +154,17 @@ class InTree:
             request.network_info, info, request.image_meta,
             block_device_info=request.block_device_info))
 
+    def registered(self, request: guests.Request, xml: str) -> dict[str, str]:
+        """Return what is kept of a guest that was made."""
+        info = blockinfo.get_disk_info(
+            CONF.libvirt.virt_type, request.instance, request.image_meta,
+            request.block_device_info)
+        made = vconfig.LibvirtConfigGuest()
+        made.os_type = 'hvm'
+        return {name: str(value) for name in registration.NAMES if (
+            value := self._driver._find_default_for_image_property(
+                request.instance, name, info, made))}
+
     def close(self) -> None:
         """Do nothing: the next one uses the connection."""
 
@@ -168,6 +183,12 @@ class Ours:
             request.block_device_info,
             config_drive.wanted(request.instance),
             core.get_host_facts().cells)))
+
+    def registered(self, request: guests.Request, xml: str) -> dict[str, str]:
+        """Return what is kept of a guest that was made."""
+        domain = domain_model.Domain.parse(xml)
+        return registration.hardware(
+            domain, domain, volumes.usual_bus(request.image_meta))
 
     def close(self) -> None:
         """End the connection."""

@@ -48,18 +48,20 @@ class Worker:
             self._made_for = case.options
         host = self._in_tree.numa()
         found: dict[str, Any] = {}
-        domains = []
+        domains, kept = [], []
         for side, driver in (('in_tree', self._in_tree),
                              ('ours', self._ours)):
             request = guests.request(case, host, self._number)
             try:
                 domains.append(self._libvirt.completed(driver.xml(request)))
+                kept.append(driver.registered(request, domains[-1]))
             except Exception as error:
                 found[side] = drivers.reason(error)
         if len(domains) == 2:
             found['differences'] = [
-                [one.where, one.in_tree, one.ours]
-                for one in comparison.differences(*domains)]
+                [one.where, one.in_tree, one.ours] for one in (
+                    *comparison.differences(*domains),
+                    *comparison.kept(*kept, but=case.properties))]
         return found
 
 

@@ -190,7 +190,7 @@ def key_in_guest(
         mountpoint: str = '') -> disk_spec.DiskKey:
     """Return what finds a volume in its guest, also after a swap.
 
-    Until the guest starts anew, its disk has the name and the serial number
+    Until the guest starts again, its disk has the name and the serial number
     of the volume that was swapped; it is known by its place and its bytes.
 
     :param mountpoint: empty when it is not known

@@ -66,16 +66,10 @@ class LeftVolumes:
             raise clean_ups_module.NotYetError(
                 f'{note.owner or "this host"} may still be connected to '
                 f'{what}')
-        instance = instance_spec.InstanceRef(note.uuid, note.name)
-        uses = self._host.look()
         try:
-            if uses.has_volume(note.uuid, connection.read(info).serial):
-                LOG.info('A volume that was left is back in its guest',
-                         instance={'uuid': note.uuid})
-                return
             self._host.disconnect(
-                info, instance, self._connector(), uses, force=True,
-                left=True)
+                info, instance_spec.InstanceRef(note.uuid, note.name),
+                self._connector(), self._host.look(), force=True, left=True)
         except exception.HypervisorUnavailable:
             raise
         except exception.DriverError as error:

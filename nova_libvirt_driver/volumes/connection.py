@@ -115,7 +115,8 @@ class VolumeConnection:
         except (TypeError, ValueError):
             number = 0
         if number <= 0:
-            raise self.failure(f'its {name} {value!r} is not a positive number')
+            raise self.failure(
+                f'its {name} {value!r} is not a positive number')
         return number
 
 

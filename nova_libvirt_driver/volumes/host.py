@@ -142,8 +142,8 @@ class HostVolumes:
                 if known is not None else ())
             self._records.write(record)
             if self._users(record, instance) or (
-                    record.path
-                    and uses.of_path(record.path, but=instance.uuid)):
+                    record.path and uses.of_path(
+                        record.path, but='' if left else instance.uuid)):
                 if not record.users:
                     self._records.remove(connection.volume_id)
                 return

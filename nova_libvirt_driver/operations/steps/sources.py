@@ -16,6 +16,7 @@ from nova_libvirt_driver.guest import device as device_module
 from nova_libvirt_driver.guest import guests as guests_module
 from nova_libvirt_driver.guest import handle
 from nova_libvirt_driver.guest import unmanaged
+from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.xmlmodel.devices import disk as disk_model
@@ -87,22 +88,39 @@ def renew_saved(
 
 def _move(
         domain: domain_model.Domain, spec: guest_spec.GuestSpec) -> None:
-    for volume in spec.storage.volumes:
-        found = device_module.find(domain.devices, volume.key)
-        if isinstance(found, disk_model.Disk):
-            source = disk_model.Disk()
-            disk_source.fill(source, volume)
-            found.take_source(source)
+    for disk, volume in _pairs(domain, spec):
+        source = disk_model.Disk()
+        disk_source.fill(source, volume)
+        disk.take_source(source)
 
 
 def _others(
         domain: domain_model.Domain,
         spec: guest_spec.GuestSpec) -> list[disk_model.Disk]:
     """Return the volumes of a domain that the spec lacks."""
-    known = {found.element for volume in spec.storage.volumes
-             if (found := device_module.find(domain.devices, volume.key))}
+    known = {disk.element for disk, _ in _pairs(domain, spec)}
     return [disk for disk in _volumes(domain, spec)
             if disk.element not in known]
+
+
+def _pairs(
+        domain: domain_model.Domain, spec: guest_spec.GuestSpec
+) -> list[tuple[disk_model.Disk, disk_spec.DiskSpec]]:
+    """Return the disk of each volume that the domain has.
+
+    After a swap a disk still has the serial number of the volume before, and
+    nothing but its name says which volume it is now.
+    """
+    found = [(device_module.find(domain.devices, volume.key), volume)
+             for volume in spec.storage.volumes]
+    pairs = [(disk, volume) for disk, volume in found
+             if isinstance(disk, disk_model.Disk)]
+    known = {disk.element for disk, _ in pairs}
+    named = {disk.target_dev: disk for disk in _volumes(domain, spec)
+             if disk.element not in known}
+    return pairs + [(named[volume.target_dev], volume)
+                    for disk, volume in found
+                    if disk is None and volume.target_dev in named]
 
 
 def _volumes(

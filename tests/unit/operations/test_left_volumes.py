@@ -52,6 +52,29 @@ class LeftTest(test_volumes.VolumesTestCase):
         self.assertEqual([FIRST], self.connector.connected())
         self.assertEqual([], self.entries())
 
+    def test_one_that_its_guest_has_by_another_driver_stays(self) -> None:
+        self.leave()
+        path = str(pathlib.Path(self.devices, FIRST))
+        self.connector.refused.add(FIRST)
+        self.spawn(volume(info(SECOND, 'local', device_path=path)))
+        self.connector.refused.clear()
+
+        self.driver.pause(self.spec)
+
+        self.assertEqual([FIRST], self.connector.connected())
+        self.assertEqual([], self.entries())
+
+    def test_one_whose_serial_number_another_has_after_a_swap_goes(
+            self) -> None:
+        self.leave()
+        self.connector.refused.add(FIRST)
+        self.spawn(volume({**info(SECOND), 'serial': FIRST}))
+        self.connector.refused.clear()
+
+        self.driver.pause(self.spec)
+
+        self.assertEqual([SECOND], self.connector.connected())
+
     def test_one_that_another_guest_has_by_now_stays_connected(self) -> None:
         self.leave()
         other = self.guest('two')

@@ -17,6 +17,7 @@ from nova_libvirt_driver.testing import fake_volumes
 from tests.unit.operations import test_volumes
 
 FIRST, SECOND = test_volumes.FIRST, test_volumes.SECOND
+THIRD = '5e1d7c57-54a2-4c71-8a4c-1c1f6d2a9b10'
 info, volume = test_volumes.info, test_volumes.volume
 
 
@@ -117,6 +118,16 @@ class StartTest(MovedTestCase):
         self.start('unrescue', volume())
 
         self.assert_moved(FIRST)
+
+    def test_after_a_swap_a_disk_is_known_by_its_name(self) -> None:
+        for before, verb in (('suspend', 'resume'), ('rescue', 'unrescue')):
+            with self.subTest(verb=verb):
+                self.begin(before)
+
+                self.start(verb, volume(), volume(info(THIRD), 'vdc'))
+
+                self.assert_moved(FIRST, THIRD)
+                self.driver.destroy(self.spec)
 
     def test_a_soft_reboot_keeps_what_cannot_be_connected_again(
             self) -> None:

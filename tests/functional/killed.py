@@ -7,6 +7,7 @@ Run as ``python -m tests.functional.killed``, with JSON on its input.
 
 import json
 import sys
+from typing import Any
 
 from oslo_config import cfg
 
@@ -24,6 +25,9 @@ from nova_libvirt_driver.testing import fake_ports
 from nova_libvirt_driver.testing import fake_progress
 from nova_libvirt_driver.testing import fake_volumes
 
+# QEMU does no direct I/O on a file system in memory.
+SETTINGS = volume_spec.VolumeSettings(
+    default_aio=True, cache_modes={'file': 'writeback'})
 VOLUMES = ('6ca404f3-d844-4169-bb96-bc792f37de98',
            '0cecc618-a007-4bb6-91f7-462293fe2ac2')
 
@@ -50,13 +54,56 @@ def main() -> int:
         attachments.append(driver.volume_attachment(
             spec, volumes(), fake_volumes.FakeConnector(
                 wanted['volumes'], at)))
-    if wanted['verb'] == 'snapshot':
+    if wanted['verb'].endswith('_disk'):
+        run_hot(driver, wanted['verb'], spec, fake_volumes.FakeConnector(
+            wanted['volumes'], at, settings=SETTINGS), progress)
+    elif wanted['verb'] == 'snapshot':
         driver.snapshot(spec, wanted['image_id'], name='kept',
                         progress=progress)
     else:
         run(driver, wanted['verb'], spec, attachments, progress)
     driver.cleanup_host('here')
     return 0
+
+
+def one(
+        driver: base.ComputeDriver, spec: guest_spec.GuestSpec,
+        connector: ports.VolumeConnector,
+        volume_id: str) -> ports.VolumeAttachment:
+    """Return the attachment of a volume that QEMU can open, by its id."""
+    attachment: Any = driver.volume_attachment(
+        spec, [volume_spec.Volume(
+            info={'driver_volume_type': 'nfs', 'serial': VOLUMES[0],
+                  'data': {'volume_id': volume_id, 'name': 'file',
+                           'export': f'server:/{volume_id}'}},
+            place=volume_spec.Placement(
+                target_dev='vdb', bus=disk_spec.DiskBus.VIRTIO))], connector)
+    attachment.name = volume_id
+    found: ports.VolumeAttachment = attachment
+    return found
+
+
+def run_hot(
+        driver: base.ComputeDriver, verb: str, spec: guest_spec.GuestSpec,
+        connector: ports.VolumeConnector,
+        progress: ports.Progress = base.NO_PROGRESS) -> None:
+    """Give a guest a volume, take it away, or swap it for another one."""
+    old, new = (one(driver, spec, connector, volume_id)
+                for volume_id in VOLUMES)
+    key = disk_spec.DiskKey(id=VOLUMES[0], serial=VOLUMES[0])
+    disks = [disk_spec.DiskSpec(
+        target_dev='vdb', id=volume_id, serial=VOLUMES[0], format='raw',
+        bus=disk_spec.DiskBus.VIRTIO, source=disk_spec.DiskSource())
+        for volume_id in VOLUMES]
+    if verb == 'attach_disk':
+        driver.attach_disk(
+            spec, disks[0], attachments=[old], progress=progress)
+    elif verb == 'detach_disk':
+        driver.detach_disk(
+            spec, key, attachments=[old], progress=progress)
+    else:
+        driver.swap_disk(
+            spec, key, disks[1], old=old, new=new, progress=progress)
 
 
 def volumes() -> list[volume_spec.Volume]:

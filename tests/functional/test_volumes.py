@@ -2,6 +2,7 @@
 
 """Real guests with volumes: an export over NBD, and files of the host."""
 
+from collections.abc import Iterator
 import os
 import pathlib
 import re
@@ -161,14 +162,7 @@ class VolumesTest(guest_base.GuestTestCase):
 
     def test_an_encrypted_volume(self) -> None:
         root = self.image('root', guests_rig.boot_sector('one is up'))
-        image = self.folder / 'luks'
-        self.connector.passphrase = b'a phrase'
-        subprocess.run(
-            ['qemu-img', 'create', '-q', '-f', 'luks', '--object',
-             'secret,id=s,data=a phrase', '-o', 'key-secret=s,iter-time=10',
-             str(image), '1M'], check=True)
-        info = self.file(image)
-        info['data']['encrypted'] = True
+        info = self.encrypted()
         infos = [self.export(root), info]
         spec = specs.guest_spec('one')
 
@@ -189,6 +183,49 @@ class VolumesTest(guest_base.GuestTestCase):
         self.driver.destroy(
             spec, attachments=[self.attachment(spec, *infos)])
         self.assertNotIn(DATA, self.host.virsh('secret-list'))
+
+    def test_an_encrypted_volume_that_comes_and_grows(self) -> None:
+        root = self.export(self.image(
+            'root', guests_rig.boot_sector('one is up')))
+        info = self.encrypted()
+        spec = specs.guest_spec('one')
+        self.driver.spawn(spec, attachments=[self.attachment(spec, root)])
+        self.wait_console(spec, 'one is up')
+        attachment = self.driver.volume_attachment(
+            spec, [volume_spec.Volume(info=info, place=PLACE)],
+            self.connector, force=False)
+
+        found = self.driver.attach_disk(
+            spec, disk_spec.DiskSpec(
+                target_dev='', id=DATA, serial=DATA, format='raw',
+                bus=disk_spec.DiskBus.VIRTIO,
+                source=disk_spec.DiskSource()), attachments=[attachment])
+        self.assertIn(DATA, self.host.virsh('secret-list'))
+        self.driver.extend_disk(
+            spec, found.key, SIZE_BYTES, volume=attachment)
+
+        # QEMU has made room for its header as well.
+        self.assertRegex(
+            self.host.virsh('domblkinfo', spec.name, 'vdb'),
+            rf'Capacity: +{SIZE_BYTES - fake_volumes.HEADER_BYTES}\n')
+        self.assertGreater(
+            (self.folder / 'luks').stat().st_size, SIZE_BYTES)
+        self.driver.power_off(spec)
+        self.driver.detach_disk(spec, found.key, attachments=[attachment])
+        self.assertEqual([], self.connector.connected())
+        self.assertNotIn(DATA, self.host.virsh('secret-list'))
+
+    def encrypted(self) -> dict[str, Any]:
+        """Make an encrypted volume; return how to connect to it."""
+        image = self.folder / 'luks'
+        self.connector.passphrase = b'a phrase'
+        subprocess.run(
+            ['qemu-img', 'create', '-q', '-f', 'luks', '--object',
+             'secret,id=s,data=a phrase', '-o', 'key-secret=s,iter-time=10',
+             str(image), '1M'], check=True)
+        info = self.file(image)
+        info['data']['encrypted'] = True
+        return info
 
 
 class KilledTest(kills.KillTestCase):
@@ -236,6 +273,67 @@ class KilledTest(kills.KillTestCase):
                     'destroy', self.spec, point, volumes=self.devices))
 
                 self.assert_nothing_left()
+
+
+class KilledHotTest(kills.KillTestCase):
+    """Volumes that guests get, lose or are moved between."""
+
+    def setUp(self) -> None:
+        self.devices = self.useFixture(fixtures.TempDir()).path
+        self.connector = fake_volumes.FakeConnector(
+            self.devices, settings=killed.SETTINGS)
+        super().setUp()
+        self.image_source = self.store
+        self.driver = self.make_guest_driver()
+        self.spec = self.guest()
+
+    def attachment_of(
+            self, instance: instance_spec.Instance, name: str,
+            memo: ports.Memo | None) -> ports.Attachment | None:
+        return killed.one(self.driver, self.spec, self.connector, name)
+
+    def run_here(self, verb: str) -> None:
+        killed.run_hot(self.driver, verb, self.spec, self.connector)
+
+    def each(self, verb: str) -> Iterator[str]:
+        """Have a verb killed at each step; yield it with the number."""
+        step = 1
+        while self.run_verb(verb, self.spec, step, volumes=self.devices):
+            self.driver = self.make_guest_driver()
+            self.wait_clean()
+            yield f'{verb} {step}'
+            step += 1
+        self.assertGreater(step, 3)
+
+    def test_a_guest_has_the_volume_or_nothing_is_left_of_it(self) -> None:
+        self.driver.spawn(self.spec, power_on=False)
+        for point in self.each('attach_disk'):
+            self.assert_has(point)
+        self.run_here('detach_disk')
+        self.run_here('attach_disk')
+        for point in self.each('detach_disk'):
+            if point == 'detach_disk 1':
+                # It had only looked.
+                self.assert_has(point, killed.VOLUMES[0])
+            else:
+                self.assert_has(point)
+                self.run_here('attach_disk')
+
+    def test_a_guest_has_one_of_two_volumes(self) -> None:
+        self.driver.spawn(self.spec)
+        self.run_here('attach_disk')
+
+        for point in self.each('swap_disk'):
+            self.assert_has(point, killed.VOLUMES[0])
+        self.assert_has('the end', killed.VOLUMES[1])
+
+    def assert_has(self, point: str, *volume_ids: str) -> None:
+        xml = self.driver.get_domain_xml(self.spec)
+        self.assertEqual((point, list(volume_ids)), (
+            point, self.connector.connected()))
+        self.assertEqual((point, list(volume_ids)), (point, re.findall(
+            f"<source file='{self.devices}/([^']+)'", xml)))
+        self.assertNotIn('<mirror', xml)
 
 
 def _no_key(point: str) -> None:

@@ -148,6 +148,10 @@ class VolumesTest(
         self._wait_for_instance_action_event(
             server, 'extend_volume', 'compute_extend_volume', 'success')
         self.assertEqual(GIB, self.volumes.file(DATA).stat().st_size)
+        self.api.post_server_action(
+            server['id'], {'reboot': {'type': 'HARD'}})
+        self._wait_for_state_change(server, 'ACTIVE')
+        self.assertIn(DATA, self.serials(server))
         # Nothing in the guest could let go of it.
         self.assertRaises(
             client.OpenStackApiException, self.detach, server)

@@ -439,11 +439,15 @@ class NovaLibvirtDriver(refusals.Refusals):
     def extend_volume(
             self, context: Any, connection_info: Any, instance: Any,
             requested_size: int) -> None:
-        self._core.extend_disk(
-            instance, volumes.key_in_guest(
-                self._core, instance, connection_info), requested_size,
-            volume=volumes.Volume(
-                self._core, context, instance, connection_info))
+        key = volumes.key_in_guest(self._core, instance, connection_info)
+        try:
+            self._core.extend_disk(
+                instance, key, requested_size, volume=volumes.Volume(
+                    self._core, context, instance, connection_info))
+        except (exception.InvalidRequest, exception.VolumeFailure) as error:
+            raise nova_exception.VolumeExtendFailed(
+                volume_id=key.id, reason='the guest has no such disk, or the '
+                'host does not see that it has grown.') from error
 
     def attach_interface(
             self, context: Any, instance: Any, image_meta: Any,

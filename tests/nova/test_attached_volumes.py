@@ -172,9 +172,10 @@ class VerbsTest(VerbsTestCase):
             2 * GIB)
 
         self.assertEqual(2 * GIB, guest.sizes['vdb'])
-        with self.assertRaises(nova_exception.NovaException):
-            self.driver.extend_volume(
-                self.context, told, self.instance, 3 * GIB)
+        for info in (told, self.info(THIRD)):
+            with self.assertRaises(nova_exception.VolumeExtendFailed):
+                self.driver.extend_volume(
+                    self.context, info, self.instance, 3 * GIB)
         self.assertEqual(2 * GIB, guest.sizes['vdb'])
 
     def test_a_larger_volume_that_qemu_gets_at_by_itself(self) -> None:

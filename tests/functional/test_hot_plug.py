@@ -17,8 +17,10 @@ from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.spec import nic as nic_spec
+from nova_libvirt_driver.spec import volume as volume_spec
 from nova_libvirt_driver.testing import fake_attachment
 from nova_libvirt_driver.testing import fake_ports
+from nova_libvirt_driver.testing import fake_volumes
 from nova_libvirt_driver.testing import linux_init
 from nova_libvirt_driver.xmlmodel import domain as domain_model
 from tests.functional import guest_base
@@ -26,6 +28,7 @@ from tests.functional import guest_base
 Bus = disk_spec.DiskBus
 
 VOLUME = '0d6a2f3e-5b0c-4c39-9d55-6a9ed1a0f3c1'
+OTHER = 'c5a801c0-39ec-407d-ba71-5980e0c3fba1'
 SHORT = VOLUME[:20]
 """As much of it as fits a virtio disk."""
 SIZE = 2 << 20
@@ -167,6 +170,54 @@ class ObedientTest(HotPlugTestCase):
         fake_ports.wait_until(
             lambda: f'sectors={2 * SIZE // 512} ' in self.look(),
             'the larger disk')
+
+    def test_the_guest_does_not_notice_that_it_moves(self) -> None:
+        other = pathlib.Path(self.host.directory, 'other.img')
+        other.write_bytes(bytes(SIZE))
+        other.chmod(0o666)
+        connector = self.connector()
+        old, new = (self.volume_attachment(connector, volume_id, path)
+                    for volume_id, path in (
+                        (VOLUME, self.volume), (OTHER, other)))
+        self.driver.attach_disk(
+            self.spec, self.disk(), attachments=[old])
+        found = self.wait_disk('vd[b-z]')
+
+        self.driver.swap_disk(
+            self.spec, self.key, dataclasses.replace(self.disk(), id=OTHER),
+            old=old, new=new)
+
+        self.assertEqual([OTHER], connector.connected())
+        self.assertEqual(found[0], self.wait_disk('vd[b-z]')[0])
+        self.type_line(self.spec, f'put {found[1]} from within',
+                       f'put {found[1]} from within')
+        self.driver.detach_disk(
+            self.spec, disk_spec.DiskKey(id=OTHER, serial=VOLUME),
+            attachments=[new])
+        self.assertNotIn(f'disk {found[1]} ', self.look())
+        self.assertEqual([], connector.connected())
+        self.assertEqual((False, True), tuple(
+            b'from within' in path.read_bytes()
+            for path in (self.volume, other)))
+
+    def connector(self) -> fake_volumes.FakeConnector:
+        """Return what connects the host to files."""
+        folder = pathlib.Path(self.host.directory, 'volumes')
+        folder.mkdir()
+        # QEMU does no direct I/O on a file system in memory.
+        return fake_volumes.FakeConnector(
+            str(folder), settings=volume_spec.VolumeSettings(
+                default_aio=True, cache_modes={'file': 'writeback'}))
+
+    def volume_attachment(
+            self, connector: ports.VolumeConnector, volume_id: str,
+            path: pathlib.Path) -> ports.VolumeAttachment:
+        return self.driver.volume_attachment(self.spec, [volume_spec.Volume(
+            info={'driver_volume_type': 'nfs', 'serial': VOLUME, 'data': {
+                'volume_id': volume_id, 'export': f'server:/{volume_id}',
+                'name': volume_id, 'fake_path': str(path)}},
+            place=volume_spec.Placement(target_dev='', bus=Bus.VIRTIO))],
+            connector)
 
     def test_a_disk_is_the_same_after_a_hard_reboot(self) -> None:
         self.attach(self.spec, Bus.SCSI)

@@ -134,7 +134,8 @@ class SwapDisk:
         spec = new.prepare(spec.with_device(wanted))
         found = spec.device(wanted.key)
         assert isinstance(found, disk_spec.DiskSpec)
-        if found.encryption is not None or now.encryption_format:
+        # Libvirt knows two places for it.
+        if found.encryption is not None or '<encryption' in now.to_xml():
             raise exception.UnsupportedOperation(
                 tried=f'copy {wanted.key}',
                 reason='QEMU decrypts the volume, and copies no such')

@@ -116,6 +116,16 @@ class SwapTest(test_volumes.VolumesTestCase):
         self.assert_has(FIRST)
         self.assertEqual([], self.hypervisor.secrets)
 
+    def test_nor_is_what_was_encrypted_copied_in_clear(self) -> None:
+        told = test_volumes.info(encrypted=True)
+        self.destroy()
+        self.spawn(test_volumes.volume(told))
+
+        self.assertRaises(exception.UnsupportedOperation, self.swap)
+
+        self.assert_has(FIRST)
+        self.assertEqual(1, len(self.hypervisor.secrets))
+
     def test_the_next_process_asks_which_one_it_is(self) -> None:
         first, second = test_volumes.info(), self.new
         for source, old, new in (

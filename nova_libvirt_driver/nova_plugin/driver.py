@@ -144,7 +144,9 @@ class NovaLibvirtDriver(refusals.Refusals):
             self, context: Any, instances: Any) -> Any:
         startup.check_instances(instances)
         for instance in instances:
-            if not instance.deleted:
+            # In a rescue it has the hardware of the rescue image.
+            if not instance.deleted and (
+                    instance.vm_state != vm_states.RESCUED):
                 registration.register(
                     self._core, instance, functools.partial(
                         self._standing, instance, (), None))
@@ -341,8 +343,11 @@ class NovaLibvirtDriver(refusals.Refusals):
             self, context: Any, instance: Any, network_info: Any,
             image_meta: Any, rescue_password: str,
             block_device_info: Any = None, share_info: Any = None) -> None:
+        device = volumes.rescue_device(image_meta)
+        request = self._request(instance, network_info, block_device_info)
         spec = dataclasses.replace(
-            self._standing(instance, network_info, block_device_info),
+            translate.guest(request) if device
+            else translate.rescued(request, image_meta),
             config_drive=config_drive.built(
                 instance, network_info, admin_password=rescue_password))
         # Without an image of its own, a rescue takes the host's, or else
@@ -352,7 +357,7 @@ class NovaLibvirtDriver(refusals.Refusals):
             else CONF.libvirt.rescue_image_id or instance.image_ref)
         self._core.rescue(
             spec, image_id, images=self._images(context, instance),
-            stable_device=volumes.rescue_device(image_meta),
+            stable_device=device,
             attachments=self._attachments(
                 context, instance, network_info, block_device_info))
 
@@ -546,10 +551,16 @@ class NovaLibvirtDriver(refusals.Refusals):
             self, instance: Any, network_info: Any,
             block_device_info: Any) -> guest_spec.GuestSpec:
         """Return a guest that exists already."""
-        return translate.guest(translate.Request(
+        return translate.guest(
+            self._request(instance, network_info, block_device_info))
+
+    def _request(
+            self, instance: Any, network_info: Any,
+            block_device_info: Any) -> translate.Request:
+        return translate.Request(
             instance, instance.image_meta, network_info, block_device_info,
             config_drive.wanted(instance),
-            self._core.get_host_facts().cells))
+            self._core.get_host_facts().cells)
 
     def _note_devices(self, context: Any, instance: Any) -> None:
         """Let a server read of its devices that have tags, as they are."""

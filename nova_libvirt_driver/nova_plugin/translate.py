@@ -119,6 +119,21 @@ def guest(request: Request) -> guest_spec.GuestSpec:
     return with_ports(request, spec)
 
 
+def rescued(request: Request, image_meta: Any) -> guest_spec.GuestSpec:
+    """Return a guest that starts from a rescue image alone.
+
+    Its hardware is what that image asks for, as with Nova's own driver: an
+    image may have no drivers for that of the guest, or not know its firmware.
+
+    :param image_meta: Nova's, of the rescue image
+    :raises InvalidRequest: it asks for what this driver does not do
+    """
+    spec = guest(dataclasses.replace(request, image_meta=image_meta))
+    # It is a disk, though the rescue image may be one of a CD.
+    return dataclasses.replace(spec, storage=dataclasses.replace(
+        spec.storage, root_bus=None, root_device=disk_spec.DiskDevice.DISK))
+
+
 def with_ports(
         request: Request, spec: guest_spec.GuestSpec) -> guest_spec.GuestSpec:
     """Return a guest with an interface for each port.

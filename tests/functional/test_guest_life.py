@@ -3,8 +3,11 @@
 """The life of a Linux guest, from its image to a guest of its snapshot."""
 
 import base64
+import dataclasses
 
+from nova_libvirt_driver.spec import boot as boot_spec
 from nova_libvirt_driver.spec import configdrive as configdrive_spec
+from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.testing import fake_ports
@@ -110,6 +113,25 @@ class GuestLifeTest(guest_base.GuestTestCase):
 
         self.wait_console(spec, 'image=base.*boot 2.*ready')
         self.assert_never_off(spec, starts=3)
+
+    def test_rescue_with_other_hardware_leaves_the_guest_its_own(self) -> None:
+        spec = self.spawn()
+        before = self.driver.get_domain_xml(spec, inactive=True)
+
+        self.driver.rescue(dataclasses.replace(
+            spec, boot=dataclasses.replace(
+                spec.boot, firmware=boot_spec.Firmware.UEFI),
+            storage=dataclasses.replace(
+                spec.storage, bus=disk_spec.DiskBus.SATA)),
+            self.linux_image('rescue').id)
+        rescued = self.driver.get_domain_xml(spec, inactive=True)
+        self.driver.unrescue(spec)
+
+        self.assertIn("firmware='efi'", rescued)
+        self.assertIn("bus='sata'", rescued)
+        self.assertEqual(
+            before, self.driver.get_domain_xml(spec, inactive=True))
+        self.wait_console(spec, 'boot 2.*ready')
 
     def test_guest_of_a_snapshot_has_what_the_first_one_wrote(self) -> None:
         before = self.look_at_host()

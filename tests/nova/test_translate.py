@@ -287,6 +287,23 @@ class GuestTest(unittest.TestCase):
                 (image_id, bool(image_id)),
                 (storage.image_id, bool(storage.root_gib)))
 
+    def test_a_rescue_has_the_hardware_that_its_image_asks_for(self) -> None:
+        request = translate.Request(
+            make_instance(), make_image(
+                hw_firmware_type='uefi', hw_machine_type='q35',
+                hw_disk_bus='scsi'),
+            block_device_info={'image': [{'disk_bus': 'sata'}]})
+
+        spec = translate.rescued(request, objects.ImageMeta.from_dict({
+            'id': NETWORK_ID, 'disk_format': 'iso',
+            'properties': {'hw_disk_bus': 'ide'}}))
+
+        self.assertEqual((None, ''), (spec.boot.firmware, spec.boot.machine))
+        self.assertIs(disk_spec.DiskBus.IDE, spec.storage.bus)
+        self.assertIsNone(spec.storage.root_bus)
+        self.assertIs(disk_spec.DiskDevice.DISK, spec.storage.root_device)
+        self.assertEqual(IMAGE_ID, spec.storage.image_id)
+
     def test_consoles_are_those_of_the_configuration(self) -> None:
         spec = self.make()
 

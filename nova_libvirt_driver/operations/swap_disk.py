@@ -118,7 +118,11 @@ class SwapDisk:
         except exception.VolumeFailure as error:
             LOG.debug('The host is still connected to a volume: %s', error,
                       instance={'uuid': note.uuid})
-            raise clean_ups.NotYetError from error
+            raise clean_ups.NotYetError(str(error)) from error
+
+    def remove_outside(self, entry: journal_module.Entry) -> None:
+        """Disconnect both, of a guest that has been removed here."""
+        self.clean_up(entry, lambda: ())
 
     def _known(
             self, instance: instance_spec.Instance, name: str,

@@ -184,6 +184,9 @@ class CleanUps:
         note = entry.note
         instance = instance_spec.InstanceRef(note.uuid, note.name)
         if entry.superseded_by() is not None:
+            if not self._journal.is_ours(note):
+                # By force: the guest here is the one that superseded it.
+                return
             self._guests.remove(instance)
             if isinstance(operation, Outside):
                 operation.remove_outside(entry)

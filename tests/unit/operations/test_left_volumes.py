@@ -179,11 +179,14 @@ class LostTest(test_volumes.VolumesTestCase):
         return self.attachment()
 
     def test_a_device_of_an_interrupted_verb_is_disconnected(self) -> None:
-        for operation in ('attach', 'detach'):
+        for operation, names in (
+                ('attach', ['volume']), ('detach', ['volume']),
+                ('swap', ['volume', 'volume'])):
             self.spawn()
             self.journal.begin(
                 operation, uuid=self.spec.uuid, name=self.spec.name,
-                disk={'serial': FIRST}, attachments=['volume']).release()
+                disk={'serial': FIRST}, attachments=names, memos={},
+                source='').release()
             owners.journal(self.instances_path, owners.THERE).supersede(
                 self.spec.uuid)
 
@@ -191,6 +194,19 @@ class LostTest(test_volumes.VolumesTestCase):
 
             self.assertEqual([], self.connector.connected())
             self.assertEqual([], self.journal.notes())
+
+    def test_by_force_the_guest_of_this_host_stays(self) -> None:
+        self.spawn()
+        owners.journal(self.instances_path, owners.THERE).begin(
+            'spawn', uuid=self.spec.uuid, name=self.spec.name).release()
+        self.journal.supersede(self.spec.uuid)
+        entry, = self.journal.notes()
+
+        self.driver.clean_up_operation(
+            self.spec.uuid, entry.id, force=True)
+
+        self.assertEqual([], self.journal.notes())
+        self.assertTrue(self.hypervisor.guests[0].active)
 
 
 class StaleTest(test_volumes.VolumesTestCase):

@@ -9,6 +9,7 @@ their capability flags are off.
 
 import dataclasses
 import functools
+import itertools
 from typing import Any
 
 from nova.compute import vm_states
@@ -397,6 +398,12 @@ class NovaLibvirtDriver(refusals.Refusals):
     def default_root_device_name(
             self, instance: Any, image_meta: Any, root_bdm: Any) -> str:
         return volumes.root_name(image_meta, root_bdm)
+
+    def default_device_names_for_instance(
+            self, instance: Any, root_device_name: str,
+            *block_device_lists: Any) -> None:
+        volumes.name_devices(instance, root_device_name, itertools.chain(
+            *block_device_lists))
 
     def get_device_name_for_instance(
             self, instance: Any, bdms: Any, block_device_obj: Any) -> str:

@@ -3,6 +3,7 @@
 """The volumes of a server, from Nova's block devices."""
 
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -261,12 +262,47 @@ def free_name(
     prefix, bus = _prefix(
         device.disk_bus, _DEVICES.get(device.device_type, _DEVICE.DISK),
         instance.image_meta)
+    return f'/dev/{_next(prefix, bus, taken)}'
+
+
+def name_devices(
+        instance: Any, root_device_name: str,
+        devices: Iterable[Any]) -> None:
+    """Write down name, bus and kind of each disk of a server.
+
+    So these stay, whichever driver starts the server. Names that were asked
+    for do not count, but for the root disk's.
+
+    :param devices: Nova's, in the order in which they are named
+    :raises TooManyDiskDevices: there are more than there may be
+    """
+    taken = {block_device.strip_dev(root_device_name)}
+    for device in devices:
+        if device.source_type == 'image' and (
+                device.destination_type == 'local'):
+            # The root disk; a disk of an image may be a CD.
+            continue
+        kind = _DEVICES.get(device.device_type, _DEVICE.DISK)
+        prefix, bus = _prefix(device.disk_bus, kind, instance.image_meta)
+        if device.boot_index == 0:
+            device.device_name = root_device_name
+        else:
+            name = _next(prefix, bus, taken)
+            taken.add(name)
+            device.device_name = f'/dev/{name}'
+        device.disk_bus, device.device_type = bus.value, kind.value
+        device.save()
+
+
+def _next(
+        prefix: str, bus: disk_spec.DiskBus,
+        taken: Collection[str | None]) -> str:
     most = (_MAX_IDE if bus is _BUS.IDE
             else CONF.compute.max_disk_devices_to_attach)
     for number in range(most) if most >= 0 else itertools.count():
         name: str = block_device.generate_device_name(prefix, number)
         if name not in taken:
-            return f'/dev/{name}'
+            return name
     raise nova_exception.TooManyDiskDevices(maximum=most)
 
 

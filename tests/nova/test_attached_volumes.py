@@ -249,6 +249,28 @@ class NameTest(VerbsTestCase):
             with self.subTest(expected=expected):
                 self.assertEqual(expected, self.name(*taken, **fields))
 
+    def test_what_a_server_is_built_with_is_written_down(self) -> None:
+        self.put('nova.objects.BlockDeviceMapping.save', lambda device: None)
+        self.instance.system_metadata = {'image_hw_disk_bus': 'sata'}
+        devices = [objects.BlockDeviceMapping(**{
+            'source_type': 'volume', 'destination_type': 'volume',
+            'boot_index': -1, 'device_name': '/dev/xvdz', 'disk_bus': None,
+            'device_type': None, **fields}) for fields in (
+                {'boot_index': 0}, {'source_type': 'blank',
+                                    'destination_type': 'local'},
+                {}, {'disk_bus': 'virtio'}, {'device_type': 'cdrom'},
+                {'source_type': 'image', 'destination_type': 'local'})]
+
+        self.driver.default_device_names_for_instance(
+            self.instance, '/dev/sda', devices[:2], devices[2:])
+
+        self.assertEqual(
+            [('/dev/sda', 'sata', 'disk'), ('/dev/sdb', 'sata', 'disk'),
+             ('/dev/sdc', 'sata', 'disk'), ('/dev/vda', 'virtio', 'disk'),
+             ('/dev/hda', 'ide', 'cdrom'), ('/dev/xvdz', None, None)],
+            [(device.device_name, device.disk_bus, device.device_type)
+             for device in devices])
+
     def test_there_are_not_more_than_there_may_be(self) -> None:
         self.option('max_disk_devices_to_attach', 2, 'compute')
 

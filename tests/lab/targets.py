@@ -2,14 +2,15 @@
 
 """Storage that the lab's own kernel serves, and connects itself to again."""
 
+from collections.abc import Callable
 import pathlib
 import subprocess
-import time
 from typing import Any
 import uuid
 
 import fixtures
 
+from nova_libvirt_driver.testing import fake_ports
 from tests.lab import base
 
 DISK = '/dev/disk/by-id/virtio-spare'
@@ -41,20 +42,36 @@ def write(path: str | pathlib.Path, content: bytes) -> None:
     base.run('sync')
 
 
-class Iscsi(fixtures.Fixture):
-    """The spare disk behind two portals, with CHAP."""
+class LogicalVolume(fixtures.Fixture):
+    """A volume that can grow."""
 
-    def __init__(self, *, multipath: bool = False) -> None:
+    path = '/dev/lab/volume'
+
+    def __init__(self, size_bytes: int) -> None:
+        self._size_bytes = size_bytes
+
+    def _setUp(self) -> None:
+        base.run('vgcreate', '--yes', 'lab', '/dev/disk/by-id/virtio-lvm')
+        self.addCleanup(base.run, 'vgremove', '--yes', '--force', 'lab')
+        base.run('lvcreate', '--yes', '--wipesignatures', 'n', '--zero', 'y',
+                 '--size', f'{self._size_bytes}b', '--name', 'volume', 'lab')
+
+
+class Iscsi(fixtures.Fixture):
+    """A disk behind two portals, with CHAP."""
+
+    def __init__(
+            self, *, device: str = DISK, multipath: bool = False) -> None:
+        self._device = device
         self._multipath = multipath
 
     def _setUp(self) -> None:
         pathlib.Path('/etc/iscsi/initiatorname.iscsi').write_text(
             f'InitiatorName={_INITIATOR}\n')
-        for address in _PORTALS:
-            base.run('ip', 'address', 'replace', f'{address}/32', 'dev', 'lo')
+        self.start()
         self.addCleanup(base.run, 'targetcli', 'clearconfig', 'confirm=True')
         self.configure(
-            f'/backstores/block create name=disk dev={DISK}',
+            f'/backstores/block create name=disk dev={self._device}',
             f'/iscsi create {_IQN}',
             f'/iscsi/{_IQN}/tpg1/portals delete 0.0.0.0 3260',
             *(f'/iscsi/{_IQN}/tpg1/portals create {address}'
@@ -70,6 +87,34 @@ class Iscsi(fixtures.Fixture):
             base.run('systemctl', 'start', 'multipathd')
             self.addCleanup(base.run, 'systemctl', 'stop', 'multipathd',
                             'multipathd.socket')
+
+    def grow(self, size_bytes: int) -> None:
+        """Let the logical volume behind it have another size."""
+        base.run('lvextend', '--size', f'{size_bytes}b', self._device)
+
+    def read(self) -> bytes:
+        """Return the begin of what is behind it, past all caches."""
+        return subprocess.run(
+            ['dd', f'if={self._device}', 'bs=1M', 'count=1', 'iflag=direct'],
+            check=True, capture_output=True).stdout
+
+    def stop(self) -> None:
+        """Answer none any more; the sessions stay, and wait."""
+        for address in _PORTALS:
+            base.run('ip', 'address', 'delete', f'{address}/32', 'dev', 'lo')
+
+    def start(self) -> None:
+        """Answer again."""
+        for address in _PORTALS:
+            base.run('ip', 'address', 'replace', f'{address}/32', 'dev', 'lo')
+
+    @staticmethod
+    def wait_state(wanted: str) -> None:
+        """Wait until the kernel calls all sessions so, as LOGGED_IN."""
+        fake_ports.wait_until(
+            lambda: {path.read_text().strip() for path in pathlib.Path(
+                '/sys/class/iscsi_session').glob('*/state')} == {wanted},
+            wanted, timeout_s=120.0)
 
     @staticmethod
     def configure(*lines: str) -> None:
@@ -174,13 +219,7 @@ class Nvme(fixtures.Fixture):
             if (one / 'transport').read_text().strip() == 'tcp')
 
 
-def wait_gone(look: Any, *, timeout_s: float = 30.0) -> None:
-    """Wait until nothing is connected any more.
-
-    :raises AssertionError: something is
-    """
-    deadline = time.monotonic() + timeout_s
-    while found := look():
-        if time.monotonic() > deadline:
-            raise AssertionError(f'still connected: {found}')
-        time.sleep(0.2)
+def wait_gone(look: Callable[[], list[str]]) -> None:
+    """Wait until nothing is connected any more."""
+    fake_ports.wait_until(
+        lambda: not look(), 'nothing that is connected', timeout_s=60.0)

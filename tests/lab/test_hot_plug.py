@@ -2,24 +2,30 @@
 
 """Volumes that a running guest gets, uses, sees grow, and loses again."""
 
+import json
 import os
+import signal
+import subprocess
+import sys
 from typing import Any
 
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.nova_plugin import volumes
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import disk as disk_spec
-from nova_libvirt_driver.spec import volume as volume_spec
+from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.storage import spec_record
 from nova_libvirt_driver.testing import fake_ports
 from nova_libvirt_driver.testing import linux_guest
 from nova_libvirt_driver.testing import specs
 from tests.lab import base
+from tests.lab import killed
 from tests.lab import linux
 from tests.lab import targets
 from tests.lab import test_volumes
 
 MIB = 1 << 20
 SIZE = 64 * MIB
-BUS = disk_spec.DiskBus.VIRTIO
 KEY = disk_spec.DiskKey(id=targets.VOLUME, serial=targets.VOLUME)
 
 
@@ -38,23 +44,41 @@ class HotPlugTest(test_volumes.VolumesTestCase):
             timeout_s=base.CONSOLE_TIMEOUT_S)
         self.looks = 0
 
-    def attachment_of_volume(
-            self, **data: Any) -> ports.VolumeAttachment:
-        return self.driver.volume_attachment(self.spec, [volume_spec.Volume(
-            info=self.target.connection_info(**data),
-            place=volume_spec.Placement(target_dev='vdb', bus=BUS))],
-            self.connector)
+    def attachment_of(
+            self, instance: instance_spec.Instance, name: str,
+            memo: ports.Memo | None) -> ports.Attachment | None:
+        assert memo is not None
+        return volumes.interrupted(self.driver, instance, memo, is_gone=False)
 
     def attach(self, **data: Any) -> None:
-        self.driver.attach_disk(
-            self.spec, disk_spec.DiskSpec(
-                target_dev='vdb', id=KEY.id, serial=KEY.serial, bus=BUS,
-                format='raw', source=disk_spec.DiskSource()),
-            attachments=[self.attachment_of_volume(**data)])
+        killed.run(self.driver, 'attach', self.spec,
+                   self.target.connection_info(**data))
 
     def detach(self) -> None:
-        self.driver.detach_disk(
-            self.spec, KEY, attachments=[self.attachment_of_volume()])
+        killed.run(self.driver, 'detach', self.spec,
+                   self.target.connection_info())
+
+    def killed(self, verb: str, step: int) -> bool:
+        """Run a verb in a process that is killed; say whether it was."""
+        done = subprocess.run(
+            [sys.executable, '-W', 'ignore', '-m', 'tests.lab.killed'],
+            input=json.dumps({
+                'verb': verb, 'step': step, 'locks': self.locks,
+                'options': {'host': self.config.conf.host,
+                            'instances_path': str(self.instances_path)},
+                'libvirt': {'connection_uri': base.URI, 'virt_type': 'kvm'},
+                'spec': spec_record.dumps(self.spec),
+                'connection_info': self.target.connection_info()}),
+            capture_output=True, text=True, timeout=300)
+        self.assertIn(done.returncode, (0, -signal.SIGKILL), done.stderr)
+        return done.returncode != 0
+
+    def settle(self) -> None:
+        """Have the next process clean up."""
+        self.driver = self.make_lab_driver()
+        fake_ports.wait_until(
+            lambda: not list((self.instances_path / '.operations').glob(
+                '*.json')), 'an empty journal', timeout_s=120.0)
 
     def look(self) -> str:
         """Return what the guest sees of its disks."""
@@ -87,7 +111,8 @@ class HotPlugTest(test_volumes.VolumesTestCase):
             self.target.grow((times + 1) * SIZE)
             self.driver.extend_disk(
                 self.spec, KEY, (times + 1) * SIZE,
-                volume=self.attachment_of_volume())
+                volume=killed.attachment(
+                    self.driver, self.spec, self.target.connection_info()))
             self.wait_size((times + 1) * SIZE)
             self.detach()
 
@@ -118,3 +143,24 @@ class HotPlugTest(test_volumes.VolumesTestCase):
 
         targets.wait_gone(self.target.sessions)
         self.assertIn(b'text 1', self.target.read())
+
+    def test_a_process_that_is_killed_leaves_nothing(self) -> None:
+        step = 1
+        while self.killed('attach', step):
+            self.settle()
+            self.assertEqual((step, []), (step, self.target.sessions()))
+            self.assertNotIn('disk vdb ', self.look())
+            step += 1
+        self.assertGreater(step, 4)
+        self.wait_size(SIZE)
+
+        step = 1
+        while self.killed('detach', step):
+            self.settle()
+            if not self.target.sessions():
+                self.assertNotIn('disk vdb ', self.look())
+                self.attach()
+            step += 1
+        self.assertGreater(step, 3)
+        self.assertNotIn('disk vdb ', self.look())
+        self.assertEqual([], self.target.sessions())

@@ -8,13 +8,8 @@ import tempfile
 from typing import Any
 
 import fixtures
-import nova.conf
 from nova import context as nova_context
-import nova.privsep
 from nova.volume import cinder
-import os_brick
-from os_brick import privileged
-from oslo_concurrency import lockutils
 
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.nova_plugin import brick
@@ -25,9 +20,9 @@ from nova_libvirt_driver.spec import volume as volume_spec
 from nova_libvirt_driver.testing import guests as guests_rig
 from nova_libvirt_driver.testing import specs
 from tests.lab import base
+from tests.lab import killed
 from tests.lab import targets
 
-CONF = nova.conf.CONF
 BOOT = guests_rig.boot_sector('guest is up')
 KEY = 'a' * 64
 
@@ -36,12 +31,8 @@ class VolumesTestCase(base.LabTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        # The process has all rights: nothing has to be started for them.
-        for context in (nova.privsep.sys_admin_pctxt, privileged.default):
-            context.set_client_mode(False)
-            self.addCleanup(context.set_client_mode, True)
-        lockutils.set_defaults(self.useFixture(fixtures.TempDir()).path)
-        os_brick.setup(CONF)
+        self.locks = self.useFixture(fixtures.TempDir()).path
+        killed.prepare(self.locks)
         # Where QEMU's user comes in.
         mounts = tempfile.mkdtemp(prefix='mounts-', dir='/var/lib')
         self.addCleanup(os.rmdir, mounts)

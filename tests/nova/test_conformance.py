@@ -56,7 +56,7 @@ class ConformanceTest(unittest.TestCase):
         self.check('qemu', eventlet=True)
 
     def test_mixed(self) -> None:
-        self.check('mixed', eventlet=False, at_least=8)
+        self.check('mixed', eventlet=False, at_least=7)
 
     def test_volumes(self) -> None:
         self.check('volumes', eventlet=False, at_least=3)

@@ -8,6 +8,7 @@ that the fake cannot lie.
 """
 
 from collections.abc import Callable
+import gc
 import time
 from typing import Any
 
@@ -43,7 +44,13 @@ class Contract(base.TestCase):
     def assert_fails(
         self, codes: tuple[int, ...], call: Callable[..., Any], *args: Any
     ) -> libvirt.libvirtError:
-        error = self.assertRaises(libvirt.libvirtError, call, *args)
+        # An object of libvirt's that is collected as garbage between the end
+        # of the call and the making of the error resets the thread's error.
+        gc.disable()
+        try:
+            error = self.assertRaises(libvirt.libvirtError, call, *args)
+        finally:
+            gc.enable()
         self.assertIn(error.get_error_code(), codes)
         self.assertEqual(error.get_error_message(), str(error))
         return error

@@ -214,10 +214,10 @@ class ComputeDriver:
         An image that its disk is based on and that is gone from the cache
         is fetched again, here and by every verb that starts a guest.
 
-        :param spec: what the guest is made from. A caller that has that from
-            its record gives the instance alone, here and in the verbs below:
-            the record is read when the turn of the verb has come, and other
-            verbs may have changed it until then
+        :param spec: describes the guest. A caller that would read it from
+            the record passes the instance instead, here and in the verbs
+            below: the record is then read under the instance's lock, after
+            any verb that changes it
         :param images: where images come from; None is the service's own
         :raises StorageFailure: a disk is gone, or what it is based on
         """
@@ -403,8 +403,8 @@ class ComputeDriver:
 
         :param volume: what the disk is on the host, which has to see it
             first; it says then how much of it the guest can see
-        :raises InvalidRequest: there is no such disk, or it would become
-            smaller
+        :raises InvalidRequest: the guest has no such disk, or the disk
+            would shrink
         :raises VolumeFailure: the host does not see it
         """
         raise NotImplementedError()

@@ -131,9 +131,9 @@ class Turn:
             timeout_s: float | None = None) -> Iterator[Tracker]:
         """Hold the turn, in order to make one call.
 
-        The call is made through what this gives: the function that it
-        returns may run on a native thread, also of an eventlet process, and
-        until that has ended no other caller comes in.
+        Wrap the call with the tracker that this yields. The wrapped function
+        may run on a native thread, also in an eventlet process, and no other
+        caller comes in before it has ended.
 
         :param call: what it is for, for the error
         :param timeout_s: longest wait for it, if not the usual one

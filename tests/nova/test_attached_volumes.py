@@ -14,15 +14,15 @@ from nova_libvirt_driver.nova_plugin import driver
 from nova_libvirt_driver.testing import fake_devices
 from nova_libvirt_driver.testing import fake_ports
 from tests.nova import test_translate
-from tests.nova import test_volumes
+from tests.nova import volumes_rig as rig
 
-VOLUME, OTHER = test_volumes.VOLUME, test_volumes.OTHER
+VOLUME, OTHER = rig.VOLUME, rig.OTHER
 SWAPPED = 'c5a801c0-39ec-407d-ba71-5980e0c3fba1'
 THIRD = '212fc44e-b6b4-469d-bf6f-94ea155b190a'
 GIB = 1 << 30
 
 
-class VerbsTestCase(test_volumes.VolumesTestCase):
+class VerbsTestCase(rig.VolumesTestCase):
     """Has a server that boots from a volume."""
 
     def setUp(self) -> None:
@@ -54,11 +54,11 @@ class VerbsTestCase(test_volumes.VolumesTestCase):
         return made
 
     def info(self, volume_id: str = VOLUME, **data: Any) -> dict[str, Any]:
-        return test_volumes.connection(volume_id=volume_id, **data)
+        return rig.connection(volume_id=volume_id, **data)
 
     def block_devices(self) -> dict[str, Any]:
         return {'root_device_name': '/dev/vda', 'block_device_mapping': [
-            test_volumes.device(self.root, '/dev/vda', boot_index=0)]}
+            rig.device(self.root, '/dev/vda', boot_index=0)]}
 
     def spawn(self) -> None:
         self.driver.spawn(
@@ -143,11 +143,11 @@ class VerbsTest(VerbsTestCase):
 
     def test_a_volume_that_was_swapped(self) -> None:
         # Its disk has the number of the volume that was there before.
-        told = test_volumes.connection(
+        told = rig.connection(
             'rbd', name='p/new', hosts=['192.0.2.1'], ports=['6789'])
         self.attach({**told, 'serial': SWAPPED, 'data': {
             **told['data'], 'volume_id': SWAPPED}})
-        self.attach(test_volumes.connection(
+        self.attach(rig.connection(
             'rbd', volume_id=THIRD, name='p/third', hosts=['192.0.2.1'],
             ports=['6789']), '/dev/vdc')
 
@@ -179,7 +179,7 @@ class VerbsTest(VerbsTestCase):
         self.assertEqual(2 * GIB, guest.sizes['vdb'])
 
     def test_a_larger_volume_that_qemu_gets_at_by_itself(self) -> None:
-        told = test_volumes.connection(
+        told = rig.connection(
             'rbd', name='p/v', hosts=['192.0.2.1'], ports=['6789'])
         self.attach(told)
         guest, = self.hypervisor.guests
@@ -201,7 +201,7 @@ class RebuildTest(VerbsTestCase):
         self.attach(data)
         devices = self.block_devices()
         devices['block_device_mapping'].append(
-            test_volumes.device(data, '/dev/vdb'))
+            rig.device(data, '/dev/vdb'))
 
         self.driver.power_off(self.instance)
         for info, name in ((self.root, '/dev/vda'), (data, '/dev/vdb')):

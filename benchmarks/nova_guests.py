@@ -18,7 +18,7 @@ import uuid
 from lxml import etree
 
 from nova_libvirt_driver.testing import guests
-from nova_libvirt_driver.xmlmodel import metadata
+from nova_libvirt_driver.xmlmodel import domain as domain_model
 
 RUNNING = 5
 IMAGE_ID = '8a1c5f5e-3c0e-4b7e-9d62-1f4b7c2d9e10'
@@ -48,11 +48,20 @@ class Herd:
 
     :param connection: of libvirt's own
     :param instances: Nova's ``instances_path``; its parent gets the volumes
+    :param image: raw disk that the guests boot from
+    :param running: how many of them run
     """
 
-    def __init__(self, connection: Any, instances: pathlib.Path) -> None:
+    def __init__(
+            self, connection: Any, instances: pathlib.Path, *,
+            image: bytes = b'', memory_mib: int = _MEMORY_MIB,
+            running: int = RUNNING) -> None:
         self._connection = connection
         self._instances = instances
+        self._image = image or guests.boot_sector('up').ljust(
+            _IMAGE_BYTES, b'\0')
+        self._memory_mib = memory_mib
+        self._running = running
         self._volumes = instances.parent / 'volumes'
         self.size = 0
 
@@ -62,7 +71,7 @@ class Herd:
             self._prepare()
         for number in range(self.size + 1, size + 1):
             made = self._connection.defineXML(self._make(number))
-            if number <= RUNNING:
+            if number <= self._running:
                 made.create()
         self.size = max(self.size, size)
 
@@ -70,7 +79,7 @@ class Herd:
         base = self._instances / '_base' / 'image'
         base.parent.mkdir(parents=True)
         self._volumes.mkdir()
-        base.write_bytes(guests.boot_sector('up').ljust(_IMAGE_BYTES, b'\0'))
+        base.write_bytes(self._image)
         subprocess.run(
             ['qemu-img', 'create', '-q', '-f', 'qcow2', '-b', str(base),
              '-F', 'raw', str(self._pattern), str(_VIRTUAL_BYTES)],
@@ -91,21 +100,23 @@ class Herd:
         volume = self._volumes / volume_of(number)
         volume.write_bytes(bytes(_VOLUME_BYTES))
         return etree.tostring(
-            domain(number, folder, volume), encoding='unicode')
+            domain(
+                number, folder, volume, memory_mib=self._memory_mib),
+            encoding='unicode')
 
 
 def domain(
-        number: int, folder: pathlib.Path,
-        volume: pathlib.Path) -> etree._Element:
+        number: int, folder: pathlib.Path, *volumes: pathlib.Path,
+        memory_mib: int = _MEMORY_MIB) -> etree._Element:
     """Return the XML of a guest.
 
-    :param folder: of its files, except for its volume
+    :param folder: of its files, except for its volumes
     """
     return _element(
         'domain', _element('name', name_of(number)),
         _element('uuid', uuid_of(number)),
-        _element('metadata', _metadata(number)),
-        _element('memory', str(_MEMORY_MIB), unit='MiB'),
+        _element('metadata', _metadata(number, memory_mib)),
+        _element('memory', str(memory_mib), unit='MiB'),
         _element('vcpu', '1'),
         _element('os', _element('type', 'hvm', arch='x86_64', machine='pc')),
         _element('features', _element('acpi'), _element(
@@ -113,18 +124,19 @@ def domain(
             'tcg', _element('tb-cache', '32', unit='MiB'))),
         _element(
             'devices', _disk('vda', 'qcow2', folder / 'disk'),
-            _disk('vdb', 'raw', volume, volume_of(number)),
+            *(_disk(f'vd{letter}', 'raw', volume, volume.name)
+              for letter, volume in zip('bcdefgh', volumes, strict=False)),
             *_console(folder / 'console.log'),
             _element('controller', type='usb', model='none')),
         type='qemu')
 
 
-def _metadata(number: int) -> etree._Element:
+def _metadata(number: int, memory_mib: int) -> etree._Element:
     return _nova(
         'instance', _nova('package', version='34.0.0'),
         _nova('name', f'server-{number}'),
         _nova('creationTime', '2026-11-25 12:00:00'),
-        _nova('flavor', _nova('memory', str(_MEMORY_MIB)), _nova('disk', '0'),
+        _nova('flavor', _nova('memory', str(memory_mib)), _nova('disk', '0'),
               _nova('swap', '0'), _nova('ephemeral', '0'),
               _nova('vcpus', '1'), name='tiny'),
         _nova('owner', _nova('user', 'bench', uuid='b' * 32),
@@ -153,8 +165,8 @@ def _nova(
         tag: str, /, *parts: etree._Element | str,
         **attributes: str) -> etree._Element:
     return _filled(etree.Element(
-        f'{{{metadata.NAMESPACE}}}{tag}', attributes,
-        nsmap={'nova': metadata.NAMESPACE}), parts)
+        f'{{{domain_model.NAMESPACE}}}{tag}', attributes,
+        nsmap={'nova': domain_model.NAMESPACE}), parts)
 
 
 def _element(

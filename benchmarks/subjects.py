@@ -3,6 +3,7 @@
 """Processes under test, and the host that they share."""
 
 from collections.abc import Iterator
+from collections.abc import Sequence
 import contextlib
 import json
 import os
@@ -32,6 +33,7 @@ state_path = {folder}
 [libvirt]
 connection_uri = {uri}
 virt_type = qemu
+disk_cachemodes = file=writeback
 [nova_libvirt_driver]
 stats_max_age = {max_age}
 status_socket = off
@@ -47,17 +49,19 @@ class Subject:
 
     :param name: one of :data:`benchmarks.verbs.BENCHES`
     :param words: more for its command line
+    :param within: command that runs it elsewhere, such as ``nsenter``
     """
 
     def __init__(self, name: str, python: str, *words: str,
                  module: str = 'benchmarks.scale_subject',
-                 eventlet: bool = False) -> None:
+                 eventlet: bool = False,
+                 within: Sequence[str] = ()) -> None:
         self.name = name
         self._log = tempfile.TemporaryFile('w+')
         self._process = subprocess.Popen(
-            [python, '-W', 'ignore', '-m', module, name, *words], cwd=TREE,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log,
-            text=True, env={
+            [*within, python, '-W', 'ignore', '-m', module, name, *words],
+            cwd=TREE, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=self._log, text=True, env={
                 **os.environ,
                 'OS_NOVA_DISABLE_EVENTLET_PATCHING':
                     str(not eventlet).lower()})
@@ -103,22 +107,27 @@ class Rig:
 
     def __init__(
             self, host: libvirtd.PrivateHost, folder: pathlib.Path,
-            connection: Any) -> None:
+            connection: Any, **herd: Any) -> None:
         self.host = host
-        self.herd = nova_guests.Herd(connection, folder / 'instances')
+        self.folder = folder
+        self.connection = connection
+        self.herd = nova_guests.Herd(
+            connection, folder / 'instances', **herd)
         self.conf = folder / 'nova.conf'
         self.conf.write_text(_CONF.format(
             folder=folder, uri=host.uri, max_age=STATS_MAX_AGE_S))
 
     @contextlib.contextmanager
     def subject(
-            self, name: str, *words: str,
-            eventlet: bool = False) -> Iterator[Subject]:
+            self, name: str, *words: str, eventlet: bool = False,
+            module: str = '', within: Sequence[str] = (),
+    ) -> Iterator[Subject]:
         """Start a subject for the guests that there are now."""
+        kind = 'green' if eventlet else 'scale'
         started = Subject(
             name, python_for(name), str(self.conf), str(self.herd.size),
-            *words, eventlet=eventlet,
-            module=f'benchmarks.{"green" if eventlet else "scale"}_subject')
+            *words, eventlet=eventlet, within=within,
+            module=module or f'benchmarks.{kind}_subject')
         try:
             yield started
         finally:
@@ -126,13 +135,16 @@ class Rig:
 
 
 @contextlib.contextmanager
-def rig(name: str) -> Iterator[Rig]:
-    """Start a host, and leave nothing of it behind. Needs root."""
+def rig(name: str, **herd: Any) -> Iterator[Rig]:
+    """Start a host, and leave nothing of it behind. Needs root.
+
+    :param herd: as for :class:`nova_guests.Herd`
+    """
     with (tempfile.TemporaryDirectory(prefix='bench-') as folder,
           libvirtd.PrivateHost(name) as host):
         connection = libvirt.open(host.uri)
         try:
-            yield Rig(host, pathlib.Path(folder), connection)
+            yield Rig(host, pathlib.Path(folder), connection, **herd)
         finally:
             connection.close()
 

@@ -135,27 +135,32 @@ def alone(path: str, guests: int) -> Bench:
 
 def ours(path: str, guests: int) -> Bench:
     """Return the verbs of the driver under Nova."""
-    _start_nova(path)
+    start_nova(path)
     from nova_libvirt_driver.nova_plugin import driver as driver_module
     return _of_nova(driver_module.NovaLibvirtDriver(None), guests)
 
 
 def in_tree(path: str, guests: int) -> Bench:
     """Return the verbs of Nova's own driver."""
-    _start_nova(path)
+    return _of_nova(in_tree_driver(path), guests)
+
+
+def in_tree_driver(path: str) -> Any:
+    """Return Nova's own driver."""
+    start_nova(path)
     import nova.privsep
     from nova.virt.libvirt import driver as driver_module
 
     # As root, within this process.
     nova.privsep.sys_admin_pctxt.set_client_mode(False)
-    return _of_nova(driver_module.LibvirtDriver(None), guests)
+    return driver_module.LibvirtDriver(None)
 
 
 BENCHES: Mapping[str, Callable[[str, int], Bench]] = {
     'libvirt': plain, 'alone': alone, 'ours': ours, 'in-tree': in_tree}
 
 
-def _start_nova(path: str) -> None:
+def start_nova(path: str) -> None:
     """Do what nova-compute does before it loads a driver."""
     from nova import config
     from nova import exception

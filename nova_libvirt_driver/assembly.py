@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""Where the parts of a driver are made and joined.
+"""Where the parts of a driver are created and joined.
 
 The only place of the driver that reads the configuration.
 """
 
+from collections.abc import Callable
 import dataclasses
 from typing import Protocol
 from typing import TYPE_CHECKING
@@ -12,7 +13,6 @@ from typing import TYPE_CHECKING
 from oslo_config import cfg
 
 from nova_libvirt_driver.calls import calls as calls_module
-from nova_libvirt_driver import conf
 from nova_libvirt_driver.conf import policy as policy_module
 from nova_libvirt_driver.connection import attempts
 from nova_libvirt_driver.connection import link as link_module
@@ -23,6 +23,7 @@ from nova_libvirt_driver.guest import bulk as bulk_module
 from nova_libvirt_driver.guest import detaching
 from nova_libvirt_driver.guest import guests as guests_module
 from nova_libvirt_driver.guest import inventory as inventory_module
+from nova_libvirt_driver.guest import reach
 from nova_libvirt_driver.guest import secrets as secrets_module
 from nova_libvirt_driver.guest import statistics_cache as statistics_module
 from nova_libvirt_driver.host import capabilities as capabilities_module
@@ -30,13 +31,17 @@ from nova_libvirt_driver.host import facts as facts_module
 from nova_libvirt_driver.host import offers as offers_module
 from nova_libvirt_driver.host import resources
 from nova_libvirt_driver import ports
+from nova_libvirt_driver.spec import instance as instance_spec
 
 if TYPE_CHECKING:
     from nova_libvirt_driver.operations import operations as operations_module
     from nova_libvirt_driver.storage import storage as storage_module
     from nova_libvirt_driver.volumes import host as volumes_module
 
-CONF = cfg.CONF
+_FOLDER_LOOKS = 2
+"""How many looks at folders of other services may hang."""
+_SHARE = 0.1
+"""Of eventlet's thread pool, for these."""
 
 
 class Driver(events_module.Driver, attempts.Driver, Protocol):
@@ -61,58 +66,69 @@ class Parts:
     operations: 'operations_module.Operations'
 
 
-def build(driver: Driver, virtapi: object) -> Parts:
+def build(
+        driver: Driver, virtapi: object, config: cfg.ConfigOpts) -> Parts:
     """Make the parts of one driver; opens nothing.
 
     :param virtapi: ports of the hosting service; what has no such ports
         counts as none
     """
-    conf.register_opts(CONF)
-    settings = _settings()
+    settings = _settings(config)
     if not isinstance(virtapi, ports.VirtAPI):
-        virtapi = _alone(settings.host)
+        virtapi = _alone(config)
     calls = calls_module.make(
-        host=settings.host, limit=CONF.nova_libvirt_driver.native_threads)
+        host=settings.host, limit=config.nova_libvirt_driver.native_threads)
     events = events_module.build(driver)
     link = link_module.Link(
         driver, settings, calls, events, virtapi.notifier)
-    statistics, inventory = _looks(link, events.router)
     facts = facts_module.Facts(link)
-    guests = guests_module.Guests(link)
+    ownership = reach.Ownership(
+        '' if virtapi.knows_instances else config.instances_path,
+        calls_module.make(host=settings.host, limit=_FOLDER_LOOKS,
+                          share=_SHARE))
+    guests = guests_module.Guests(link, ownership)
     capabilities = capabilities_module.Capabilities(link, facts)
-    storage = _storage(capabilities, facts, settings)
+    storage = _storage(
+        config, capabilities, facts, settings,
+        None if virtapi.knows_instances else guests.definition)
+    statistics, inventory = _looks(
+        link, events.router, storage.survey.rescued, ownership,
+        max_age_s=config.nova_libvirt_driver.stats_max_age)
     secrets = secrets_module.Secrets(link)
-    volumes = _volumes(settings.host, secrets, guests)
+    volumes = _volumes(config, secrets, guests)
     operations = _operations(
-        storage, guests, capabilities, events, statistics, volumes, virtapi)
+        config, storage, guests, capabilities, events, statistics, volumes,
+        virtapi)
     events.waits.listener = operations.recovery.notice
     link.attempts.when_connected(operations.recovery.wake)
     return Parts(
         virtapi=virtapi, calls=calls, link=link, inventory=inventory,
         facts=facts,
         offers=offers_module.Offers(
-            link, facts, capabilities, policy_module.guest(CONF)),
+            link, facts, capabilities, policy_module.guest(config)),
         audit=resources.Audit(
-            link.supervisor, facts, inventory, storage.survey,
-            memory_mib=CONF.libvirt.file_backed_memory),
+            link, facts, inventory, storage.survey.take,
+            memory_mib=config.libvirt.file_backed_memory),
         guests=guests, secrets=secrets, storage=storage, volumes=volumes,
         operations=operations)
 
 
 def _looks(
         link: link_module.Link, router: router_module.Router,
+        rescued: Callable[[], frozenset[str]],
+        ownership: reach.Ownership, *, max_age_s: float,
 ) -> tuple[statistics_module.StatisticsCache, inventory_module.Inventory]:
     bulk = bulk_module.Bulk(link)
     statistics = statistics_module.StatisticsCache(
-        link, router, bulk, CONF.nova_libvirt_driver.stats_max_age)
+        link, router, bulk, max_age_s)
     return statistics, inventory_module.Inventory(
-        link, router, bulk, statistics)
+        link, router, bulk, statistics, rescued, ownership)
 
 
-def _settings() -> settings_module.Settings:
-    own = CONF.nova_libvirt_driver
+def _settings(config: cfg.ConfigOpts) -> settings_module.Settings:
+    own = config.nova_libvirt_driver
     return settings_module.Settings(
-        host=CONF.host,
+        host=config.host,
         credentials=settings_module.Credentials(
             own.auth_username, own.auth_password, own.auth_realm),
         keepalive_interval_s=own.keepalive_interval,
@@ -126,32 +142,37 @@ def _settings() -> settings_module.Settings:
 
 
 def _storage(
+        config: cfg.ConfigOpts,
         capabilities: capabilities_module.Capabilities,
         facts: facts_module.Facts,
-        settings: settings_module.Settings) -> 'storage_module.Storage':
+        settings: settings_module.Settings,
+        domain_xml: Callable[[instance_spec.Instance], str] | None,
+) -> 'storage_module.Storage':
     # Storage and operations are half of what there is to load; a service that
     # looks for its driver, and a command that makes none, do without.
     from nova_libvirt_driver.storage import storage as storage_module
     return storage_module.build(
-        policy_module.storage(CONF),
+        policy_module.storage(config),
         group_id=lambda: capabilities.get(
-            virt_type=CONF.libvirt.virt_type).qemu_gid,
+            virt_type=config.libvirt.virt_type).qemu_gid,
         identity=facts.identity, look_timeout_s=settings.look_timeout_s,
-        survey_max_age_s=CONF.nova_libvirt_driver.stats_max_age)
+        survey_max_age_s=config.nova_libvirt_driver.stats_max_age,
+        domain_xml=domain_xml)
 
 
 def _volumes(
-        host: str, secrets: secrets_module.Secrets,
+        config: cfg.ConfigOpts, secrets: secrets_module.Secrets,
         guests: guests_module.Guests) -> 'volumes_module.HostVolumes':
     from nova_libvirt_driver.volumes import host as volumes_module
     from nova_libvirt_driver.volumes import records
     return volumes_module.HostVolumes(
-        records.Records(CONF.instances_path, host), secrets,
+        records.Records(config.instances_path, config.host), secrets,
         guests.definitions)
 
 
 def _operations(
-        storage: 'storage_module.Storage', guests: guests_module.Guests,
+        config: cfg.ConfigOpts, storage: 'storage_module.Storage',
+        guests: guests_module.Guests,
         capabilities: capabilities_module.Capabilities,
         events: events_module.Events,
         statistics: statistics_module.StatisticsCache,
@@ -162,29 +183,26 @@ def _operations(
         storage, guests, capabilities, events.restarts, statistics, volumes,
         touched=events.router.touch, attachments=virtapi.attachments,
         attachment=virtapi.attachment, connector=virtapi.volumes,
-        policy=policy_module.guest(CONF),
-        serial_ports=policy_module.serial_ports(CONF),
-        job_timeout_s=CONF.nova_libvirt_driver.job_timeout,
-        soft_reboot_timeout_s=CONF.libvirt.wait_soft_reboot_seconds,
+        home=virtapi.home,
+        policy=policy_module.guest(config),
+        serial_ports=policy_module.serial_ports(config),
+        job_timeout_s=config.nova_libvirt_driver.job_timeout,
+        soft_reboot_timeout_s=config.libvirt.wait_soft_reboot_seconds,
         patience=detaching.Patience(
-            CONF.libvirt.device_detach_attempts,
-            CONF.libvirt.device_detach_timeout))
+            config.libvirt.device_detach_attempts,
+            config.libvirt.device_detach_timeout),
+        ways=policy_module.ways(config))
 
 
-def uri() -> str:
+def uri(config: cfg.ConfigOpts) -> str:
     """Return the configured URI, or the default for the kind of guests."""
-    return str(CONF.libvirt.connection_uri or settings_module.default_uri(
-        CONF.libvirt.virt_type))
+    return str(config.libvirt.connection_uri or settings_module.default_uri(
+        config.libvirt.virt_type))
 
 
-def my_ip() -> str:
-    """Return the configured address of this host."""
-    return str(CONF.my_ip)
-
-
-def _alone(host: str) -> ports.VirtAPI:
+def _alone(config: cfg.ConfigOpts) -> ports.VirtAPI:
     """Return ports for a driver that no compute service hosts."""
     from nova_libvirt_driver.messaging import notifier
     return ports.VirtAPI(
-        notifier=notifier.OsloNotifier(host, CONF),
+        notifier=notifier.OsloNotifier(config.host, config),
         service_state=ports.NullServiceState())

@@ -7,6 +7,7 @@ has the verb; the values are this package's own frozen types. A verb that a
 driver does not support raises :class:`NotImplementedError`.
 """
 
+from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -23,10 +24,15 @@ from nova_libvirt_driver.spec import event as event_spec
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import host as host_spec
 from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.spec import live_migration as migration_spec
 from nova_libvirt_driver.spec import nic as nic_spec
 from nova_libvirt_driver.spec import volume as volume_spec
 
 NO_PROGRESS = ports.NullProgress()
+
+
+def no_report(figures: migration_spec.Figures) -> None:
+    """Take no note of how far a migration is."""
 
 
 class ComputeDriver:
@@ -198,6 +204,16 @@ class ComputeDriver:
         """
         raise NotImplementedError()
 
+    def get_domain_xml(
+            self, instance: instance_spec.Instance, *,
+            inactive: bool = False) -> str:
+        """Return the XML of the instance's domain, without secrets.
+
+        :param inactive: how it will be at its next start
+        :raises InstanceNotFound: there is no domain
+        """
+        raise NotImplementedError
+
     def get_guest_xml(self, spec: guest_spec.GuestSpec) -> str:
         """Return the XML that spawn would define; makes nothing."""
         raise NotImplementedError()
@@ -225,7 +241,8 @@ class ComputeDriver:
 
     def power_off(
             self, instance: instance_spec.Instance, timeout_s: float = 0,
-            retry_interval_s: float = 0) -> None:
+            retry_interval_s: float = 0, *,
+            progress: ports.Progress = NO_PROGRESS) -> None:
         """Stop a guest; one that is stopped already is fine.
 
         :param timeout_s: how long the guest may take to shut down by
@@ -344,6 +361,194 @@ class ComputeDriver:
         On failure its recorded size is as it was.
 
         :raises InvalidRequest: it would become smaller
+        """
+        raise NotImplementedError()
+
+    # Migration of a stopped guest, and a resize on its host.
+
+    def migrate_disk_and_power_off(
+            self, instance: instance_spec.Instance, *,
+            carrier: ports.Carrier | None = None, image_id: str = '',
+            images: ports.ImageSource | None = None, timeout_s: float = 0,
+            retry_interval_s: float = 0,
+            attachments: ports.Attachments = (),
+            progress: ports.Progress = NO_PROGRESS
+    ) -> list[disk_spec.DiskUse]:
+        """Stop a guest and copy its files to where it is to start.
+
+        Its own files are set aside until the migration is confirmed or
+        reverted. Its domain is undefined, unless it stays on this host. On
+        failure files and domain are as before, but the guest is stopped and
+        disconnected if it came to that.
+
+        :param carrier: takes the files to the other host; None when the
+            guest stays on this one, for instance with another size
+        :param image_id: image that the other host can fetch, unless it is
+            gone from *images*; disks that are based on anything else go with
+            what they are based on
+        :param timeout_s: how long the guest may take to shut down by itself
+        :param retry_interval_s: until it is asked again
+        :returns: its disks, as they were
+        :raises WrongState: it is rescued or suspended
+        :raises UnsupportedOperation: something of it could not follow
+        :raises StorageFailure: files cannot be copied
+        """
+        raise NotImplementedError()
+
+    def finish_migration(
+            self, spec: guest_spec.GuestSpec, *,
+            images: ports.ImageSource | None = None,
+            formats: Mapping[str, str] | None = None, power_on: bool = True,
+            attachments: ports.Attachments = (),
+            config_drive: ports.DriveOf | None = None,
+            progress: ports.Progress = NO_PROGRESS) -> None:
+        """Define a guest whose files have come, and start it.
+
+        Its disks grow to the sizes of the spec and never become smaller.
+        On failure the files stay and the guest is disconnected.
+
+        :param formats: that each disk had for the guest on its former host,
+            by name; counts more than the record that has come with them
+        :param config_drive: called once when the domain is defined, if the
+            config drive has not come with the other files
+        :raises StorageFailure: a file has not come
+        :raises WrongState: the guest is up, or comes while it runs
+        """
+        raise NotImplementedError()
+
+    def confirm_migration(
+            self, instance: instance_spec.Instance, *,
+            is_here: bool) -> None:
+        """Remove what was set aside of a guest; idempotent.
+
+        :param is_here: the guest is on this host, with another size
+        :raises WrongState: it is not here, and runs here all the same
+        """
+        raise NotImplementedError()
+
+    def finish_revert_migration(
+            self, spec: guest_spec.Described, *,
+            images: ports.ImageSource | None = None, power_on: bool = True,
+            attachments: ports.Attachments = (),
+            progress: ports.Progress = NO_PROGRESS) -> None:
+        """Take a guest back that was to go, and start it as it was.
+
+        Where nothing was set aside, its files are taken as they are, and a
+        guest that runs is left as it is. May be repeated until it succeeds.
+        """
+        raise NotImplementedError()
+
+    # Migration of a running guest.
+
+    def pre_live_migration(
+            self, spec: guest_spec.GuestSpec, *,
+            disks: Sequence[migration_spec.MovedDisk] | None = None,
+            images: ports.ImageSource | None = None,
+            attachments: ports.Attachments = (),
+            progress: ports.Progress = NO_PROGRESS) -> guest_spec.GuestSpec:
+        """Make this host ready for a guest that is to come while it runs.
+
+        On failure nothing is left. Afterwards it has to be finished or rolled
+        back; what is not done within a quarter of an hour is decided by
+        the guest, which is here or comes, or is not.
+
+        :param disks: those whose bytes come with the guest; None when its
+            folder is the one of the host from which it comes
+        :param attachments: what the guest will be connected to here
+        :returns: the guest as it will be here, for :meth:`live_migration`
+        :raises InstanceExists: there is such a guest here
+        :raises StorageFailure: a disk cannot be made, or is in the way
+        """
+        raise NotImplementedError()
+
+    def check_can_live_migrate_source(
+            self, instance: instance_spec.Instance) -> None:
+        """See whether a guest is one that can go while it runs.
+
+        :raises WrongState: it is not, and why
+        """
+        raise NotImplementedError()
+
+    def live_migration(
+            self, spec: guest_spec.GuestSpec,
+            destination: migration_spec.Destination, *,
+            carrier: ports.Carrier | None = None,
+            attachments: ports.Attachments = (),
+            report: Callable[[migration_spec.Figures], object] = no_report,
+            progress: ports.Progress = NO_PROGRESS) -> None:
+        """Let a running or paused guest go to a host that is ready for it.
+
+        Blocks until it is there. On failure it runs on here.
+
+        :param spec: the guest as it will be there
+        :param carrier: takes files there that libvirt does not copy
+        :param attachments: what it is connected to here
+        :param report: gets from time to time how far it is
+        :raises MigrationCancelled: it was aborted
+        :raises MigrationFailed: libvirt could not do it; the guest is here
+        :raises MigrationUnclear: where it is cannot be seen now; it is looked
+            at again in the background
+        :raises WrongState: it is rescued, suspended or stopped
+        :raises UnsupportedOperation: its disks cannot be copied this way
+        """
+        raise NotImplementedError()
+
+    def live_migration_abort(self, instance: instance_spec.Instance) -> None:
+        """End the live migration of a guest, which stays here.
+
+        Returns at once. When it is too late, the guest moves all the same.
+
+        :raises WrongState: it is not being migrated, or runs on the other
+            host already
+        """
+        raise NotImplementedError()
+
+    def live_migration_force_complete(
+            self, instance: instance_spec.Instance) -> None:
+        """Bring the live migration of a guest to its end.
+
+        :raises WrongState: it is not being migrated
+        """
+        raise NotImplementedError()
+
+    def post_live_migration(
+            self, instance: instance_spec.Instance, *,
+            attachments: ports.Attachments = ()) -> None:
+        """Disconnect this host from what a guest had that has moved.
+
+        :raises WrongState: it is here
+        """
+        raise NotImplementedError()
+
+    def post_live_migration_at_source(
+            self, instance: instance_spec.Instance, *,
+            attachments: ports.Attachments = ()) -> None:
+        """Remove all that is here of a guest that has moved.
+
+        Its files go unless they are shared with the host to which it went.
+
+        :raises WrongState: it is here, or has not moved
+        """
+        raise NotImplementedError()
+
+    def post_live_migration_at_destination(
+            self, spec: guest_spec.GuestSpec, *,
+            progress: ports.Progress = NO_PROGRESS) -> None:
+        """Take a guest that has come as one of this host; may be repeated.
+
+        :raises InstanceNotFound: it is not here
+        """
+        raise NotImplementedError()
+
+    def rollback_live_migration_at_destination(
+            self, instance: instance_spec.Instance, *,
+            attachments: ports.Attachments = (),
+            progress: ports.Progress = NO_PROGRESS) -> None:
+        """Remove what was prepared for a guest that does not come.
+
+        Idempotent. Files that are shared with the other host stay.
+
+        :raises WrongState: the guest runs here
         """
         raise NotImplementedError()
 
@@ -491,6 +696,13 @@ class ComputeDriver:
         """
         raise NotImplementedError()
 
+    def get_guest_figures(self) -> diagnostics_spec.GuestFigures:
+        """Return the figures of all guests, without addresses of cards.
+
+        They may be some seconds old, see ``stats_max_age``.
+        """
+        raise NotImplementedError()
+
     def get_disk_counters(self) -> diagnostics_spec.DiskCounters:
         """Return the counters of all disks of all guests.
 
@@ -541,8 +753,8 @@ class ComputeDriver:
             self, instance: instance_spec.Instance,
             volumes: Sequence[volume_spec.Volume],
             connector: ports.VolumeConnector, *,
-            keep_secrets: bool = False,
-            force: bool = True) -> ports.VolumeAttachment:
+            keep_secrets: bool = False, force: bool = True,
+            own: bool = False) -> ports.VolumeAttachment:
         """Return what connects a guest to volumes; touches nothing.
 
         For a verb that makes, starts or removes the guest, or for one that
@@ -554,6 +766,8 @@ class ComputeDriver:
         :param force: they are disconnected also when data are lost by it
             that were not written yet; what does not let go is tried again
             later, and no error
+        :param own: only those are disconnected that this driver has
+            connected: what is said of them may be about another host
         """
         raise NotImplementedError()
 
@@ -562,18 +776,21 @@ class ComputeDriver:
     def cache_image(
             self, image_id: str, *, images: ports.ImageSource | None = None,
             progress: ports.Progress = NO_PROGRESS) -> bool:
-        """Bring an image into the cache.
+        """Fetch an image into the cache.
 
         :returns: True when it was not there yet
         """
         raise NotImplementedError()
 
     def manage_image_cache(
-            self, image_ids: Collection[str] = ()) -> list[str]:
+            self, image_ids: Collection[str] = (), *,
+            min_age_s: float | None = None) -> list[str]:
         """Remove cached images that no disk has used for long.
 
         :param image_ids: images that stay in any case, for example those of
             instances on other hosts that share the cache
+        :param min_age_s: for how long no disk has used them; None is what is
+            configured, also that none is removed at all
         :returns: the paths that were removed
         :raises StorageFailure: what is used cannot be seen; all images stay
         """

@@ -7,7 +7,9 @@ underscore are the vocabulary of the connection; its parts call them through
 the driver, so that replacing one of them here changes what happens.
 """
 
+from collections.abc import Callable
 from collections.abc import Collection
+from collections.abc import Mapping
 from collections.abc import Sequence
 import contextlib
 import threading
@@ -16,11 +18,15 @@ from typing import Any
 from nova_libvirt_driver import assembly
 from nova_libvirt_driver import base
 from nova_libvirt_driver.calls import protocol
+from nova_libvirt_driver import conf
 from nova_libvirt_driver.connection import session as session_module
+from nova_libvirt_driver.guest import addresses
 from nova_libvirt_driver.guest import freeze
 from nova_libvirt_driver.guest import unmanaged
+from nova_libvirt_driver.host import cpu_features
 from nova_libvirt_driver.host import uptime
 from nova_libvirt_driver import ports
+from nova_libvirt_driver.spec import agent as agent_spec
 from nova_libvirt_driver.spec import connection as connection_spec
 from nova_libvirt_driver.spec import console as console_spec
 from nova_libvirt_driver.spec import device as device_spec
@@ -30,6 +36,7 @@ from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import host as host_spec
 from nova_libvirt_driver.spec import image as image_spec
 from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.spec import live_migration as migration_spec
 from nova_libvirt_driver.spec import nic as nic_spec
 from nova_libvirt_driver.spec import volume as volume_spec
 from nova_libvirt_driver.storage import usage
@@ -46,18 +53,26 @@ class LibvirtDriver(base.ComputeDriver):
         anything else the driver notifies by itself and keeps no service
         record
     :param read_only: ask libvirt for a connection that only looks
+    :param config: options of this driver alone, as ``{'libvirt':
+        {'virt_type': 'qemu'}}`` or as a ``ConfigOpts``; without it, those of
+        the process, ``oslo_config.cfg.CONF``
+    :raises InvalidConfiguration: there is no such option, or a value makes
+        no sense
     """
 
-    def __init__(self, virtapi: Any = None, read_only: bool = False) -> None:
+    def __init__(
+            self, virtapi: Any = None, read_only: bool = False, *,
+            config: conf.Options | None = None) -> None:
         super().__init__(virtapi)
         self.read_only = read_only
-        self._parts = assembly.build(self, virtapi)
+        self._config = conf.of(config)
+        self._parts = assembly.build(self, virtapi, self._config)
 
     # The connection.
 
     def uri(self) -> str:
         """Return the URI to connect to."""
-        return assembly.uri()
+        return assembly.uri(self._config)
 
     def _connect(self, uri: str, read_only: bool) -> protocol.Connection:
         """Open a connection on a native thread, within a deadline.
@@ -73,7 +88,7 @@ class LibvirtDriver(base.ComputeDriver):
 
     def _get_connection(self) -> protocol.Connection:
         """Return a usable connection, or raise HypervisorUnavailable."""
-        return self._parts.link.supervisor.connection()
+        return self._parts.link.connection()
 
     @property
     def _conn(self) -> protocol.Connection:
@@ -81,11 +96,11 @@ class LibvirtDriver(base.ComputeDriver):
 
     def _test_connection(self, conn: protocol.Connection) -> bool:
         """Say whether a connection works; raises for any other error."""
-        return session_module.works(conn, host=self._parts.link.host)
+        return session_module.works(conn)
 
     @property
     def _wrapped_conn(self) -> protocol.Connection | None:
-        session = self._parts.link.supervisor.session
+        session = self._parts.link.current.session
         return None if session is None else session.connection
 
     @_wrapped_conn.setter
@@ -113,7 +128,7 @@ class LibvirtDriver(base.ComputeDriver):
     # The host.
 
     def init_host(self, host: str) -> None:
-        """Connect and stay connected; see Supervisor.start."""
+        """Connect and stay connected; see Link.start."""
         self._parts.link.start()
         self._parts.operations.recovery.start()
         self._parts.storage.console_logs.start()
@@ -131,7 +146,7 @@ class LibvirtDriver(base.ComputeDriver):
             reason=self._parts.link.attempts.current.last_error)
 
     def get_host_ip_addr(self) -> str:
-        return assembly.my_ip()
+        return str(self._config.my_ip)
 
     def get_host_uptime(self) -> str:
         return uptime.text()
@@ -222,11 +237,53 @@ class LibvirtDriver(base.ComputeDriver):
     def get_domain_xml(
             self, instance: instance_spec.Instance, *,
             inactive: bool = False) -> str:
-        """Return the XML of a domain, without secrets.
+        _, defined, now = self._parts.guests.read(instance)
+        return defined if inactive else now
 
-        :param inactive: how it will be at its next start
+    def get_capabilities(self, uri: str = '') -> str:
+        """Return how libvirt describes a host, as XML.
+
+        :param uri: of another host than this
+        :raises HypervisorUnavailable: that host cannot be asked
         """
-        return self._parts.guests.find(instance).xml(inactive=inactive)
+        def read(connection: protocol.Connection) -> str:
+            return connection.getCapabilities()
+
+        tried = 'read the capabilities of the host'
+        if uri:
+            return self._parts.link.look_elsewhere(uri, tried, read)
+        return self._parts.link.call(tried, read)
+
+    def list_addresses(self) -> dict[str, list[nic_spec.FoundAddress]]:
+        """Return the addresses of all guests that the host knows, by uuid.
+
+        No guest is asked.
+        """
+        return self._parts.link.call(
+            'list the addresses of guests',
+            lambda connection: addresses.of_all(
+                connection.listAllDomains(0)))
+
+    def get_addresses(
+            self, instance: instance_spec.Instance,
+    ) -> list[nic_spec.FoundAddress]:
+        """Return the addresses of a guest: from leases, its agent, or ARP."""
+        return self._parts.guests.find(instance).addresses()
+
+    def execute_in_guest(
+            self, instance: instance_spec.Instance, words: Sequence[str], *,
+            timeout_s: float, progress: ports.Progress = base.NO_PROGRESS,
+    ) -> agent_spec.Outcome:
+        """Run a program in a guest, through its agent; wait for its end."""
+        return self._parts.guests.find(instance).agent.execute(
+            words, timeout_s=timeout_s, watch=lambda: progress.advance(0, 0))
+
+    def list_networks(self) -> list[tuple[str, bool]]:
+        """Return libvirt's networks by name, and whether each is active."""
+        active, stopped = self._parts.link.call(
+            'list the networks', lambda connection: (
+                connection.listNetworks(), connection.listDefinedNetworks()))
+        return [(name, name in active) for name in sorted(active + stopped)]
 
     def get_unmanaged_devices(
             self, instance: instance_spec.Instance
@@ -255,9 +312,10 @@ class LibvirtDriver(base.ComputeDriver):
 
     def power_off(
             self, instance: instance_spec.Instance, timeout_s: float = 0,
-            retry_interval_s: float = 0) -> None:
+            retry_interval_s: float = 0, *,
+            progress: ports.Progress = base.NO_PROGRESS) -> None:
         self._parts.operations.power_off.power_off(
-            instance, timeout_s, retry_interval_s)
+            instance, timeout_s, retry_interval_s, progress)
 
     def reboot(
             self, spec: guest_spec.Described,
@@ -279,6 +337,7 @@ class LibvirtDriver(base.ComputeDriver):
     def suspend(self, instance: instance_spec.Instance) -> None:
         with self._parts.operations.exclusive.hold(instance, 'suspend'):
             self._parts.guests.find(instance).save()
+            self._parts.storage.autostart.stopped(instance)
 
     def resume(
             self, spec: guest_spec.Described, *,
@@ -293,6 +352,45 @@ class LibvirtDriver(base.ComputeDriver):
             attachments: ports.Attachments = ()) -> None:
         self._parts.operations.power_on.resume_state_on_host_boot(
             spec, self._images(images), attachments)
+
+    def set_autostart(
+            self, instance: instance_spec.Instance, *,
+            enabled: bool) -> None:
+        """Let the stand-alone service start a guest when it starts itself."""
+        marks = self._parts.storage.autostart
+        # One that is down now was stopped: the mark is for the next boot.
+        was_stopped = (enabled and not marks.is_set(instance) and not
+                       self._parts.guests.find(instance).is_active())
+        marks.set(instance, enabled=enabled)
+        if was_stopped:
+            marks.stopped(instance)
+
+    def note_autostart(
+            self, instance: instance_spec.Instance, *,
+            stopped: bool) -> None:
+        """Note that a guest was stopped or started, by whatever way."""
+        marks = self._parts.storage.autostart
+        (marks.stopped if stopped else marks.started)(instance)
+
+    def note_autostart_lost(self, instance: instance_spec.Instance) -> None:
+        """Note that a guest is off without being asked to."""
+        self._parts.storage.autostart.lost(instance)
+
+    def is_autostart_lost(self, instance: instance_spec.Instance) -> bool:
+        """Say whether that is the last that was noted of a guest."""
+        return self._parts.storage.autostart.is_lost(instance)
+
+    def get_autostart(self, instance: instance_spec.Instance) -> bool:
+        """Say whether :meth:`set_autostart` has marked a guest."""
+        return self._parts.storage.autostart.is_set(instance)
+
+    def is_autostart_due(self, instance: instance_spec.Instance) -> bool:
+        """Say whether to start a guest that does not run.
+
+        That is a marked one, unless it was stopped on purpose since the host
+        was booted.
+        """
+        return self._parts.storage.autostart.is_due(instance)
 
     # Rescue and snapshots.
 
@@ -333,6 +431,124 @@ class LibvirtDriver(base.ComputeDriver):
             progress: ports.Progress = base.NO_PROGRESS) -> None:
         self._parts.operations.resize_disk.resize(instance, size_gib, progress)
 
+    # Migration of a stopped guest.
+
+    def migrate_disk_and_power_off(
+            self, instance: instance_spec.Instance, *,
+            carrier: ports.Carrier | None = None, image_id: str = '',
+            images: ports.ImageSource | None = None, timeout_s: float = 0,
+            retry_interval_s: float = 0,
+            attachments: ports.Attachments = (),
+            progress: ports.Progress = base.NO_PROGRESS
+    ) -> list[disk_spec.DiskUse]:
+        return self._parts.operations.moves.departure.depart(
+            instance, carrier, attachments, images=self._images(images),
+            image_id=image_id, timeout_s=timeout_s,
+            retry_interval_s=retry_interval_s, progress=progress)
+
+    def finish_migration(
+            self, spec: guest_spec.GuestSpec, *,
+            images: ports.ImageSource | None = None,
+            formats: Mapping[str, str] | None = None, power_on: bool = True,
+            attachments: ports.Attachments = (),
+            config_drive: ports.DriveOf | None = None,
+            progress: ports.Progress = base.NO_PROGRESS) -> None:
+        self._parts.operations.moves.arrival.arrive(
+            spec, self._images(images), attachments, formats=formats or {},
+            power_on=power_on, config_drive=config_drive, progress=progress)
+
+    def confirm_migration(
+            self, instance: instance_spec.Instance, *,
+            is_here: bool) -> None:
+        self._parts.operations.moves.departure.confirm(
+            instance, is_here=is_here)
+
+    def finish_revert_migration(
+            self, spec: guest_spec.Described, *,
+            images: ports.ImageSource | None = None, power_on: bool = True,
+            attachments: ports.Attachments = (),
+            progress: ports.Progress = base.NO_PROGRESS) -> None:
+        self._parts.operations.moves.arrival.revert(
+            spec, self._images(images), attachments, power_on=power_on,
+            progress=progress)
+
+    def pre_live_migration(
+            self, spec: guest_spec.GuestSpec, *,
+            disks: Sequence[migration_spec.MovedDisk] | None = None,
+            images: ports.ImageSource | None = None,
+            attachments: ports.Attachments = (),
+            progress: ports.Progress = base.NO_PROGRESS
+    ) -> guest_spec.GuestSpec:
+        return self._parts.operations.moves.live_arrival.prepare(
+            spec, self._images(images), attachments, disks=disks,
+            progress=progress)
+
+    def get_arrival_place(self, marker: str) -> migration_spec.Place:
+        """Say where guests are kept that come to this host.
+
+        :param marker: name of a file that the host from which they come has
+            put beside the folders of its instances
+        """
+        return self._parts.storage.folders.place(marker)
+
+    def check_cpu(self, cpu_xml: str, virt_type: str) -> None:
+        """See whether a guest that comes can have its CPU on this host.
+
+        :param cpu_xml: the CPU, as in the XML of a running guest
+        :param virt_type: ``kvm`` or ``qemu``
+        :raises UnsupportedOperation: it cannot, with what is missing
+        """
+        self._parts.link.call(
+            'compare a CPU', lambda connection: cpu_features.check(
+                connection, cpu_xml, virt_type))
+
+    def check_can_live_migrate_source(
+            self, instance: instance_spec.Instance) -> None:
+        self._parts.operations.moves.live_departure.check(instance)
+
+    def live_migration(
+            self, spec: guest_spec.GuestSpec,
+            destination: migration_spec.Destination, *,
+            carrier: ports.Carrier | None = None,
+            attachments: ports.Attachments = (),
+            report: Callable[[migration_spec.Figures], object] = (
+                base.no_report),
+            progress: ports.Progress = base.NO_PROGRESS) -> None:
+        self._parts.operations.moves.live_departure.migrate(
+            spec, destination, carrier, attachments, report=report,
+            progress=progress)
+
+    def live_migration_abort(self, instance: instance_spec.Instance) -> None:
+        self._parts.operations.moves.live_departure.abort(instance)
+
+    def live_migration_force_complete(
+            self, instance: instance_spec.Instance) -> None:
+        self._parts.operations.moves.live_departure.force_complete(instance)
+
+    def post_live_migration(
+            self, instance: instance_spec.Instance, *,
+            attachments: ports.Attachments = ()) -> None:
+        self._parts.operations.moves.live_departure.disconnect(
+            instance, attachments)
+
+    def post_live_migration_at_source(
+            self, instance: instance_spec.Instance, *,
+            attachments: ports.Attachments = ()) -> None:
+        self._parts.operations.moves.live_departure.forget(
+            instance, attachments)
+
+    def post_live_migration_at_destination(
+            self, spec: guest_spec.GuestSpec, *,
+            progress: ports.Progress = base.NO_PROGRESS) -> None:
+        self._parts.operations.moves.live_arrival.finish(spec, progress)
+
+    def rollback_live_migration_at_destination(
+            self, instance: instance_spec.Instance, *,
+            attachments: ports.Attachments = (),
+            progress: ports.Progress = base.NO_PROGRESS) -> None:
+        self._parts.operations.moves.live_arrival.undo(
+            instance, attachments, progress)
+
     # Devices.
 
     def attach_disk(
@@ -366,6 +582,46 @@ class LibvirtDriver(base.ComputeDriver):
             progress: ports.Progress = base.NO_PROGRESS) -> None:
         self._parts.operations.swap_disk.swap(
             spec, disk, wanted, size_bytes, old, new, progress)
+
+    def snapshot_disk(
+            self, instance: instance_spec.Instance,
+            disk: disk_spec.DiskKey, name: str, *,
+            require_quiesce: bool = False,
+            progress: ports.Progress = base.NO_PROGRESS) -> None:
+        """Let a guest write to a file over that of its volume from now on.
+
+        What it has written until then stays as it is. On failure the guest
+        goes on with the file that it had.
+
+        :param name: of a qcow2 file in the same folder, which is there
+            already and is based on the one that the guest has
+        :param require_quiesce: its file systems have to be frozen meanwhile;
+            else they are if they can be
+        :raises AgentUnavailable: they cannot be
+        :raises InvalidRequest: it has no such disk, or that is not a file
+        """
+        self._parts.operations.disk_snapshot.snapshot(
+            instance, disk, name, progress, require_quiesce=require_quiesce)
+
+    def merge_disk(
+            self, instance: instance_spec.Instance,
+            disk: disk_spec.DiskKey, *, base_name: str = '',
+            top_name: str = '',
+            progress: ports.Progress = base.NO_PROGRESS) -> None:
+        """Merge files that a volume consists of, each over the one before.
+
+        May take hours. On failure, the guest has all that it had.
+
+        :param base_name: the file that stays below the guest's, which takes
+            in all between; empty if none is to stay
+        :param top_name: a file that is taken in by the one of *base_name*
+            instead, and is not in use any more
+        :raises InvalidRequest: it has no such disk, or no such file
+        :raises StorageFailure: they could not be merged
+        :raises WrongState: the guest does not run
+        """
+        self._parts.operations.disk_snapshot.merge(
+            instance, disk, base_name, top_name, progress)
 
     def attach_nic(
             self, spec: guest_spec.GuestSpec, nic: nic_spec.NicSpec, *,
@@ -411,6 +667,9 @@ class LibvirtDriver(base.ComputeDriver):
     ) -> diagnostics_spec.Diagnostics:
         return self._parts.operations.diagnostics.get_diagnostics(instance)
 
+    def get_guest_figures(self) -> diagnostics_spec.GuestFigures:
+        return self._parts.operations.diagnostics.get_guest_figures()
+
     def get_disk_counters(self) -> diagnostics_spec.DiskCounters:
         return self._parts.operations.diagnostics.get_disk_counters()
 
@@ -445,12 +704,12 @@ class LibvirtDriver(base.ComputeDriver):
             self, instance: instance_spec.Instance,
             volumes: Sequence[volume_spec.Volume],
             connector: ports.VolumeConnector, *,
-            keep_secrets: bool = False,
-            force: bool = True) -> ports.VolumeAttachment:
+            keep_secrets: bool = False, force: bool = True,
+            own: bool = False) -> ports.VolumeAttachment:
         return volumes_module.Volumes(
             self._parts.volumes, instance, volumes, connector,
             self._parts.operations.left_volumes.note,
-            keep_secrets=keep_secrets, force=force)
+            keep_secrets=keep_secrets, force=force, own=own)
 
     # Images.
 
@@ -461,8 +720,9 @@ class LibvirtDriver(base.ComputeDriver):
             image_id, self._images(images), progress)
 
     def manage_image_cache(
-            self, image_ids: Collection[str] = ()) -> list[str]:
-        return self._parts.operations.image_care.sweep(image_ids)
+            self, image_ids: Collection[str] = (), *,
+            min_age_s: float | None = None) -> list[str]:
+        return self._parts.operations.image_care.sweep(image_ids, min_age_s)
 
     def _images(
             self, images: ports.ImageSource | None) -> ports.ImageSource:

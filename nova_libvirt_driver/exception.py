@@ -18,13 +18,19 @@
      +- UnsupportedOperation        this hypervisor or libvirt cannot do it
      +- LibvirtFailure              any other error that libvirt reported
      +- RemoteError                 a compute service answered with an error
+     |   +- ServiceLost             it ended before it answered
+     +- Cancelled                   it was stopped on request, and undone
      +- WaitTimeout                 what was waited for did not come in time
      +- InvalidRequest              what was asked for makes no sense
      |   +- InstanceExists          the name or uuid is taken
      |   +- FlavorTooSmall          the flavor cannot hold the image
      +- WrongState                  the guest is not in the state it takes
+    |   +- GaveWay                 it is to be deleted or stopped
      +- GuestUnresponsive           its monitor does not answer
      |   +- GuestBusy               another job of the guest goes on
+     +- MigrationFailed             a live migration failed; the guest stayed
+     |   +- MigrationCancelled      it was aborted
+     +- MigrationUnclear            where the guest is cannot be seen
      +- DeviceAttachFailed          a guest did not get a device
      +- DeviceDetachFailed          a guest keeps a device
      +- ForeignDomain               the domain is not one of ours
@@ -107,7 +113,7 @@ class DriverNotLoadable(InvalidConfiguration):
 
 
 class StatePathUnusable(InvalidConfiguration):
-    """The service cannot keep its state where it is told to."""
+    """The service cannot keep its state in the configured place."""
 
     template = '[DEFAULT] state_path %(path)s cannot be used: %(reason)s'
     advice = 'name a folder that this user may write with --state-path'
@@ -201,6 +207,29 @@ class RemoteError(DriverError):
               'have the same transport_url')
 
 
+class ServiceLost(RemoteError):
+    """The compute service of this machine ended before it answered.
+
+    What it was doing is finished or undone by the next process that opens
+    its hypervisor: the service itself, or a command.
+    """
+
+    template = ('the compute service of host %(host)s ended before it '
+                'answered to %(tried)s')
+    defaults = {
+        'changes': True,
+        'hint': 'see what became of it: nova-libvirt operations list, and '
+                'nova-libvirt server list'}
+    advice = '%(hint)s'
+
+
+class Cancelled(DriverError):
+    """A verb was ended on request; what it had begun is undone."""
+
+    template = 'cancelled: %(reason)s'
+    advice = 'try again'
+
+
 class WaitTimeout(DriverError):
     """Something that was waited for did not come in time."""
 
@@ -243,6 +272,10 @@ class WrongState(DriverError):
     advice = '%(hint)s'
 
 
+class GaveWay(WrongState):
+    """An operation ended because another one asked it to."""
+
+
 class GuestUnresponsive(DriverError):
     """The monitor of the guest's QEMU does not answer; other guests do."""
 
@@ -257,6 +290,27 @@ class GuestBusy(GuestUnresponsive):
     """Libvirt waits for another job of the guest."""
 
     advice = 'wait for the other job, or see what it is: virsh domjobinfo'
+
+
+class MigrationFailed(DriverError):
+    """A live migration has failed; the guest is where it was."""
+
+    template = ('Instance %(instance)s was not live-migrated to '
+                '%(destination)s: %(reason)s')
+    advice = 'remove the cause, and migrate it again'
+
+
+class MigrationCancelled(MigrationFailed):
+    """A live migration was aborted; the guest is where it was."""
+
+
+class MigrationUnclear(DriverError):
+    """Whether a guest has moved cannot be seen."""
+
+    template = ('It cannot be seen whether instance %(instance)s is on '
+                '%(destination)s: %(reason)s. Nothing was started, stopped '
+                'or removed')
+    advice = 'see with virsh on both hosts where the guest runs'
 
 
 class DeviceAttachFailed(DriverError):
@@ -285,11 +339,26 @@ class DeviceDetachFailed(DriverError):
 
 
 class ForeignDomain(DriverError):
-    """The domain was not made by this driver or Nova; it is left alone."""
+    """The domain is not this service's; it is left alone.
 
-    template = ('domain %(instance)s on host %(host)s does not belong to '
-                'this driver and is left alone')
-    advice = 'use virsh for domains that were made by something else'
+    :param folder: of the instances of the service that has it; empty when
+        it was not made by this driver or Nova
+    """
+
+    template = ('domain %(instance)s on host %(host)s %(reason)s and is left '
+                'alone')
+    defaults = {'folder': ''}
+    advice = '%(hint)s'
+
+    def __init__(self, **fields: object) -> None:
+        folder = fields.get('folder')
+        super().__init__(**{
+            'reason': f'belongs to the service with its instances in {folder}'
+            if folder else 'does not belong to this driver',
+            'hint': 'use that service, or name its state folder with '
+            '--state-path' if folder else
+            'use virsh for domains that were made by something else',
+            **fields})
 
 
 class ConsoleUnavailable(DriverError):
@@ -340,14 +409,16 @@ class StorageFailure(DriverError):
 
     template = 'storage: %(reason)s'
     defaults = {'path': ''}
-    advice = 'see whether there is room and the right to write%(where)s'
+    advice = '%(hint)s'
 
     def __init__(self, **fields: object) -> None:
         path = fields.get('path')
         # The name of a file that was opened by descriptor is a number.
         named = path if isinstance(path, str) else ''
+        where = f': {named}' if named else ''
         super().__init__(**{
-            **fields, 'path': named, 'where': f': {named}' if named else ''})
+            'hint': f'see whether there is room and the right to write{where}',
+            **fields, 'path': named})
 
 
 class PrivilegesMissing(StorageFailure):

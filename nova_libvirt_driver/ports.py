@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import contextlib
 import dataclasses
+import enum
 import typing
 from typing import Any
 
@@ -114,8 +115,21 @@ class Attachment(typing.Protocol):
         """
 
 
-class VolumeAttachment(Attachment, typing.Protocol):
+@typing.runtime_checkable
+class Fleeting(Attachment, typing.Protocol):
+    """One of which a boot of this host may leave nothing."""
+
+    @property
+    def is_fleeting(self) -> bool:
+        """Whether all that it does to the host is gone after a boot."""
+
+
+class VolumeAttachment(Fleeting, typing.Protocol):
     """The volumes of a guest."""
+
+    own: bool
+    """Only those are disconnected that this driver has connected: what is
+    said of them may be about another host."""
 
     @property
     def missing(self) -> list[volume.Volume]:
@@ -141,8 +155,21 @@ AttachmentsOf = Callable[[instance.Instance], Attachments]
 DriveOf = Callable[[str], configdrive.ConfigDriveSpec | None]
 """Returns the config drive of a guest, from the XML of its domain."""
 
+
+class Home(enum.Enum):
+    """Where the record of the service has an instance."""
+
+    HERE = 'here'
+    ELSEWHERE = 'elsewhere'
+    DELETED = 'deleted'
+
+
+HomeOf = Callable[[instance.Instance], Home | None]
+"""Returns where the service has an instance; None where this process does not
+know. May raise anything when that cannot be seen now."""
+
 Memo = Mapping[str, Any]
-"""What an attachment is made of, as JSON has it; without secrets."""
+"""An attachment as JSON; without secrets."""
 
 
 @typing.runtime_checkable
@@ -221,6 +248,43 @@ class VolumeConnector(typing.Protocol):
         :param size_bytes: how large the volume is
         :returns: less, if it is encrypted
         :raises VolumeFailure: what decrypts it has not grown
+        """
+
+
+class Carrier(typing.Protocol):
+    """Takes the files of a stopped guest to one other host."""
+
+    def open(self, folder: str) -> bool:
+        """Make a folder there, unless it is there; may take long.
+
+        :returns: whether it is the one of that path that is here
+        :raises StorageFailure: the host cannot be reached, or refuses
+        """
+
+    def collect(self, xml: str, folder: str) -> None:
+        """Move into a folder what libvirt keeps of the guest elsewhere.
+
+        That is what its TPM and its UEFI firmware remember. An attachment
+        gives it back before the next start.
+
+        :param xml: of the domain as it was before it was stopped
+        :raises StorageFailure: it cannot be moved
+        """
+
+    def copy(
+            self, source: str, target: str,
+            watch: Callable[[], object]) -> None:
+        """Copy a file or folder of this host to that one, which may have it.
+
+        :param watch: to be called about once a second; what it raises ends
+            the copying
+        :raises StorageFailure: it is not there, or not complete
+        """
+
+    def remove(self, folder: str) -> None:
+        """Remove a folder there and all in it; idempotent.
+
+        :raises StorageFailure: something of it stays
         """
 
 
@@ -342,3 +406,7 @@ class VirtAPI:
     service itself; None where only another process can."""
     attachment: AttachmentOf | None = None
     """Returns that of one device whose attach or detach was interrupted."""
+    home: HomeOf = lambda instance: None
+    knows_instances: bool = False
+    """The service knows its instances by itself. One that does not has those
+    whose files are in its folder."""

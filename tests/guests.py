@@ -2,6 +2,7 @@
 
 """The guests of a hypervisor, without a driver around them."""
 
+import contextlib
 from typing import Any
 
 import fixtures
@@ -12,8 +13,11 @@ from nova_libvirt_driver.calls import protocol
 from nova_libvirt_driver.connection import link as link_module
 from nova_libvirt_driver.connection import settings as settings_module
 from nova_libvirt_driver.events import events as events_module
+from nova_libvirt_driver import exception
 from nova_libvirt_driver.guest import bulk as bulk_module
 from nova_libvirt_driver.guest import guests as guests_module
+from nova_libvirt_driver.guest import inventory as inventory_module
+from nova_libvirt_driver.guest import reach
 from nova_libvirt_driver.guest import secrets as secrets_module
 from nova_libvirt_driver.guest import statistics_cache as statistics_module
 from nova_libvirt_driver import ports
@@ -84,16 +88,23 @@ class GuestsFixture(fixtures.Fixture):
         driver = Driver(self._uri, self.events)
         self.calls = calls_module.make(host=HOST, limit=16)
         events = events_module.build(driver)
-        link = driver.link = link_module.Link(
+        link = self.link = driver.link = link_module.Link(
             driver, self._settings, self.calls, events, ports.NullNotifier())
-        self.supervisor, self.channels = link.supervisor, link.channels
-        self.quarantine, self.waits = link.quarantine, events.waits
-        self.guests = guests_module.Guests(link)
+        self.channels, self.waits = link.channels, events.waits
+        self.quarantine = link.quarantine
+        ownership = reach.Ownership()
+        self.guests = guests_module.Guests(link, ownership)
+        bulk = bulk_module.Bulk(link)
         self.statistics = statistics_module.StatisticsCache(
-            link, events.router, bulk_module.Bulk(link), 60.0)
+            link, events.router, bulk, 60.0)
+        self.inventory = inventory_module.Inventory(
+            link, events.router, bulk, self.statistics, frozenset,
+            ownership)
         self.secrets = secrets_module.Secrets(link)
         self.addCleanup(link.stop)
-        self.supervisor.start()
+        link.attempts.start()
+        with contextlib.suppress(exception.DriverError):
+            link.connection()
 
 
 def failure(

@@ -16,19 +16,14 @@ import fixtures as fixtures_library
 from nova_libvirt_driver.calls import calls as calls_module
 from nova_libvirt_driver.calls import protocol
 from nova_libvirt_driver.compute import record as record_module
-from nova_libvirt_driver.connection import announcer as announcer_module
-from nova_libvirt_driver.connection import attempts as attempts_module
-from nova_libvirt_driver.connection import opener as opener_module
-from nova_libvirt_driver.connection import recheck as recheck_module
+from nova_libvirt_driver.connection import link as link_module
 from nova_libvirt_driver.connection import session as session_module
 from nova_libvirt_driver.connection import settings as settings_module
-from nova_libvirt_driver.connection import supervisor as supervisor_module
 from nova_libvirt_driver.events import dispatcher as dispatcher_module
 from nova_libvirt_driver.events import events as events_module
 from nova_libvirt_driver.events import expecting
 from nova_libvirt_driver.events import inbox as inbox_module
 from nova_libvirt_driver.events import router as router_module
-from nova_libvirt_driver.events import subscription
 from nova_libvirt_driver.spec import connection as connection_spec
 from nova_libvirt_driver.testing import fake_libvirt
 from nova_libvirt_driver.testing import fake_ports
@@ -75,17 +70,6 @@ class Calls(calls_module.NativeCalls):
                 function, name=name, timeout_s=timeout_s, late=late)
         finally:
             self.world.end(attempt)
-
-
-class Outage(opener_module.Outage):
-    """Knows when one is over."""
-
-    world: 'World'
-
-    def over(self) -> None:
-        self.world.attempts[-1].succeeded = True
-        self.world.outages += 1
-        super().over()
 
 
 class Record:
@@ -162,23 +146,13 @@ class World(fixtures_library.Fixture):
         waits = expecting.Waits()
         router = router_module.Router(restarts.take, waits)
         events = events_module.Events(
-            subscription.Subscriptions(
+            inbox_module.Subscriptions(
                 lambda: self._event_lifecycle_callback, self.inbox),
-            self.inbox,
             inbox_module.Reader(self.inbox, router, self.runtime), router,
             waits, restarts, dispatcher)
-        messenger = announcer_module.Messenger(runtime=self.runtime)
-        outage = Outage(self.notifier, messenger, self.get_host_ip_addr)
-        outage.world = self
-        self._opener = opener_module.Opener(SETTINGS, self.calls, outage)
-        attempts = attempts_module.Attempts(
-            self, SETTINGS, self.calls, events, outage, messenger,
-            self.runtime)
-        attempts.when_connected(self._connected)
-        self.supervisor = supervisor_module.Supervisor(
-            self, SETTINGS, self.calls, attempts)
-        self.recheck = recheck_module.Recheck(
-            self.supervisor, router, runtime=self.runtime)
+        self.link = link_module.Link(
+            self, SETTINGS, self.calls, events, self.notifier, self.runtime)
+        self.link.attempts.when_connected(self._connected)
 
     # What the machine does, each on a thread of its own.
 
@@ -186,25 +160,23 @@ class World(fixtures_library.Fixture):
         self.supervised = True
         self.restarts += 1
         self.seen_at_s = None
-        self.recheck.start()
-        self.supervisor.start()
+        self.link.start()
 
     def stop(self) -> None:
         self.supervised = False
         self.period += 1
         self.seen_at_s = None
-        self.recheck.stop()
-        self.supervisor.attempts.stop()
+        self.link.stop()
 
     def renew(self) -> protocol.Connection:
         self.renewed = True
         self.seen_at_s = None
-        return self.supervisor.attempts.renew()
+        return self.link.attempts.renew()
 
     def observe(self) -> None:
         """See whether there is a session now."""
         if self.supervised and not self.renewed and (
-                self.supervisor.session is not None):
+                self.link.current.session is not None):
             self.seen_at_s = self.runtime.monotonic()
 
     @property
@@ -244,7 +216,7 @@ class World(fixtures_library.Fixture):
                 self.wrong.append(
                     f'attempt {passed_s:g} s after the failure number '
                     f'{len(failed)}')
-        return self.supervisor.attempts.renew()
+        return self.link.attempts.renew()
 
     def set_host_enabled(self, host: str, enabled: bool) -> None:
         seen_at_s = self.seen_at_s
@@ -252,13 +224,14 @@ class World(fixtures_library.Fixture):
             passed_s = self.runtime.monotonic() - seen_at_s
             if passed_s < SETTINGS.service_down_grace_s - 1e-6:
                 self.wrong.append(f'disabled {passed_s:g} s after a loss')
-        self.record.write(enabled, self.supervisor.current.last_error)
+        self.record.write(enabled, self.link.current.last_error)
 
     def _connected(self) -> None:
-        if self.supervisor.current.lock.locked():
+        if self.link.current.lock.locked():
             self.wrong.append('told of a connection within a lock')
+        self.attempts[-1].succeeded = True
+        self.outages += 1
         self.connected_at_s.append(self.runtime.monotonic())
-        self.recheck.wake()
 
     # What else it has of a driver.
 
@@ -269,12 +242,12 @@ class World(fixtures_library.Fixture):
         return '192.0.2.9'
 
     def _connect(self, uri: str, read_only: bool) -> protocol.Connection:
-        return self._opener.open(uri, read_only=read_only)
+        return self.link.opener.open(uri, read_only=read_only)
 
     def _test_connection(self, conn: protocol.Connection) -> bool:
-        return session_module.works(conn, host=HOST)
+        return session_module.works(conn)
 
     def _event_lifecycle_callback(
             self, conn: object, dom: protocol.Domain, event: int,
             detail: int, opaque: object) -> None:
-        self.supervisor.attempts.receive(dom, event, detail, opaque)
+        self.link.attempts.receive(dom, event, detail, opaque)

@@ -133,7 +133,7 @@ def _instance(context: Any) -> Any:
         display_name='hops', user_id='user', project_id='project',
         kernel_id='', ramdisk_id='', flavor=flavor, numa_topology=None,
         trusted_certs=None, vm_mode=None, os_type=None, config_drive='',
-        system_metadata={}, metadata={})
+        system_metadata={}, metadata={}, task_state=None, host=_HOST)
 
 
 def _configure(folder: str) -> None:

@@ -17,6 +17,33 @@ die() {
     exit 1
 }
 
+# Prints, every five seconds, the line of its input that came last: what takes
+# a minute is never silent, and who waits sees what for.
+narrate() {
+    local line last='' begun=$SECONDS said=$SECONDS
+    while true; do
+        if IFS= read -r -t 5 line; then
+            last=$line
+        elif [ $? -le 128 ]; then # the end, not the time
+            return
+        fi
+        if ((SECONDS - said >= 5)); then
+            said=$SECONDS
+            printf '   %d s: %.66s\n' $((SECONDS - begun)) "$last" >&2
+        fi
+    done
+}
+
+# Runs a command whose output matters only if it fails.
+patiently() {
+    local log status=0
+    log=$(mktemp)
+    "$@" 2>&1 | tee "$log" | narrate || status=$?
+    [ "$status" -eq 0 ] || cat "$log" >&2
+    rm -f "$log"
+    return "$status"
+}
+
 as_root() {
     if [ "$(id -u)" -eq 0 ]; then
         "$@"
@@ -40,9 +67,9 @@ apt_install() (
         printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
         as_root chmod 755 "$policy"
     fi
-    as_root apt-get update -qq >&2
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install \
-        -y -qq --no-install-recommends "$@" >&2
+    patiently as_root apt-get update
+    patiently as_root env DEBIAN_FRONTEND=noninteractive apt-get install \
+        -y --no-install-recommends "$@"
 )
 
 # Prints the first Python that is new enough; NOVA_LIBVIRT_PYTHON names the
@@ -75,11 +102,12 @@ make_venv() {
         apt_install "python$version-venv"
     fi
     say "making a virtual environment in $VENV"
-    "$python" -m venv "$VENV"
+    patiently "$python" -m venv "$VENV"
 }
 
 pip_install() {
-    "$VENV/bin/python" -m pip install -qq -c "$TOP/constraints.txt" "$@"
+    patiently "$VENV/bin/python" -m pip install --progress-bar off \
+        -c "$TOP/constraints.txt" "$@"
 }
 
 # Installs the system packages of a bindep profile that are missing.

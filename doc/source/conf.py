@@ -19,6 +19,7 @@ version = release
 extensions = [
     'cliff.sphinxext',
     'oslo_config.sphinxext',
+    'sphinx.ext.autodoc',
     'sphinx_feature_classification.support_matrix',
 ]
 

@@ -17,6 +17,7 @@ import time
 from typing import Any
 from typing import TypeVar
 
+import libvirt
 from oslo_log import log as logging
 
 from nova_libvirt_driver.calls import runtime as runtime_module
@@ -27,6 +28,17 @@ LOG = logging.getLogger(__name__)
 T = TypeVar('T')
 
 _LOOK_S = 0.1
+
+
+# libvirtError asks for the thread's last error. When the garbage collector
+# frees an object of libvirt's between the failed call and that question the
+# answer is None, and the error has neither a code nor a domain.
+_last = runtime_module.original('threading').local()
+
+
+def remember(context: object, error: object) -> None:
+    """Keep the last error of this thread; libvirt's error handler."""
+    _last.error = error
 
 
 class Budget:
@@ -121,9 +133,12 @@ class Call:
 
     def execute(self) -> None:
         """Run the function and keep its outcome; on the native thread."""
+        _last.error = None
         try:
             self._result = self._function()
         except BaseException as error:
+            if isinstance(error, libvirt.libvirtError) and error.err is None:
+                error.err = _last.error
             self._failure = error
         with self._lock:
             self._finished = True
@@ -162,6 +177,7 @@ class Calls(abc.ABC):
     """Runs functions on native threads and waits for them.
 
     :ivar observation: of all calls that run here
+    :ivar budget: says how many run, and how many of them are abandoned
     """
 
     def __init__(
@@ -171,7 +187,7 @@ class Calls(abc.ABC):
         self.observation = runtime_module.Observation()
         self._host = host
         self._runtime = runtime
-        self._budget = Budget(limit)
+        self.budget = Budget(limit)
 
     def run(
             self, function: Callable[[], T], *, name: str, timeout_s: float,
@@ -198,12 +214,12 @@ class Calls(abc.ABC):
             self, function: Callable[[], T], name: str, timeout_s: float,
             late: Callable[[T | None], object] | None) -> T:
         deadline = self._runtime.monotonic() + timeout_s
-        self._budget.enter(name, timeout_s)
-        call = Call(self._budget, function, late)
+        self.budget.enter(name, timeout_s)
+        call = Call(self.budget, function, late)
         if not self._execute(call, name, deadline) and call.abandon():
             raise exception.CallTimeout(
                 host=self._host, call=name, timeout_s=timeout_s)
-        self._budget.leave()
+        self.budget.leave()
         result: T = call.outcome()
         return result
 
@@ -216,18 +232,6 @@ class Calls(abc.ABC):
             self, function: Callable[..., Any], *args: Any,
             **kwargs: Any) -> Any:
         """Return what *function* returns; blocks no other green thread."""
-
-    def running(self) -> int:
-        """Return how many calls run, abandoned ones included."""
-        return self._budget.running
-
-    def abandoned(self) -> int:
-        """Return how many calls run whose caller has given up."""
-        return self._budget.abandoned
-
-    def limit(self) -> int:
-        """Return how many may run at the same time."""
-        return self._budget.limit
 
     def _left_s(self, deadline: float) -> float:
         return max(0.0, deadline - self._runtime.monotonic())
@@ -245,8 +249,8 @@ class NativeCalls(Calls):
         try:
             thread.start()
         except RuntimeError as error:
-            self._budget.end(was_abandoned=False)
-            self._budget.leave()
+            self.budget.end(was_abandoned=False)
+            self.budget.leave()
             raise exception.HypervisorUnavailable(
                 host=self._host, reason=f'{name}: {error}') from error
         thread.join(self._left_s(deadline))
@@ -274,7 +278,7 @@ class EventletCalls(Calls):
         atexit.register(self._at_exit)
 
     def _at_exit(self) -> None:
-        if self._budget.abandoned:
+        if self.budget.abandoned:
             self._green.forget_threads()
 
     def _execute(self, call: Call, name: str, deadline: float) -> bool:
@@ -286,7 +290,7 @@ class EventletCalls(Calls):
             # The caller itself is killed: a call that runs on is
             # counted, and what it brings is disposed of.
             if not call.abandon():
-                self._budget.leave()
+                self.budget.leave()
             raise
         return True
 

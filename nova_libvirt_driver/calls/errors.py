@@ -92,12 +92,6 @@ def is_flag_unknown(error: libvirt.libvirtError) -> bool:
             and 'unsupported flags' in text(error)) or is_unsupported(error)
 
 
-def is_without_metadata(error: libvirt.libvirtError) -> bool:
-    """Say whether a domain has no metadata of the kind asked for."""
-    return bool(error.get_error_code()
-                == libvirt.VIR_ERR_NO_DOMAIN_METADATA)
-
-
 def is_name_taken(error: libvirt.libvirtError) -> bool:
     """Say whether another domain has the name or the uuid already."""
     return error.get_error_code() in _EXISTS and any(

@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import difflib
 import inspect
+import itertools
 import logging
 import sys
 import traceback
@@ -34,6 +35,8 @@ from nova_libvirt_driver import version
 _DESCRIPTION = 'Make guests on one compute host, and look after them.'
 
 _NORMAL_VERBOSITY = 1
+# How alike words have to be to be taken for a slip, of 1.
+_CLOSE = 0.7
 _FORMAT = '%(levelname)s %(name)s: %(message)s'
 _FILE_FORMAT = '%(asctime)s %(levelname)s %(name)s: %(message)s'
 
@@ -139,7 +142,7 @@ class Client(cliff_app.App):
                 'no command given', f'{self.NAME} --help')
         found = self.find(words)
         self._running = found.name
-        arguments = found.parser.parse_args(found.arguments)
+        arguments = _parsed(found)
         self._refuse_remote(found)
         return found.command.run(arguments)
 
@@ -153,6 +156,8 @@ class Client(cliff_app.App):
         if words[0].startswith('-'):
             return errors.UsageError(
                 f'there is no option {words[0]}', f'{self.NAME} --help')
+        words = list(itertools.takewhile(
+            lambda word: not word.startswith('-'), words))
         text = ' '.join(words)
         begun = [name for name in table.COMMANDS
                  if name.startswith(f'{text} ')]
@@ -160,10 +165,11 @@ class Client(cliff_app.App):
             return errors.UsageError(
                 f'{text} is only the beginning of a command',
                 f'go on: {", ".join(begun)}')
-        close = difflib.get_close_matches(text, table.COMMANDS, n=1)
-        advice = [f'{self.NAME} {name}' for name in ('--help', *close)]
+        close = ' or '.join(f'{self.NAME} {name}' for name in _close(words))
         return errors.UsageError(
-            f'there is no command {text!r}', ' or '.join(advice))
+            f'unknown command {text!r}',
+            f'did you mean {close}? List all: {self.NAME} --help' if close
+            else f'list what there is: {self.NAME} --help')
 
     def _tried(self) -> str:
         if not self._running:
@@ -171,18 +177,63 @@ class Client(cliff_app.App):
         return f'{self._running}{configuration.target(self.options)}'
 
 
+def _parsed(found: Found) -> argparse.Namespace:
+    """Return the arguments of a command.
+
+    What follows -- may be for another program. argparse would take further
+    ones away, and does not take what comes after an option for the rest.
+    """
+    given, rest = list(found.arguments), []
+    if getattr(found.command, 'passes_on', False) and '--' in given:
+        at = given.index('--')
+        given, rest = given[:at], given[at + 1:]
+    arguments = found.parser.parse_args(given)
+    if rest:
+        arguments.words = [*arguments.words, *rest]
+    return arguments
+
+
+def _close(words: Sequence[str]) -> list[str]:
+    """Return the commands that somebody may have meant.
+
+    What follows a command are its arguments; and some say the verb first.
+    """
+    length = max(len(name.split()) for name in table.COMMANDS)
+    for taken in range(min(len(words), length), 0, -1):
+        for order in (words[:taken], words[:taken][::-1]):
+            found = difflib.get_close_matches(
+                ' '.join(order), table.COMMANDS, n=1, cutoff=_CLOSE)
+            if found:
+                return found
+    return []
+
+
 def _raising(
         parser: argparse.ArgumentParser,
         advice: str) -> argparse.ArgumentParser:
     def refuse(message: str) -> NoReturn:
-        raise errors.UsageError(message, advice)
+        raise errors.UsageError(message, _did_you_mean(
+            message, parser) + advice)
 
-    # Not by a subclass: the parsers are made by cliff.
+    # Not by a subclass: cliff makes the parsers.
     setattr(parser, 'error', refuse)
-    # The paragraphs of the descriptions are made by hand.
+    # The paragraphs of the descriptions are laid out by hand.
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = inspect.cleandoc(parser.description or '')
     return parser
+
+
+def _did_you_mean(
+        message: str, parser: argparse.ArgumentParser) -> str:
+    known = [option for action in parser._actions
+             for option in action.option_strings]
+    for word in message.split():
+        if word.startswith('--'):
+            close = difflib.get_close_matches(
+                word.partition('=')[0].rstrip(':'), known, n=1)
+            if close and close != [word]:
+                return f'did you mean {close[0]}? All are in '
+    return ''
 
 
 class _Short(logging.Formatter):

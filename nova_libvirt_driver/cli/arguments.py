@@ -17,7 +17,7 @@ def number(text: str) -> int:
     """Read a number from 0 upwards."""
     if not (text.isascii() and text.isdecimal() and len(text) < 10):
         raise argparse.ArgumentTypeError(
-            f'{text!r} is no number from 0 upwards')
+            f'{text!r} is not a number of 0 or more')
     return int(text)
 
 
@@ -25,5 +25,5 @@ def positive(text: str) -> int:
     """Read a number from 1 upwards."""
     value = number(text)
     if not value:
-        raise argparse.ArgumentTypeError('0 is too few')
+        raise argparse.ArgumentTypeError('must be at least 1')
     return value

@@ -8,16 +8,21 @@ so that a bad one is named before anything is tried with it.
 
 import argparse
 from collections.abc import Iterator
+import os
 
 from oslo_config import cfg
 
 from nova_libvirt_driver.cli import errors
 from nova_libvirt_driver.compute import config_files
+from nova_libvirt_driver.compute import embedded
 from nova_libvirt_driver.compute import paths
 from nova_libvirt_driver import conf as options
 from nova_libvirt_driver.privileged import client as privileged
 
 PROG = 'nova-libvirt'
+
+_SERVICE = 'nova-libvirt-compute'
+"""Its own file is read, too, so that both are of one mind."""
 
 _MAX_CONNECT_S = 600.0
 
@@ -34,8 +39,9 @@ def load(
     """
     _parse(arguments, conf)
     options.check_values(conf)
-    options.use_embedded_default(conf)
     paths.use_user_default(conf)
+    options.use_embedded_default(
+        conf, embedded.default_uri(conf.state_path))
     return conf
 
 
@@ -61,8 +67,8 @@ def _parse(arguments: argparse.Namespace, conf: cfg.ConfigOpts) -> None:
     options.register_opts(conf)
     named = list(_file_arguments(arguments))
     try:
-        config_files.check_named(named, project=PROG, program=PROG)
-        conf(args=named, project=PROG, prog=PROG)
+        config_files.check_named(named, project=PROG, program=_SERVICE)
+        conf(args=named, project=PROG, prog=_SERVICE)
     except (cfg.Error, OSError, UnicodeDecodeError) as error:
         raise errors.UsageError(
             f'the configuration cannot be read: {_reason(error)}',
@@ -104,6 +110,9 @@ def _names(error: cfg.ConfigFilesNotFoundError
 def _override(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> None:
     if arguments.uri is not None:
         conf.set_override('connection_uri', arguments.uri, group='libvirt')
+    if arguments.state_path is not None:
+        conf.set_override('state_path', os.path.abspath(
+            os.path.expanduser(arguments.state_path)))
     if arguments.timeout is not None:
         # Waiting for events may take longer than connecting ever should.
         conf.set_override(

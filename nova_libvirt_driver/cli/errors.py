@@ -20,6 +20,8 @@ from nova_libvirt_driver import exception
 ExitCode = exit_code.ExitCode
 
 _UNCHANGED = 'nothing was changed'
+_UNKNOWN = ('what was begun is finished or undone when the service starts '
+            'again, or by the next command')
 
 _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (exception.InvalidConfiguration, ExitCode.USAGE),
@@ -34,6 +36,7 @@ _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (exception.ConsoleUnavailable, ExitCode.CONFLICT),
     (exception.AgentUnavailable, ExitCode.CONFLICT),
     (exception.WaitTimeout, ExitCode.TIMED_OUT),
+    (exception.Cancelled, ExitCode.INTERRUPTED),
     (exception.CallTimeout, ExitCode.TIMED_OUT),
     (exception.HypervisorUnavailable, ExitCode.UNREACHABLE),
     (exception.CallBudgetExhausted, ExitCode.UNREACHABLE),
@@ -121,18 +124,27 @@ def describe(error: BaseException, tried: str = '') -> Report:
 def state(text: str) -> Iterator[None]:
     """Say how things stand when something goes wrong within.
 
-    :param text: what is told instead of "nothing was changed"
+    :param text: what is printed instead of "nothing was changed"
     """
     try:
         yield
+    except exception.ServiceLost:
+        # It is not known.
+        raise
     except BaseException as error:
-        error.add_note(text)
+        # That of an interruption says what became of the verb.
+        if not (isinstance(error, KeyboardInterrupt)
+                and hasattr(error, '__notes__')):
+            error.add_note(text)
         raise
 
 
 def _described(error: BaseException, tried: str) -> Report:
     if isinstance(error, KeyboardInterrupt):
         return Report('interrupted', ExitCode.INTERRUPTED, tried)
+    if isinstance(error, exception.ServiceLost) and error.fields['changes']:
+        return Report(str(error), _code(error), tried, _UNKNOWN,
+                      error.next_step)
     if isinstance(error, exception.DriverError):
         return Report(str(error), _code(error), tried,
                       next_step=error.next_step)

@@ -58,4 +58,5 @@ exit codes:
   doctor: 0 all is well, 1 warnings, 2 failures, 255 internal error
   health: 0 healthy, 1 degraded, 2 unavailable, 255 internal error
   server diff: 0 no difference, 1 a difference; others as above
+  server exec, server ssh: that of the command in the server, or as above
 """

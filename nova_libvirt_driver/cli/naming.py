@@ -41,7 +41,8 @@ def find(rows: Sequence[Summary], word: str, host: str) -> Summary:
             f'{word} may be each of {len(found)} servers: {ids}',
             'name it by its id')
     if not found[0].owned:
-        raise exception.ForeignDomain(instance=word, host=host)
+        raise exception.ForeignDomain(
+            instance=word, host=host, folder=found[0].other_folder)
     return found[0]
 
 
@@ -64,7 +65,7 @@ def check_new(rows: Iterable[Summary], name: str, host: str) -> None:
     """
     if not _NAME.fullmatch(name) or instance_spec.is_uuid(name):
         raise errors.UsageError(
-            f'{name!r} is no name of a server',
+            f'{name!r} is not a valid name for a server',
             'take up to 63 letters, digits, dots, hyphens and underscores; '
             'begin with a letter or digit')
     if any(name in (row.name, row.display_name) for row in rows):

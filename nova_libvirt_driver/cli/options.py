@@ -11,13 +11,20 @@ import argparse
 from nova_libvirt_driver.cli import exit_code
 
 _MIN_TIMEOUT_S = 0.1
+_FILES = """\
+configuration, unless --config-file names another file:
+  nova-libvirt.conf and nova-libvirt-compute.conf, each of the first of the
+  folders ~/.nova-libvirt, ~, /etc/nova-libvirt and /etc that has it, and the
+  files in nova-libvirt.conf.d there; the service reads the same
+"""
 
 
 def parser(
         prog: str, description: str, version: str) -> argparse.ArgumentParser:
     """Return the parser for what may stand before the command."""
     made = argparse.ArgumentParser(
-        prog=prog, description=description, epilog=exit_code.HELP,
+        prog=prog, description=description,
+        epilog=f'{_FILES}\n{exit_code.HELP}',
         usage='%(prog)s [option ...] command [argument ...]',
         formatter_class=argparse.RawDescriptionHelpFormatter,
         add_help=False, allow_abbrev=False)
@@ -46,6 +53,10 @@ def _add_target(made: argparse.ArgumentParser) -> None:
     made.add_argument(
         '--uri', metavar='URI',
         help='connect to this libvirt, whatever the configuration says')
+    made.add_argument(
+        '--state-path', metavar='DIR',
+        help='folder in which the service keeps its state; a service that '
+             'runs there does what is asked for')
     made.add_argument(
         '--rpc', metavar='HOST',
         help='ask the compute service of HOST over the message bus')
@@ -76,6 +87,6 @@ def _seconds(text: str) -> float:
         value = 0.0
     if not _MIN_TIMEOUT_S <= value < float('inf'):
         raise argparse.ArgumentTypeError(
-            f'{text!r} is no number of seconds from '
+            f'{text!r} is not a number of seconds from '
             f'{_MIN_TIMEOUT_S} upwards')
     return value

@@ -31,7 +31,7 @@ class Wish:
     count: int | None
     """How many, None for any number."""
     timeout_s: float | None
-    """How long at the most, None for ever."""
+    """How long at most, None for ever."""
     server: str | None = None
     """Name or uuid of the guest, None for all."""
 

@@ -2,7 +2,7 @@
 
 """Builds the service from the configuration, and launches it.
 
-Everything that configuration can spoil is made here, before anything is
+What a wrong configuration would break is created here, before anything is
 started.
 """
 
@@ -18,14 +18,17 @@ from nova_libvirt_driver.compute import audit
 from nova_libvirt_driver.compute import configuration
 from nova_libvirt_driver.compute import control
 from nova_libvirt_driver.compute import demo_folder
+from nova_libvirt_driver.compute import embedded
 from nova_libvirt_driver.compute import instance_lock
 from nova_libvirt_driver.compute import loading
+from nova_libvirt_driver.compute import local_server
 from nova_libvirt_driver.compute import paths
 from nova_libvirt_driver.compute import record as record_module
 from nova_libvirt_driver.compute import service as service_module
 from nova_libvirt_driver.compute import show
 from nova_libvirt_driver.compute import signal_report
 from nova_libvirt_driver.compute import signals
+from nova_libvirt_driver.compute import verbs
 from nova_libvirt_driver.conf import monitoring
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.images import local
@@ -51,6 +54,7 @@ def assembled(
     watched = monitoring.settings(conf)
     monitor.check(watched)
     with _record(conf) as record:
+        embedded.hold(conf.libvirt.connection_uri, conf.host)
         images = local.LocalImages(paths.images(conf))
         driver = loading.load(conf.compute_driver, ports.VirtAPI(
             notifier=notifier, service_state=record,
@@ -63,8 +67,8 @@ def assembled(
             control=control.Control(), reload=conf.mutate_config_files,
             monitor=monitor.Monitor(driver, watched),
             tidy=lambda: _tidy(driver, images, conf),
-            on_start=lambda starting: _take_over(conf, starting))
-        _add_rpc(conf, service)
+            on_start=lambda starting: _take_over(conf, mode, starting))
+        _add_servers(conf, service)
         yield lambda: _launch(conf, mode, service)
 
 
@@ -87,14 +91,16 @@ def _record(
         lock.release()
 
 
-def _add_rpc(
+def _add_servers(
         conf: cfg.ConfigOpts,
         service: service_module.ComputeService) -> None:
-    if not transport.is_set(conf):
-        return
-    from nova_libvirt_driver.compute import rpc
-    service.rpc = rpc.RpcServer(conf, service.host, rpc.ComputeEndpoint(
-        service.host, service.driver, service.status))
+    endpoint = verbs.Endpoint(service.host, service.driver, service.status)
+    service.servers['the local socket'] = local_server.LocalServer(
+        paths.service_socket(conf), endpoint, service.listeners)
+    if transport.is_set(conf):
+        from nova_libvirt_driver.compute import rpc
+        service.servers['RPC'] = rpc.RpcServer(
+            conf, service.host, rpc.ComputeEndpoint(endpoint))
 
 
 def _tidy(
@@ -105,9 +111,9 @@ def _tidy(
 
 
 def _take_over(
-        conf: cfg.ConfigOpts,
+        conf: cfg.ConfigOpts, mode: configuration.Mode,
         service: service_module.ComputeService) -> None:
-    signals.install(service.control)
+    signals.install(service.control, on_terminal=mode.show)
     signal_report.install(conf, service.status)
 
 

@@ -61,7 +61,7 @@ class PeriodicAudit:
         self.last = Audit()
 
     def start(self) -> None:
-        """Start the thread; its first audit is made at once."""
+        """Start the thread; its first audit runs at once."""
         self._thread = runtime.Thread(
             target=self._run, name='compute-audit', daemon=True)
         self._thread.start()

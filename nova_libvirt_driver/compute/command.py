@@ -23,7 +23,7 @@ EXIT_GRACE_S = 0.5
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the service until it is told to stop; return the exit status.
+    """Run the service until it is asked to stop; return the exit status.
 
     :param argv: arguments, by default those of the process
     """
@@ -50,7 +50,7 @@ def _run(argv: Sequence[str] | None) -> int:
     privileged.use_sudo()
     # While there is one thread.
     privileged.separate()
-    # Only now: a bad command line is told at once, without loading much.
+    # Only now: a bad command line is reported at once, without loading much.
     from nova_libvirt_driver.compute import assembly
     with assembly.assembled(conf, mode) as launch:
         return launch()

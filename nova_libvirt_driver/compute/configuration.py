@@ -25,18 +25,20 @@ PROJECT = 'nova-libvirt'
 PROGRAM = 'nova-libvirt-compute'
 DESCRIPTION = """
 Compute service for the libvirt of one machine. Without configuration it runs
-on libvirt's in-process test hypervisor, test:///default. It ends on SIGTERM
+QEMU without any daemon, in the folder qemu of its state folder; without QEMU,
+libvirt's in-process test hypervisor, test:///default. It ends on SIGTERM
 and Ctrl-C, reads its configuration again on SIGHUP and writes a report of its
 state on SIGUSR2.
 """
 USAGE = '%(prog)s [--uri URI] [--once] [--demo] [--keep] [option ...]'
 EPILOG = """
+Configuration is read from nova-libvirt.conf and nova-libvirt-compute.conf, in
+the first of ~/.nova-libvirt, ~, /etc/nova-libvirt and /etc that has the file,
+and from the files in nova-libvirt.conf.d there, unless --config-file is given.
 Exit status: 0 ended as asked; 1 bad configuration, or with --once a failure;
 2 wrong use of the command line; 130 --once was interrupted; 141 the reader of
 the output has gone.
 """
-
-_TB_CACHE_MIB = 32
 
 CLI_OPTS = (
     cfg.StrOpt(
@@ -92,24 +94,17 @@ def parse(conf: cfg.ConfigOpts, argv: Sequence[str] | None) -> Mode:
     except (cfg.Error, OSError) as error:
         raise exception.InvalidConfiguration(
             reason=_one_line(error)) from error
-    package_conf.use_embedded_default(conf)
     paths.use_user_default(conf)
+    package_conf.use_embedded_default(
+        conf, embedded.default_uri(conf.state_path))
     demo = conf.demo or conf.keep
     if demo:
-        _use_demo_defaults(conf)
+        embedded.emulate(conf)
     mode = Mode(show=conf.show or conf.once or demo, once=conf.once,
                 demo=demo, keep=conf.keep)
     logs.set_up(conf, brief=mode.show and not conf.verbose)
     embedded.prepare(conf)
     return mode
-
-
-def _use_demo_defaults(conf: cfg.ConfigOpts) -> None:
-    """Have guests that run on every machine, in little memory."""
-    if package_conf.is_set(conf, 'virt_type', 'libvirt'):
-        return
-    conf.set_default('virt_type', 'qemu', group='libvirt')
-    conf.set_default('tb_cache_size', _TB_CACHE_MIB, group='libvirt')
 
 
 def _register(conf: cfg.ConfigOpts) -> None:

@@ -2,7 +2,7 @@
 
 """One tiny guest that shows that the machine can run guests.
 
-It is made by the driver as any other. Steps: keep an image in a folder of
+The driver creates it as any other. Steps: keep an image in a folder of
 its own; spawn a guest of it and wait for its ``started`` event; wait for its
 line on the serial console; keep its disk as an image; destroy it and wait
 for its ``stopped`` event. Libvirt's test hypervisor runs nothing, so there

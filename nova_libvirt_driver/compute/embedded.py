@@ -6,6 +6,7 @@ libvirt's embedded QEMU driver reads its settings, and where to log to, while
 it is loaded. Both have to be there before.
 """
 
+from collections.abc import Iterator
 import contextlib
 import fcntl
 import glob
@@ -14,6 +15,7 @@ import shutil
 import signal
 import struct
 import tempfile
+import time
 import urllib.parse
 
 from oslo_config import cfg
@@ -21,6 +23,7 @@ from oslo_config import cfg
 from nova_libvirt_driver.compute import kvm
 from nova_libvirt_driver import conf as package_conf
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.filesystem import locking
 
 LOG_FILE = os.path.join('log', 'libvirt.log')
 _SETTINGS_FILE = os.path.join('etc', 'qemu.conf')
@@ -41,10 +44,34 @@ _SETTINGS = (
 _PROBES = os.path.join('lib', 'qemu', 'qmp-*')
 _PROBE_PID_FILE = 'qmp.pid'
 _DRIVER_PID_FILE = os.path.join('run', 'qemu', 'driver.pid')
+HELD_S = 10.0
+_POLL_S = 0.1
+_LOCK = 'hypervisor.lock'
+_HELD = ('wait for that command to end; if it is a service, name its state '
+         'folder with --state-path, and no --uri')
 _FLOCK = 'hhqqi4x'
 """struct flock of fcntl(2), with 64-bit offsets."""
+_LIBVIRT_DRIVERS = (
+    '/usr/lib*/libvirt/connection-driver/libvirt_driver_qemu.so',
+    '/usr/lib/*/libvirt/connection-driver/libvirt_driver_qemu.so',
+    '/usr/local/lib*/libvirt/connection-driver/libvirt_driver_qemu.so')
+_TB_CACHE_MIB = 32
 _searched: set[str] = set()
+# Descriptors of locks, which end with this process.
+_held: dict[str, int] = {}
 _ROOT_SETTINGS = ('user = "root"', 'group = "root"')
+
+
+def default_uri(state_path: str) -> str:
+    """Return the hypervisor to use where none is named.
+
+    That is a QEMU without any daemon, in the state folder, where there is
+    one; else libvirt's test hypervisor, which makes no real guests.
+    """
+    if kvm.emulator() is None or not any(map(glob.glob, _LIBVIRT_DRIVERS)):
+        return 'test:///default'
+    folder = os.path.join(os.path.abspath(state_path), 'qemu')
+    return f'qemu:///embed?root={urllib.parse.quote(folder)}'
 
 
 def root(uri: str) -> str | None:
@@ -62,6 +89,42 @@ def root(uri: str) -> str | None:
     return found
 
 
+def hold(uri: str, host: str, wait_s: float = HELD_S) -> None:
+    """Have an embedded QEMU for this process, until that ends.
+
+    libvirt refuses a second process at once, and even one that has closed
+    its connection keeps others out until it ends; this waits for commands
+    that are about to. Does nothing for another hypervisor.
+
+    :raises HypervisorUnavailable: another process has it, and keeps it
+    :raises InvalidConfiguration: the folder cannot be used
+    """
+    folder = root(uri or '')
+    if folder is None or folder in _held:
+        return
+    deadline = time.monotonic() + wait_s
+    with _usable(folder):
+        os.makedirs(folder, exist_ok=True)
+        path = locking.beside(folder, _LOCK)
+        while (descriptor := locking.try_lock(path)) is None:
+            if time.monotonic() >= deadline:
+                raise exception.HypervisorUnavailable(
+                    host=host, uri=uri, reason=f'another process has {uri}, '
+                    'and only one can', hint=_HELD)
+            time.sleep(_POLL_S)
+    _held[folder] = descriptor
+
+
+@contextlib.contextmanager
+def _usable(folder: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise exception.InvalidConfiguration(
+            reason=f'the folder {folder} of the embedded hypervisor cannot '
+            f'be used: {error.strerror}') from error
+
+
 def prepare(conf: cfg.ConfigOpts) -> None:
     """Make ready what an embedded QEMU needs; may be repeated.
 
@@ -76,12 +139,8 @@ def prepare(conf: cfg.ConfigOpts) -> None:
     folder = root(conf.libvirt.connection_uri)
     if folder is None:
         return
-    try:
+    with _usable(folder):
         _write_settings(folder)
-    except OSError as error:
-        raise exception.InvalidConfiguration(
-            reason=f'the folder {folder} of the embedded hypervisor cannot '
-            f'be used: {error.strerror}') from error
     # Once only: with a file that it closes, a process loses all POSIX locks
     # that it has on it, also that of its own hypervisor.
     if folder not in _searched and not _is_in_use(folder):
@@ -90,13 +149,35 @@ def prepare(conf: cfg.ConfigOpts) -> None:
     # On a terminal, libvirt's own words would be in the way.
     os.environ.setdefault(
         'LIBVIRT_LOG_OUTPUTS', f'3:file:{os.path.join(folder, LOG_FILE)}')
-    if not _wants_kvm(conf) and kvm.verdict(folder) is kvm.Verdict.BROKEN:
+    if choose_virt_type(conf) is kvm.Verdict.BROKEN:
         kvm.hide()
 
 
-def _wants_kvm(conf: cfg.ConfigOpts) -> bool:
-    return (package_conf.is_set(conf, 'virt_type', 'libvirt')
-            and conf.libvirt.virt_type == 'kvm')
+def choose_virt_type(conf: cfg.ConfigOpts) -> kvm.Verdict | None:
+    """Emulate guests of an embedded QEMU where KVM does not work.
+
+    Does so only unless ``virt_type`` is set.
+
+    :returns: what is known of KVM; None if it does not matter
+    """
+    is_set = package_conf.is_set(conf, 'virt_type', 'libvirt')
+    folder = root(conf.libvirt.connection_uri)
+    if folder is None or is_set and conf.libvirt.virt_type == 'kvm':
+        return None
+    verdict = kvm.verdict(folder)
+    if verdict not in (kvm.Verdict.WORKS, kvm.Verdict.UNTRIED):
+        emulate(conf)
+    return verdict
+
+
+def emulate(conf: cfg.ConfigOpts) -> None:
+    """Have guests that run on every machine, in little memory.
+
+    Does nothing where ``virt_type`` is set.
+    """
+    if not package_conf.is_set(conf, 'virt_type', 'libvirt'):
+        conf.set_default('virt_type', 'qemu', group='libvirt')
+        conf.set_default('tb_cache_size', _TB_CACHE_MIB, group='libvirt')
 
 
 def _write_settings(folder: str) -> None:

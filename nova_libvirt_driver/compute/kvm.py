@@ -81,16 +81,16 @@ def verdict(folder: str | None = None, device: str = DEVICE) -> Verdict:
         return Verdict.MISSING
     if not os.access(device, os.R_OK | os.W_OK):
         return Verdict.FORBIDDEN
-    emulator = _emulator()
-    if emulator is None or platform.machine() != 'x86_64':
+    found = emulator()
+    if found is None or platform.machine() != 'x86_64':
         return Verdict.UNTRIED
     if folder is None:
-        return _trial(emulator)
-    known = _remembered(folder, emulator)
+        return _trial(found)
+    known = _remembered(folder, found)
     if known is None:
-        known = _trial(emulator)
+        known = _trial(found)
         if known is not Verdict.UNTRIED:
-            _remember(folder, emulator, known)
+            _remember(folder, found, known)
     return known
 
 
@@ -120,7 +120,8 @@ def hide(device: str = DEVICE) -> bool:
     return True
 
 
-def _emulator() -> str | None:
+def emulator() -> str | None:
+    """Return the path of QEMU, None where there is none."""
     for name in _EMULATORS:
         path = shutil.which(name)
         if path is not None:

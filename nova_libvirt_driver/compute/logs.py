@@ -26,7 +26,7 @@ SHOWN_ANYWAY = ('oslo.messaging.notification',
                 'nova_libvirt_driver.connection',
                 'nova_libvirt_driver.compute.audit',
                 'nova_libvirt_driver.compute.record')
-"""Loggers whose news a person who watches the service is told anyway."""
+"""Loggers whose messages a person watching the service sees anyway."""
 
 
 class _Brief(std_logging.Formatter):

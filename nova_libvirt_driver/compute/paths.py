@@ -10,6 +10,7 @@ the place because both ask here.
 
 import os
 import shlex
+import urllib.parse
 
 from oslo_config import cfg
 
@@ -33,6 +34,12 @@ def images(conf: cfg.ConfigOpts) -> str:
     return os.path.join(conf.state_path, 'images')
 
 
+def service_socket(conf: cfg.ConfigOpts) -> str:
+    """Return where the service of this state folder serves commands."""
+    host = urllib.parse.quote(conf.host, safe='')
+    return os.path.join(conf.state_path, f'service-{host}.sock')
+
+
 def client(conf: cfg.ConfigOpts, program: str, uri: str) -> str:
     """Return a shell's command line of a client that sees the same guests.
 
@@ -43,13 +50,10 @@ def client(conf: cfg.ConfigOpts, program: str, uri: str) -> str:
         if package_conf.is_set(conf, option):
             for path in conf[option]:
                 words += [f'--{option.replace("_", "-")}', path]
-    text = shlex.join([*words, '--uri', uri])
     location = conf.get_location('state_path')
     if location and location.location is cfg.Locations.command_line:
-        # The client has no such option, but oslo.config reads this.
-        state_path = shlex.quote(conf.state_path)
-        return f'OS_DEFAULT__STATE_PATH={state_path} {text}'
-    return text
+        words += ['--state-path', conf.state_path]
+    return shlex.join([*words, '--uri', uri])
 
 
 def _sibling(program: str, name: str) -> str:

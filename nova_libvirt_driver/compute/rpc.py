@@ -1,109 +1,56 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""Serves the compute service's RPC: topic ``compute``, version 1.0.
+"""Serves the compute service's RPC: topic ``compute``, version 2.0.
 
 Results are plain JSON types. The broker may be down when the service starts
 and may come later: nothing waits for it.
 """
 
 from collections.abc import Callable
-import functools
 import threading
 from typing import Any
 
 from oslo_config import cfg
 from oslo_log import log as logging
 
-from nova_libvirt_driver import base
-from nova_libvirt_driver.compute import plain
 from nova_libvirt_driver.compute import rpc_error
+from nova_libvirt_driver.compute import verbs
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.messaging.library import oslo_messaging
 from nova_libvirt_driver.messaging import transport
-from nova_libvirt_driver.spec import instance as instance_spec
 
 LOG = logging.getLogger(__name__)
 
 TOPIC = 'compute'
-VERSION = '1.0'
+VERSION = '2.0'
 
 
-def _travelling(
-        method: Callable[..., Any]) -> Callable[..., Any]:
-    """Let errors of ours travel to the caller, without a traceback here."""
-
-    @functools.wraps(method)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return method(*args, **kwargs)
-        except exception.DriverError as error:
-            raise rpc_error.to_wire(error) from error
-
-    expected: Callable[..., Any] = oslo_messaging.expected_exceptions(
-        rpc_error.WireError)(wrapped)
-    return expected
+def _expected(method: Callable[..., Any]) -> Callable[..., Any]:
+    made: Callable[..., Any] = oslo_messaging.expected_exceptions(
+        rpc_error.WireError)(method)
+    return made
 
 
 class ComputeEndpoint:
-    """The methods that can be called from afar.
-
-    :param status: returns what the service says of itself
-    """
+    """What can be asked from afar: that which changes nothing."""
 
     target = oslo_messaging.Target(version=VERSION)
 
-    def __init__(
-            self, host: str, driver: base.ComputeDriver,
-            status: Callable[[], dict[str, Any]]) -> None:
-        self._host = host
-        self._driver = driver
-        self._status = status
+    def __init__(self, endpoint: verbs.Endpoint) -> None:
+        self._endpoint = endpoint
 
-    @_travelling
-    def status(self, ctxt: object) -> dict[str, Any]:
-        """Return how the service is; costs no call to libvirt."""
-        return self._status()
+    @_expected
+    def call(
+            self, ctxt: object, verb: str,
+            arguments: dict[str, Any]) -> Any:
+        """Return the result of a method of the driver; see :mod:`.verbs`.
 
-    @_travelling
-    def list_instances(self, ctxt: object) -> list[dict[str, Any]]:
-        """Return one row for each guest on this host, sorted by name."""
-        rows: list[dict[str, Any]] = plain.plain(
-            self._driver.list_instance_summaries())
-        return rows
-
-    @_travelling
-    def show_instance(
-            self, ctxt: object, instance: str) -> dict[str, Any]:
-        """Return the row of one guest.
-
-        :param instance: its uuid or its name
+        Errors of ours travel to the caller, without a traceback here.
         """
-        row: dict[str, Any] = plain.plain(self._find(instance))
-        return row
-
-    @_travelling
-    def get_power_state(
-            self, ctxt: object, instance: str) -> dict[str, Any]:
-        """Return the power state of one guest, as asked of libvirt now.
-
-        :param instance: its uuid or its name
-        """
-        summary = self._find(instance)
-        info = self._driver.get_info(
-            instance_spec.InstanceRef(summary.uuid, summary.name),
-            use_cache=False)
-        return {'uuid': summary.uuid, 'name': summary.name,
-                'state': plain.plain(info.state),
-                'power_state': int(info.state)}
-
-    def _find(self, instance: str) -> instance_spec.InstanceSummary:
-        found = [row for row in self._driver.list_instance_summaries()
-                 if instance in (row.name, row.uuid)]
-        if not found:
-            raise exception.InstanceNotFound(
-                instance=instance, host=self._host)
-        # A uuid wins over a guest that has it for a name.
-        return max(found, key=lambda row: row.uuid == instance)
+        try:
+            return self._endpoint.call(verb, arguments, reading_only=True)
+        except exception.DriverError as error:
+            raise rpc_error.to_wire(error) from error
 
 
 class RpcServer:

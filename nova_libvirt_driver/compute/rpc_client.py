@@ -8,11 +8,13 @@ from typing import Any
 
 from oslo_config import cfg
 
+from nova_libvirt_driver import base
 from nova_libvirt_driver.compute import rpc
 from nova_libvirt_driver.compute import rpc_error
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.messaging.library import oslo_messaging
 from nova_libvirt_driver.messaging import transport
+from nova_libvirt_driver import ports
 
 CONNECT_ATTEMPTS = 1
 MARGIN_S = 1.0
@@ -21,7 +23,7 @@ MARGIN_S = 1.0
 class ComputeClient:
     """A client of the service on one host.
 
-    Every method blocks for *timeout_s* or a little longer at the most, and
+    A call blocks for *timeout_s* or slightly longer, and
     raises what the driver there has raised, or ``RemoteError``.
 
     :raises InvalidConfiguration: transport_url is not set or makes no sense
@@ -40,46 +42,27 @@ class ComputeClient:
                 topic=rpc.TOPIC, server=host, version=rpc.VERSION),
             timeout=timeout_s, retry=CONNECT_ATTEMPTS)
 
-    def status(self) -> dict[str, Any]:
-        """Return how the service is."""
-        answer: dict[str, Any] = self._call('status')
-        return answer
-
-    def list_instances(self) -> list[dict[str, Any]]:
-        """Return one row for each guest on that host, sorted by name."""
-        answer: list[dict[str, Any]] = self._call('list_instances')
-        return answer
-
-    def show_instance(self, name_or_uuid: str) -> dict[str, Any]:
-        """Return the row of one guest."""
-        answer: dict[str, Any] = self._call(
-            'show_instance', instance=name_or_uuid)
-        return answer
-
-    def get_power_state(self, name_or_uuid: str) -> dict[str, Any]:
-        """Return the power state of one guest."""
-        answer: dict[str, Any] = self._call(
-            'get_power_state', instance=name_or_uuid)
-        return answer
-
     def close(self) -> None:
         """Let go of the connection to the broker."""
         if not self._lost:
             self._transport.cleanup()
 
-    def _call(self, method: str, **arguments: str) -> Any:
+    def call(
+            self, method: str, arguments: dict[str, Any],
+            progress: ports.Progress = base.NO_PROGRESS) -> Any:
+        """Return the answer to a request; see :mod:`.verbs`."""
         # Without a broker oslo.messaging tries for ever, whatever it is
         # told; so it does that on a thread that can be left behind.
         answer: futures.Future[Any] = futures.Future()
 
-        def call() -> None:
+        def ask() -> None:
             try:
-                answer.set_result(
-                    self._client.call({}, method, **arguments))
+                answer.set_result(self._client.call(
+                    {}, 'call', verb=method, arguments=arguments))
             except Exception as error:
                 answer.set_exception(error)
 
-        threading.Thread(target=call, name='rpc-call', daemon=True).start()
+        threading.Thread(target=ask, name='rpc-call', daemon=True).start()
         return self._outcome(answer)
 
     def _outcome(self, answer: 'futures.Future[Any]') -> Any:

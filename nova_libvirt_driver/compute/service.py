@@ -19,12 +19,14 @@ from oslo_log import log as logging
 from nova_libvirt_driver import base
 from nova_libvirt_driver.calls import runtime
 from nova_libvirt_driver.compute import audit as audit_module
+from nova_libvirt_driver.compute import autostart
 from nova_libvirt_driver.compute import control as control_module
 from nova_libvirt_driver.compute import plain
 from nova_libvirt_driver.compute import record as record_module
 from nova_libvirt_driver.compute import systemd
 from nova_libvirt_driver.messaging import notifier as notifier_module
 from nova_libvirt_driver.monitoring import monitor as monitor_module
+from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import connection as connection_spec
 from nova_libvirt_driver.spec import event as event_spec
 from nova_libvirt_driver.spec import host as host_spec
@@ -33,11 +35,12 @@ from nova_libvirt_driver import version
 LOG = logging.getLogger(__name__)
 
 STOP_TIMEOUT_S = 4.0
+SERVERS_STOP_S = 2.0
 START_PATIENCE_S = 1.0
 
 
-class Rpc(Protocol):
-    """Serves remote calls."""
+class Server(Protocol):
+    """Serves calls from elsewhere."""
 
     def start(self) -> None:
         """Start serving; returns at once."""
@@ -75,11 +78,15 @@ class ComputeService:
         self._reload = reload
         self._remove_leftovers = tidy
         self._on_start = on_start
-        self.rpc: Rpc | None = None
+        self.servers: dict[str, Server] = {}
+        """By what they are called in the log."""
+        self.listeners: set[ports.LifecycleListener] = set()
+        """They get each event, on a thread that they must not hold up."""
         self.watch: Callable[
             [event_spec.LifecycleEvent], object] = lambda event: None
         self.foreground: Callable[[], None] | None = None
-        self._stopped = False
+        self._autostart = autostart.Autostart(driver)
+        self._ended = threading.Event()
 
     def start(self) -> None:
         """Start every part; returns also when libvirt is down."""
@@ -90,8 +97,8 @@ class ComputeService:
         self._monitor.start()
         self._init_host()
         self.audit.start()
-        if self.rpc is not None:
-            self.rpc.start()
+        for server in self.servers.values():
+            server.start()
         systemd.notify('READY=1')
 
     def wait(self) -> None:
@@ -109,24 +116,21 @@ class ComputeService:
 
     def stop(self, graceful: bool = False) -> None:
         """End every part, in less than five seconds; may be repeated."""
-        if self._stopped:
+        if self._ended.is_set():
             return
-        self._stopped = True
+        self._ended.set()
         systemd.notify('STOPPING=1', 'STATUS=stopping')
         deadline = time.monotonic() + STOP_TIMEOUT_S
         driver = self.driver
-        steps: list[tuple[str, Callable[[], object]]] = [
+        # What is undone for those who are served needs the driver.
+        _stop([(what, server.stop) for what, server in self.servers.items()],
+              time.monotonic() + SERVERS_STOP_S)
+        _stop([
             ('the audit', lambda: self.audit.stop(0.5)),
             ('the driver', lambda: driver.cleanup_host(self.host)),
             ('the monitor', self._monitor.stop),
-            ('the notifier', self._notifier.close)]
-        if self.rpc is not None:
-            steps.insert(0, ('RPC', self.rpc.stop))
-        started = [_start(what, step) for what, step in steps]
-        for (what, _), thread in zip(steps, started, strict=True):
-            thread.join(max(0.0, deadline - time.monotonic()))
-            if thread.is_alive():
-                LOG.warning('%s did not stop in time and is left', what)
+            ('the autostart', lambda: self._autostart.stop(0.5)),
+            ('the notifier', self._notifier.close)], deadline)
 
     def reset(self) -> None:
         """Read the configuration again; what can change without a restart."""
@@ -172,6 +176,7 @@ class ComputeService:
                 self._announce()
                 done.set_result(None)
                 self._tidy()
+                self._autostart.begin()
 
         threading.Thread(
             target=work, name='compute-init', daemon=True).start()
@@ -209,6 +214,9 @@ class ComputeService:
         LOG.info('Instance %s: %s %s', event.name, event.transition.value,
                  event.detail, instance={'uuid': event.uuid})
         self.watch(event)
+        for listener in tuple(self.listeners):
+            listener(event)
+        self._autostart.note(event)
         self._notifier.lifecycle(event)
 
 
@@ -219,6 +227,16 @@ def connection_status(
     ask = getattr(driver, 'connection_status', None)
     status: connection_spec.ConnectionStatus | None = ask() if ask else None
     return status
+
+
+def _stop(
+        steps: list[tuple[str, Callable[[], object]]],
+        deadline: float) -> None:
+    started = [_start(what, step) for what, step in steps]
+    for (what, _), thread in zip(steps, started, strict=True):
+        thread.join(max(0.0, deadline - time.monotonic()))
+        if thread.is_alive():
+            LOG.warning('%s did not stop in time and is left', what)
 
 
 def _start(what: str, step: Callable[[], object]) -> runtime.Thread:

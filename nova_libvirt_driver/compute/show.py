@@ -11,6 +11,7 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from concurrent import futures
 import contextlib
+import errno
 import threading
 import time
 from typing import TextIO
@@ -127,8 +128,16 @@ class Show:
         return done.result()
 
     def print(self, line: str) -> None:
-        """Write a line, at once."""
-        print(line, file=self._stream, flush=True)
+        """Write a line, at once.
+
+        :raises Interrupted: the terminal was closed
+        """
+        try:
+            print(line, file=self._stream, flush=True)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            raise Interrupted('SIGHUP') from error
 
     def _overview(self) -> None:
         service = self._service

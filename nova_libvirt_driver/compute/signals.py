@@ -15,8 +15,14 @@ STOP = (signal.SIGTERM, signal.SIGINT)
 RELOAD = signal.SIGHUP
 
 
-def install(control: control_module.Control) -> None:
-    """Take over the signals; main thread only."""
+def install(
+        control: control_module.Control, *,
+        on_terminal: bool = False) -> None:
+    """Take over the signals; main thread only.
+
+    :param on_terminal: a person watches, and SIGHUP says that the terminal
+        was closed
+    """
     def stop(signum: int, frame: FrameType | None) -> None:
         control.put(control_module.StopRequest(signal.Signals(signum).name))
 
@@ -25,4 +31,4 @@ def install(control: control_module.Control) -> None:
 
     for number in STOP:
         signal.signal(number, stop)
-    signal.signal(RELOAD, reload)
+    signal.signal(RELOAD, stop if on_terminal else reload)

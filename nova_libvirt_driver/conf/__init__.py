@@ -7,7 +7,9 @@ definition; then that one is reused.
 """
 
 from collections.abc import Iterable
+from collections.abc import Mapping
 import re
+from typing import Any
 
 from oslo_config import cfg
 
@@ -18,6 +20,8 @@ from nova_libvirt_driver.conf import libvirt
 from nova_libvirt_driver.conf import serial_console
 from nova_libvirt_driver import exception
 
+Options = cfg.ConfigOpts | Mapping[str, Mapping[str, Any]]
+
 GROUPS = (compute, libvirt, image_cache, serial_console, driver)
 
 
@@ -25,6 +29,35 @@ def register_opts(conf: cfg.ConfigOpts) -> None:
     """Register every option of this package that *conf* lacks."""
     for module in GROUPS:
         _register(conf, module.GROUP, module.OPTS)
+
+
+def of(options: Options | None) -> cfg.ConfigOpts:
+    """Return the options of one driver.
+
+    :param options: those of a group by its name, or all as they are in
+        files; None for those of the process
+    :raises InvalidConfiguration: there is no such option, or a value makes
+        no sense
+    """
+    if options is None:
+        options = cfg.CONF
+    if isinstance(options, cfg.ConfigOpts):
+        register_opts(options)
+        return options
+    made = cfg.ConfigOpts()
+    register_opts(made)
+    # No file of the machine's, and no argument of the process's.
+    made([], default_config_files=[], default_config_dirs=[])
+    for group, values in options.items():
+        for name, value in values.items():
+            try:
+                made.set_override(
+                    name, value, None if group == 'DEFAULT' else group)
+            except (cfg.NoSuchOptError, cfg.NoSuchGroupError,
+                    ValueError) as error:
+                raise exception.InvalidConfiguration(
+                    reason=f'[{group}] {name}: {error}') from error
+    return made
 
 
 def _register(
@@ -64,16 +97,19 @@ def _why(error: ValueError) -> str:
     return f'{where}: {reason if found else error}'
 
 
-def use_embedded_default(conf: cfg.ConfigOpts) -> None:
-    """Fall back on libvirt's in-process test hypervisor.
+def use_embedded_default(
+        conf: cfg.ConfigOpts, uri: str = 'test:///default') -> None:
+    """Fall back on a hypervisor that needs no daemon.
 
     For the stand-alone front doors: without any word on which hypervisor
-    to use, there is still one that works everywhere.
+    to use, there is still one that works.
+
+    :param uri: by default that of libvirt's test hypervisor, which works
+        everywhere
     """
     if not any(is_set(conf, name, libvirt.GROUP)
                for name in ('connection_uri', 'virt_type')):
-        conf.set_default('connection_uri', 'test:///default',
-                         group=libvirt.GROUP)
+        conf.set_default('connection_uri', uri, group=libvirt.GROUP)
 
 
 def is_set(

@@ -84,6 +84,17 @@ Keep disks as overlays over the cached image.
 Related options: ``[libvirt] images_type``.
 """),
     cfg.StrOpt(
+        'preallocate_images',
+        default='none',
+        choices=('none', 'space'),
+        help="""
+Whether new disks take all their room at once.
+
+Possible values: ``none``, a disk takes room when it is written to;
+``space``, all of it when it is made, and a server that has not enough is
+refused. QEMU writes to such disks with native I/O.
+"""),
+    cfg.StrOpt(
         'default_ephemeral_format',
         choices=('ext2', 'ext3', 'ext4', 'vfat'),
         help="""

@@ -18,7 +18,7 @@ OPTS = (
 Seconds of silence after which libvirt is asked whether it is there.
 
 A daemon that hangs is found after ``keepalive_interval`` times
-(``keepalive_count`` + 1) seconds at the most.
+(``keepalive_count`` + 1) seconds at most.
 """),
     cfg.IntOpt(
         'keepalive_count',
@@ -40,7 +40,7 @@ A stopped daemon would make it wait for ever otherwise.
         help="""
 Seconds before the second attempt to get a lost connection back.
 
-The first attempt is made at once. Each further wait is about twice as long
+The first attempt follows at once. Each further wait is about twice as long
 as the one before, up to ``reconnect_interval_max``.
 """),
     cfg.FloatOpt(
@@ -233,6 +233,15 @@ nova-libvirt-driver[metrics]``.
 Address on which ``metrics_port`` is served.
 
 All who reach it can read the metrics: there is no password.
+"""),
+    cfg.BoolOpt(
+        'guest_metrics',
+        default=True,
+        help="""
+Whether there are figures of each guest among the metrics of ``metrics_port``.
+
+Their labels have the uuid of the guest and the name of its domain. With very
+many guests, Prometheus may have no room for them.
 """),
     cfg.StrOpt(
         'auth_username',

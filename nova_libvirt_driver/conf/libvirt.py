@@ -194,4 +194,156 @@ Room in MiB for guests' memory in files; 0 keeps it in anonymous memory.
         help="""
 Seconds that a guest may take for a soft reboot before it becomes a hard one.
 """),
+    cfg.ListOpt(
+        'enabled_perf_events',
+        default=[],
+        help="""
+What the kernel counts for guests, in libvirt's words, as ``cpu_clock``.
+
+``cmt``, ``mbml`` and ``mbmt`` are left out: kernels have them no more.
+"""),
+    cfg.StrOpt(
+        'snapshots_directory',
+        default='$instances_path/snapshots',
+        help="""
+Folder in which a copy of a disk is until it is uploaded.
+"""),
+    cfg.IntOpt(
+        'images_cpu_time_limit',
+        default=30, min=1,
+        help="""
+CPU time in seconds that a look at an image may take.
+
+Conversions may take ``[nova_libvirt_driver] image_tool_cpu``.
+"""),
+    cfg.IntOpt(
+        'images_address_space_limit',
+        default=2, min=1,
+        help="""
+Memory in GiB that a look at an image may take.
+
+Conversions may take ``[nova_libvirt_driver] image_tool_memory``.
+"""),
+    cfg.StrOpt(
+        'live_migration_uri',
+        help="""
+URI of the libvirt daemon of another host, for live migration.
+
+``%s`` in it is the address of that host. Unset, it is
+``qemu+tcp://%s/system``, or with the scheme of ``live_migration_scheme``.
+"""),
+    cfg.StrOpt(
+        'live_migration_scheme',
+        help="""
+Scheme of the URI to the libvirt daemon of another host, for live migration.
+
+It is what stands behind ``qemu+``; unset, ``tcp``. ``live_migration_uri``
+counts more.
+"""),
+    cfg.HostDomainOpt(
+        'live_migration_inbound_addr',
+        help="""
+Address of this host to which guests come by live migration.
+
+Unset, it is the host's name.
+"""),
+    cfg.BoolOpt(
+        'live_migration_tunnelled',
+        default=False,
+        help="""
+Send memory through the connection between the libvirt daemons.
+
+It is slow, and disks cannot be copied; see
+``live_migration_with_native_tls``.
+"""),
+    cfg.BoolOpt(
+        'live_migration_with_native_tls',
+        default=False,
+        help="""
+Let QEMU encrypt the memory, and the disks, that it sends to another host.
+
+All hosts need certificates for that. Excludes ``live_migration_tunnelled``.
+"""),
+    cfg.BoolOpt(
+        'live_migration_permit_auto_converge',
+        default=False,
+        help="""
+Slow down a guest that writes faster than its memory is sent.
+
+Without effect together with ``live_migration_permit_post_copy``.
+"""),
+    cfg.BoolOpt(
+        'live_migration_permit_post_copy',
+        default=False,
+        help="""
+Let a guest run on the other host before all of its memory is there.
+
+That happens when a migration is to be completed by force. When the connection
+between the hosts breaks then, the guest stands still until it is repaired.
+Without effect together with ``live_migration_tunnelled``.
+"""),
+    cfg.IntOpt(
+        'live_migration_parallel_connections',
+        default=1, min=1,
+        help="""
+Number of connections by which memory is sent.
+
+It is one with ``live_migration_permit_post_copy``, and with
+``live_migration_tunnelled``.
+"""),
+    cfg.IntOpt(
+        'live_migration_bandwidth',
+        default=0, min=0,
+        help="""
+MiB that a live migration may send in a second; 0 for no limit.
+"""),
+    cfg.IntOpt(
+        'live_migration_downtime',
+        default=500, min=100,
+        help="""
+Milliseconds for which a guest may stand still at the end of its migration.
+
+It begins with 300 at most, and grows to this value in
+``live_migration_downtime_steps`` steps.
+"""),
+    cfg.IntOpt(
+        'live_migration_downtime_steps',
+        default=10, min=3,
+        help="""
+Steps in which ``live_migration_downtime`` is reached.
+"""),
+    cfg.IntOpt(
+        'live_migration_downtime_delay',
+        default=75, min=3,
+        help="""
+Seconds between two of these steps, for each GiB of memory and disks.
+
+At least 2 GiB count.
+"""),
+    cfg.IntOpt(
+        'live_migration_completion_timeout',
+        default=800, min=0,
+        help="""
+Seconds that a live migration may take for each GiB; 0 for no limit.
+
+At least 2 GiB count. What happens then, ``live_migration_timeout_action``
+says.
+"""),
+    cfg.StrOpt(
+        'live_migration_timeout_action',
+        default='abort',
+        choices=('abort', 'force_complete'),
+        help="""
+What is done to a live migration that takes too long.
+
+Possible values: ``abort``, the guest stays; ``force_complete``, it is
+switched to post-copy where that is permitted, else the guest is paused until
+all of its memory is there.
+"""),
+    cfg.IntOpt(
+        'live_migration_monitor_interval',
+        default=5, min=1,
+        help="""
+Seconds between two looks at how far a live migration is.
+"""),
 )

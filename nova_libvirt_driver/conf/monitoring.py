@@ -14,7 +14,7 @@ def settings(conf: cfg.ConfigOpts) -> monitoring.Settings:
     return monitoring.Settings(
         host=conf.host, status_socket=status_socket(conf),
         metrics_listen=str(own.metrics_listen),
-        metrics_port=own.metrics_port,
+        metrics_port=own.metrics_port, guest_metrics=own.guest_metrics,
         service_down_grace_s=own.service_down_grace)
 
 

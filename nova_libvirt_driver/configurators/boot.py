@@ -112,7 +112,7 @@ def _kernel(element: os_module.Os, boot: boot_spec.BootSpec,
 
 
 def _cmdline(inputs: inputs_module.Inputs) -> str:
-    """Return what a kernel is told whose image says nothing; as in Nova."""
+    """Return the command line where the image names none; as in Nova."""
     words = [f'root=/dev/{disk.target_dev}' for disk in inputs.disks[:1]]
     words += _CONSOLES
     if inputs.policy.virt_type == 'qemu':

@@ -41,7 +41,7 @@ def apply(domain: domain_module.Domain, inputs: inputs_module.Inputs) -> None:
     if kind is Mode.CUSTOM:
         domain.cpu.match = 'exact'
         domain.cpu.model = _model(inputs)
-        if not _is_any_model(inputs):
+        if policy_spec.LikeNova.CPU_MODELS not in inputs.policy.like_nova:
             domain.cpu.model_fallback = 'forbid'
     elif cpu.model:
         raise exception.InvalidRequest(
@@ -58,6 +58,10 @@ def apply(domain: domain_module.Domain, inputs: inputs_module.Inputs) -> None:
     _topology(domain.cpu, cpu)
     _numa(domain, inputs)
     _pin(domain, inputs)
+    for name in inputs.policy.perf_events:
+        event = domain.perf_events.add()
+        event.name = name
+        event.enabled = True
 
 
 def mode(inputs: inputs_module.Inputs) -> Mode:
@@ -76,23 +80,21 @@ def _model(inputs: inputs_module.Inputs) -> str:
     if asked:
         checks.supported('CPU model', asked, offered)
         return asked
-    models = inputs.policy.cpu_models
-    # Libvirt tells capitals apart, the option does not.
-    known = {model.lower(): model for model in offered}
+    listed = inputs.policy.cpu_models
+    models = inputs.policy.usable_cpu_models(offered)
+    needed = inputs.spec.cpu.needed_flags
     for model in models:
-        if not offered or model.lower() in known or _is_any_model(inputs):
-            return known.get(model.lower(), model)
-    if not models:
+        if needed <= inputs.model_flags.get(model, frozenset()):
+            return model
+    if not listed:
         raise exception.InvalidRequest(
             reason='the CPU mode custom needs a model: name one, or set '
             '[libvirt] cpu_models')
     raise exception.UnsupportedOperation(
-        tried='give a guest one of the CPU models ' + ', '.join(models),
-        reason='this host can use none of them')
-
-
-def _is_any_model(inputs: inputs_module.Inputs) -> bool:
-    return policy_spec.LikeNova.CPU_MODELS in inputs.policy.like_nova
+        tried='give a guest one of the CPU models ' + ', '.join(listed),
+        reason='none that this host can use has the flags '
+        f'{", ".join(sorted(needed))}, which its flavor requires by traits'
+        if models else 'this host can use none of them')
 
 
 def _flags(

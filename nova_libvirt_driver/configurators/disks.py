@@ -81,7 +81,9 @@ def fill(
         element.readonly = True
     if disk.shareable:
         element.shareable = True
-    element.serial = disk.serial or None
+    # Libvirt refuses to give another one to what has its own.
+    element.serial = (disk.serial or None) if (
+        disk.device is not Device.LUN) else None
     element.wwn = disk.wwn or None
     element.boot_order = disk.boot_order
     element.alias = disk.key.alias or None

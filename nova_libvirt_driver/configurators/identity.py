@@ -16,7 +16,6 @@ from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.spec import nic as nic_spec
 from nova_libvirt_driver.xmlmodel import domain as domain_module
-from nova_libvirt_driver.xmlmodel import metadata as metadata_module
 
 # Libvirt makes file names of it.
 _NAME_MAX = 200
@@ -82,7 +81,7 @@ def _metadata(
 
 
 def _flavor(
-        element: metadata_module.Flavor, flavor: flavor_spec.Flavor) -> None:
+        element: domain_module.Flavor, flavor: flavor_spec.Flavor) -> None:
     element.name = checks.clean(flavor.name)
     element.id = checks.clean(flavor.id) or None
     element.memory_mib = flavor.memory_mib
@@ -97,7 +96,7 @@ def _flavor(
 
 
 def _image(
-        element: metadata_module.Instance, image_id: str,
+        element: domain_module.Instance, image_id: str,
         image: guest_spec.ImageNote) -> None:
     element.image_uuid = checks.clean(image_id)
     element.image_container_format = image.fields.get('containerFormat')
@@ -110,7 +109,7 @@ def _image(
         entry.value = checks.clean(value)
 
 
-def _port(element: metadata_module.Port, nic: nic_spec.NicSpec) -> None:
+def _port(element: domain_module.Port, nic: nic_spec.NicSpec) -> None:
     element.uuid = nic.id
     for one in nic.addresses:
         try:

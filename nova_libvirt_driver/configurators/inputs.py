@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""All that the XML of a guest is made from."""
+"""All that the XML of a guest is built from."""
 
+from collections.abc import Mapping
 import dataclasses
 
 from nova_libvirt_driver.spec import capabilities as capabilities_spec
@@ -18,6 +19,9 @@ class Inputs:
     host: capabilities_spec.GuestHost
     policy: policy_spec.GuestPolicy
     disks: tuple[disk_spec.DiskSpec, ...] = ()
+    model_flags: Mapping[str, frozenset[str]] = dataclasses.field(
+        default_factory=dict)
+    """Flags of CPU models, of a guest that needs some."""
     console_log: str = ''
     """Path of the file for what the first serial port prints."""
 

@@ -2,6 +2,7 @@
 
 """The facet of network interfaces."""
 
+import ipaddress
 import re
 
 from nova_libvirt_driver.configurators import checks
@@ -21,10 +22,13 @@ _MAC = re.compile(r'[0-9a-f]{2}(:[0-9a-f]{2}){5}')
 # What the kernel takes, without the zero at its end.
 _TAP_NAME_MAX = 15
 
+_PORT_MAX = 65535
+
 _VIRTIO = 'virtio'
 _MODELS = (_VIRTIO, 'e1000', 'e1000e', 'igb', 'lan9118', 'ne2k_pci', 'pcnet',
            'rtl8139', 'spapr-vlan', 'vmxnet3')
 _BY_EMULATION = ('lan9118',)
+_IGB = 'igb'
 
 
 def apply(domain: domain_module.Domain, inputs: inputs_module.Inputs) -> None:
@@ -38,6 +42,9 @@ def apply(domain: domain_module.Domain, inputs: inputs_module.Inputs) -> None:
         f'{nic.mac.lower()} {nic.id}'.strip() for nic in nics))
     checks.distinct('the tap device', (
         nic.target_dev for nic in nics if nic.target_dev))
+    checks.distinct('the forwarded port', (
+        f'{one.host_port}/{one.protocol} of {one.address}'
+        for nic in nics for one in nic.forwards))
     for nic in nics:
         fill(domain.devices.interfaces.add(), nic, inputs)
 
@@ -92,6 +99,11 @@ def _model(
         raise exception.InvalidRequest(
             reason=f'QEMU has no interface of the model {model}{with_kvm}: '
             f'take one of {", ".join(_MODELS)}')
+    if model == _IGB and not inputs.host.has_igb:
+        raise exception.UnsupportedOperation(
+            tried=f'give a guest an interface of the model {model}',
+            reason='it needs libvirt 9.3 and QEMU 8.0, and this host has '
+            'an older one')
     element.model = model or None
     asked = (nic.queues, nic.rx_queue_size, nic.tx_queue_size,
              nic.packed_ring)
@@ -145,6 +157,15 @@ def _check(nic: nic_spec.NicSpec) -> None:
         checks.path(f'the interface {nic.mac}', nic.source)
 
 
+def _is_forward(one: nic_spec.PortForward) -> bool:
+    ports = 0 < one.host_port <= _PORT_MAX, 0 < one.guest_port <= _PORT_MAX
+    try:
+        ipaddress.IPv4Address(one.address)
+    except ValueError:
+        return False
+    return all(ports)
+
+
 def _contradictions(
         nic: nic_spec.NicSpec) -> tuple[tuple[bool, str], ...]:
     kind = nic.kind
@@ -156,11 +177,15 @@ def _contradictions(
          or not re.fullmatch(r'[\w.-]*', nic.target_dev, re.ASCII),
          f'has a tap named {nic.target_dev!r}, which Linux does not take'),
         (kind is Kind.ETHERNET and not (nic.managed_tap or nic.target_dev),
-         'has no name for the tap that is made elsewhere'),
+         'has no name for the tap, which another service creates'),
         (nic.vhostuser_mode not in ('client', 'server'),
          f'has the mode {nic.vhostuser_mode!r}: take client or server'),
         (bool(limits) and kind in (Kind.USER, Kind.VHOSTUSER),
          f'is of kind {kind}, whose bandwidth cannot be limited'),
         (any(one.average_kib_s is None for one in limits),
          'has a limit without an average'),
+        (bool(nic.forwards) and kind is not Kind.USER,
+         f'is of kind {kind}, whose ports are not forwarded'),
+        (any(not _is_forward(one) for one in nic.forwards),
+         'forwards a port outside 1 to 65535, or not of an IPv4 address'),
     )

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""The facet of memory: its size, what it is made of, its encryption."""
+"""The facet of memory: its size, its backing, its encryption."""
 
 from nova_libvirt_driver.configurators import checks
 from nova_libvirt_driver.configurators import inputs as inputs_module
@@ -42,7 +42,7 @@ def apply(domain: domain_module.Domain, inputs: inputs_module.Inputs) -> None:
 
 
 def source(inputs: inputs_module.Inputs) -> memory_spec.MemorySource:
-    """Return what the guest's memory is made of."""
+    """Return what backs the guest's memory."""
     memory = inputs.spec.memory
     if memory.source is not None:
         return memory.source
@@ -62,7 +62,7 @@ def is_shared(inputs: inputs_module.Inputs) -> bool:
 
 
 def has_huge_pages(inputs: inputs_module.Inputs) -> bool:
-    """Say whether any part of the memory is made of huge pages."""
+    """Say whether any part of the memory is backed by huge pages."""
     return inputs.spec.memory.page_size_kib is not None or any(
         cell.page_size_kib is not None for cell in inputs.spec.cpu.cells)
 

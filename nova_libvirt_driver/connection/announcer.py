@@ -11,12 +11,13 @@ of a record may be full, and have room later.
 
 from collections.abc import Callable
 from concurrent import futures
+import dataclasses
 
 from oslo_log import log as logging
 
 from nova_libvirt_driver.calls import runtime as runtime_module
 from nova_libvirt_driver.calls import worker as worker_module
-from nova_libvirt_driver.connection import state as state_module
+from nova_libvirt_driver.connection import session as session_module
 
 LOG = logging.getLogger(__name__)
 
@@ -28,23 +29,22 @@ class Messenger:
     """Calls the ports, one after the other.
 
     :param again_s: how long after a failure a port is called again
+    :param patience_s: how long a caller waits for its port
     """
 
     def __init__(
             self, again_s: float = 5.0,
-            runtime: runtime_module.Runtime = runtime_module.PROCESS,
-    ) -> None:
+            runtime: runtime_module.Runtime = runtime_module.PROCESS, *,
+            patience_s: float = _PATIENCE_S) -> None:
         self._again_s = again_s
         self._runtime = runtime
-        self._worker = worker_module.Worker('libvirt-messenger', runtime)
-        self._waiting: dict[str, futures.Future[None]] = {}
-        # Whom to notify again, and how; of the worker's thread only.
-        self._failed: dict[str, Callable[[], object]] = {}
+        self._patience_s = patience_s
+        self.start()
 
     def notify(
             self, what: str, send: Callable[[], object], *,
             is_state: bool = False) -> None:
-        """Have *send* called; wait for it for a second at most.
+        """Have *send* called, and wait for it as long as patience lasts.
 
         *send* reads what is true when it is called. So one that has not
         begun yet serves for another with the same *what*.
@@ -63,7 +63,7 @@ class Messenger:
                 lambda: self._send(what, send, is_state=is_state))
             self._waiting[what] = future
         try:
-            future.result(_PATIENCE_S)
+            future.result(self._patience_s)
         except (TimeoutError, futures.CancelledError):
             return
         except RuntimeError as error:
@@ -115,8 +115,9 @@ class Messenger:
     def start(self) -> None:
         """Work again after :meth:`stop`."""
         self._worker = worker_module.Worker('libvirt-messenger', self._runtime)
-        self._waiting = {}
-        self._failed = {}
+        self._waiting: dict[str, futures.Future[None]] = {}
+        # Whom to notify again, and how; of the worker's thread only.
+        self._failed: dict[str, Callable[[], object]] = {}
 
     def stop(self) -> None:
         """End, without waiting for a receiver that hangs.
@@ -129,6 +130,7 @@ class Messenger:
 _SERVICE = 'the compute service'
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
 class Announcer:
     """Notifies the service of a loss that lasts, and of its end.
 
@@ -137,13 +139,10 @@ class Announcer:
     :param grace_s: for how long a loss is not announced
     """
 
-    def __init__(
-            self, messenger: Messenger, set_enabled: Callable[[bool], None],
-            current: state_module.Current, *, grace_s: float) -> None:
-        self._messenger = messenger
-        self._set_enabled = set_enabled
-        self._current = current
-        self._grace_s = grace_s
+    messenger: Messenger
+    set_enabled: Callable[[bool], None]
+    current: session_module.Current
+    grace_s: float
 
     def outcome(self, *, failures: int) -> None:
         """Announce how an attempt ended; a loss only if it lasts.
@@ -151,20 +150,20 @@ class Announcer:
         :param failures: how many attempts have failed, one after the other
         """
         left_s = self._left_s()
-        if self._current.session is not None or left_s <= 0:
+        if self.current.session is not None or left_s <= 0:
             self.announce()
         elif failures == 1:
-            self._messenger.notify_later(left_s, _SERVICE, self._send)
+            self.messenger.notify_later(left_s, _SERVICE, self._send)
 
     def announce(self) -> None:
         """Notify the service of how things are; waits a second at most."""
-        self._messenger.notify(_SERVICE, self._send, is_state=True)
+        self.messenger.notify(_SERVICE, self._send, is_state=True)
 
     def _send(self) -> None:
-        self._set_enabled(
-            self._current.session is not None or self._left_s() > 0)
+        self.set_enabled(
+            self.current.session is not None or self._left_s() > 0)
 
     def _left_s(self) -> float:
         """Return what is left of the grace."""
-        lost_for_s = self._current.lost_for_s
-        return 0.0 if lost_for_s is None else self._grace_s - lost_for_s
+        lost_for_s = self.current.lost_for_s
+        return 0.0 if lost_for_s is None else self.grace_s - lost_for_s

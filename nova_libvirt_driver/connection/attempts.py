@@ -5,14 +5,16 @@
 A caller that needs a connection and finds none asks the one thread that makes
 them, and waits: so attempts never overlap, and a caller that is killed
 disturbs none. While the connection is supervised, an attempt that fails is
-followed by another.
+followed by another. A while after one that succeeds, it is looked once more
+who is still there.
 """
 
 from collections.abc import Callable
+from collections.abc import Sequence
 from concurrent import futures
 import functools
+import threading
 from typing import Protocol
-from typing import TypeAlias
 
 from oslo_log import log as logging
 
@@ -21,15 +23,15 @@ from nova_libvirt_driver.calls import errors
 from nova_libvirt_driver.calls import protocol
 from nova_libvirt_driver.calls import runtime as runtime_module
 from nova_libvirt_driver.calls import turn as turn_module
-from nova_libvirt_driver.calls import worker
+from nova_libvirt_driver.calls import worker as worker_module
 from nova_libvirt_driver.connection import announcer as announcer_module
 from nova_libvirt_driver.connection import opener
 from nova_libvirt_driver.connection import session as session_module
 from nova_libvirt_driver.connection import settings as settings_module
-from nova_libvirt_driver.connection import state as state_module
+from nova_libvirt_driver.events import decode
 from nova_libvirt_driver.events import events as events_module
 from nova_libvirt_driver.events import inbox as inbox_module
-from nova_libvirt_driver.events import subscription
+from nova_libvirt_driver.events import router as router_module
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import connection as connection_spec
 
@@ -42,7 +44,15 @@ _STOP_S = 0.5
 # that a daemon that is restarted goes unnoticed.
 _BLIP_S = 1.0
 
-Attempt: TypeAlias = 'futures.Future[protocol.Connection]'
+RECHECKS_S = (3.0, 10.0, 30.0)
+"""How long after a connection was made its guests are listed again.
+
+A daemon needs a moment for each guest, and more when its host is busy.
+"""
+
+_RECHECK_STOP_S = 0.1
+
+Attempt = futures.Future[protocol.Connection]
 
 
 class Driver(Protocol):
@@ -85,7 +95,7 @@ class Attempts:
             outage: opener.Outage, messenger: announcer_module.Messenger,
             runtime: runtime_module.Runtime = runtime_module.PROCESS,
     ) -> None:
-        self.current = state_module.Current(runtime.monotonic)
+        self.current = session_module.Current(runtime.monotonic)
         self.supervised = False
         self._driver = driver
         self._settings = settings
@@ -151,7 +161,7 @@ class Attempts:
             self._under_way = None
         self._drop(self.current.session, 'the driver was stopped')
         with self.current.lock:
-            self.current.advance(state_module.State.DISCONNECTED)
+            self.current.advance(session_module.State.DISCONNECTED)
         self._worker.stop(_STOP_S)
         self._retired.stop(_STOP_S)
         self._events.reader.stop(_STOP_S)
@@ -177,7 +187,7 @@ class Attempts:
             if self._stopped:
                 raise self.unavailable('the driver was stopped')
             if self._is_failing():
-                raise self._last_failure()
+                raise self._failure_of(self.current.failure)
             attempt = self._shared()
             is_blip = self.supervised and self.current.generation > 0
         return self._wait(attempt, _BLIP_S if is_blip else None)
@@ -233,7 +243,7 @@ class Attempts:
         if self.supervised:
             self._recover()
         else:
-            # None is made before somebody asks for one.
+            # None is opened before a caller asks for one.
             self._worker.submit(self._announcer.announce)
 
     def replace(self, session: session_module.Session, reason: str) -> None:
@@ -282,7 +292,7 @@ class Attempts:
         self._check(period)
         if self._failures > failures:
             # The attempt that was under way has just failed.
-            raise self._last_failure()
+            raise self._failure_of(self.current.failure)
         return self._driver._get_new_connection()
 
     def _check(self, period: int) -> None:
@@ -304,12 +314,12 @@ class Attempts:
         if failure is None:
             return attempt.result()
         # Not the object itself: others raise it at the same time.
-        raise (exception.again(failure) or self.unavailable(str(failure))
-               ) from failure
+        raise self._failure_of(failure) from failure
 
-    def _last_failure(self) -> exception.DriverError:
-        return (exception.again(self.current.failure)
-                or self.unavailable(''))
+    def _failure_of(
+            self, error: BaseException | None) -> exception.DriverError:
+        """Return an error for one caller who has met another."""
+        return exception.again(error) or self.unavailable(str(error or ''))
 
     def unavailable(self, reason: str) -> exception.HypervisorUnavailable:
         """Return the error that says that there is no connection."""
@@ -322,7 +332,7 @@ class Attempts:
         self._check(period)
         self._drop(self.current.session, 'it is being replaced')
         with self.current.lock:
-            self.current.advance(state_module.State.CONNECTING)
+            self.current.advance(session_module.State.CONNECTING)
         try:
             connection = self._driver._connect(
                 self._driver.uri(), self._driver.read_only)
@@ -354,7 +364,7 @@ class Attempts:
             self._retired.retire(session)
             raise errors.cannot_open(
                 error, host=self._settings.host, uri=uri) from error
-        subscription.log_problems(session.problems, uri)
+        inbox_module.log_problems(session.problems, uri)
         self._publish(session, period)
 
     def _session_of(
@@ -396,7 +406,7 @@ class Attempts:
     def _failed(self, error: Exception, period: int) -> None:
         if period != self._period:
             return
-        failure = exception.again(error) or self.unavailable(str(error))
+        failure = self._failure_of(error)
         self._outage.report(failure)
         with self.current.lock:
             if period != self._period:
@@ -405,7 +415,7 @@ class Attempts:
             self._failures += 1
             if self.current.session is None:
                 self.current.failure = failure
-                self.current.advance(state_module.State.BROKEN)
+                self.current.advance(session_module.State.BROKEN)
             if self.supervised:
                 self._retry += 1
                 self._worker.later(self._pause_s(), functools.partial(
@@ -423,5 +433,73 @@ class Attempts:
         # Jitter: many hosts lose the same daemon or network at once.
         return pause_s + self._runtime.uniform(0, first_s)
 
-    def _new_worker(self) -> worker.Worker:
-        return worker.Worker('libvirt-keeper', self._runtime)
+    def _new_worker(self) -> worker_module.Worker:
+        return worker_module.Worker('libvirt-keeper', self._runtime)
+
+
+class Recheck:
+    """Compares what is known of guests with what libvirt says later.
+
+    A daemon that has been started again lists guests as running before it has
+    reached their QEMU processes. Of one that it finds dead then it sends no
+    event (seen with libvirt 9.0: the domain is off, or gone).
+
+    :param look: lists all guests
+    """
+
+    def __init__(
+            self, current: session_module.Current,
+            router: router_module.Router,
+            look: Callable[[], list[decode.Report]], *,
+            delays_s: Sequence[float] = RECHECKS_S,
+            runtime: runtime_module.Runtime = runtime_module.PROCESS,
+    ) -> None:
+        self._current = current
+        self._look_now = look
+        self._router = router
+        self._delays_s = delays_s
+        self._runtime = runtime
+        self._lock = threading.Lock()
+        self._worker: worker_module.Worker | None = None
+        self._generation = 0
+
+    def start(self) -> None:
+        """Look after each :meth:`wake` from now on."""
+        self.stop()
+        with self._lock:
+            self._worker = worker_module.Worker(
+                'libvirt-recheck', self._runtime)
+            self._generation = 0
+
+    def stop(self) -> None:
+        """Look no more; hardly waits for a look that is under way."""
+        with self._lock:
+            worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.stop(_RECHECK_STOP_S)
+
+    def wake(self) -> None:
+        """Take note that there may be another connection; never blocks."""
+        generation = self._current.generation
+        with self._lock:
+            worker = self._worker
+            if worker is None or generation == self._generation:
+                return
+            self._generation = generation
+        for delay_s in self._delays_s:
+            # Only jobs of a worker may have something done later.
+            worker.submit(functools.partial(
+                worker.later, delay_s,
+                functools.partial(self._look, generation)))
+
+    def _look(self, generation: int) -> None:
+        # Another connection has a plan of its own.
+        if generation != self._generation:
+            return
+        try:
+            before = self._router.guests()
+            reports = self._look_now()
+        except exception.DriverError as error:
+            LOG.debug('Guests were not looked for again: %s', error)
+            return
+        self._router.confirm(before, reports, generation)

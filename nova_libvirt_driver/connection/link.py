@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""The way to libvirt for whatever may take its time or hang.
+"""The way to libvirt: who uses the session, and what happens if it breaks.
+
+There is one session at a time; ``attempts`` makes it. Libvirt is never called
+while a lock is held.
 
 Callers take turns on the connection of the session, so a call that enters
 a guest's monitor, and may hang there, must not be made on it. It gets a
@@ -13,6 +16,7 @@ quarantine.
 """
 
 from collections.abc import Callable
+from collections.abc import Iterator
 import contextlib
 import functools
 import threading
@@ -25,17 +29,16 @@ from oslo_log import log as logging
 from nova_libvirt_driver.calls import calls as calls_module
 from nova_libvirt_driver.calls import errors
 from nova_libvirt_driver.calls import protocol
-from nova_libvirt_driver.calls import runtime
+from nova_libvirt_driver.calls import runtime as runtime_module
 from nova_libvirt_driver.connection import announcer as announcer_module
 from nova_libvirt_driver.connection import attempts as attempts_module
 from nova_libvirt_driver.connection import opener as opener_module
-from nova_libvirt_driver.connection import recheck as recheck_module
 from nova_libvirt_driver.connection import session as session_module
 from nova_libvirt_driver.connection import settings as settings_module
-from nova_libvirt_driver.connection import supervisor as supervisor_module
+from nova_libvirt_driver.events import decode
 from nova_libvirt_driver.events import events as events_module
 from nova_libvirt_driver.events import expecting as expecting_module
-from nova_libvirt_driver.events import subscription
+from nova_libvirt_driver.events import inbox
 from nova_libvirt_driver import exception
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import connection as connection_spec
@@ -110,7 +113,7 @@ class Channels:
             if _is_unharmed(error):
                 self._give_back(channel, session.generation)
             else:
-                self._discard([channel])
+                self.discard(channel)
             raise
         self._give_back(channel, session.generation)
         return result
@@ -120,24 +123,23 @@ class Channels:
         with self._lock:
             self._generation = 0
             idle, self._idle = self._idle, []
-        self._discard(idle)
+        self.discard(*idle)
 
     def _open(self) -> protocol.Connection:
         channel = self._open_raw()
 
-        def keep_alive() -> None:
-            channel.setKeepAlive(self._settings.keepalive_interval_s,
-                                 self._settings.keepalive_count)
-
         try:
             self._calls.run(
-                keep_alive, name='setting keepalive',
+                lambda: channel.setKeepAlive(
+                    self._settings.keepalive_interval_s,
+                    self._settings.keepalive_count),
+                name='setting keepalive',
                 timeout_s=self._settings.connect_timeout_s,
                 late=lambda nothing: _close(channel))
         except exception.CallTimeout:
             raise
         except Exception:
-            self._discard([channel])
+            self.discard(channel)
             raise
         return channel
 
@@ -151,7 +153,7 @@ class Channels:
                 outdated, self._idle = self._idle, []
             elif generation == self._generation and self._idle:
                 channel = self._idle.pop()
-        self._discard(outdated)
+        self.discard(*outdated)
         return channel
 
     def _give_back(
@@ -161,9 +163,10 @@ class Channels:
                     len(self._idle) < _IDLE_MAX):
                 self._idle.append(channel)
                 return
-        self._discard([channel])
+        self.discard(channel)
 
-    def _discard(self, channels: list[protocol.Connection]) -> None:
+    def discard(self, *channels: protocol.Connection) -> None:
+        """Close connections, and do not wait for long."""
         for channel in channels:
             try:
                 self._calls.run(
@@ -195,7 +198,7 @@ class Quarantine:
     """
 
     def __init__(self) -> None:
-        self._lock = runtime.original('threading').Lock()
+        self._lock = runtime_module.original('threading').Lock()
         self._visits: dict[str, Visit] = {}
 
     def check(self, uuid: str, tried: str) -> None:
@@ -243,16 +246,18 @@ class Quarantine:
 
 
 class Link:
-    """What every way to a guest goes over; opens nothing when it is made.
+    """What every way to a guest goes over; creating it opens nothing.
 
     :ivar attempts: how there is a session
-    :ivar supervisor: for calls that enter no guest's monitor
+    :ivar current: the session, and the state of the connection
     """
 
     def __init__(
             self, driver: attempts_module.Driver,
             settings: settings_module.Settings, calls: calls_module.Calls,
-            events: events_module.Events, notifier: ports.Notifier) -> None:
+            events: events_module.Events, notifier: ports.Notifier,
+            runtime: runtime_module.Runtime = runtime_module.PROCESS,
+    ) -> None:
         self.host = settings.host
         self.call_timeout_s = settings.call_timeout_s
         self.look_timeout_s = settings.look_timeout_s
@@ -260,26 +265,37 @@ class Link:
         self._driver = driver
         self._calls = calls
         self._events = events
-        messenger = announcer_module.Messenger()
+        messenger = announcer_module.Messenger(runtime=runtime)
         outage = opener_module.Outage(
             notifier, messenger, lambda: driver.get_host_ip_addr())
         self.opener = opener_module.Opener(settings, calls, outage)
         self.attempts = attempts_module.Attempts(
-            driver, settings, calls, events, outage, messenger)
-        self.supervisor = supervisor_module.Supervisor(
-            driver, settings, calls, self.attempts)
+            driver, settings, calls, events, outage, messenger, runtime)
+        self.current = self.attempts.current
         self.channels = Channels(
             lambda: self.opener.open_raw(
                 driver.uri(), read_only=driver.read_only), calls, settings)
         self.quarantine = Quarantine()
-        self._recheck = recheck_module.Recheck(self.supervisor, events.router)
+        self._recheck = attempts_module.Recheck(
+            self.current, events.router, lambda: self.look(
+                'see which guests are still there', decode.reports),
+            runtime=runtime)
         self.attempts.when_connected(self._recheck.wake)
 
     def start(self) -> None:
-        """Connect and stay connected; see :meth:`Supervisor.start`."""
+        """Connect, and from now on stay connected.
+
+        Waits for the first attempt and returns also when it fails: further
+        ones are opened in the background.
+        """
         self._events.dispatcher.start()
         self._recheck.start()
-        self.supervisor.start()
+        self.attempts.start()
+        with contextlib.suppress(exception.DriverError):
+            self.connection()
+        if self.current.session is None:
+            LOG.warning('Not connected to libvirt yet, will retry until it '
+                        'answers')
 
     def stop(self) -> None:
         """Close all connections and stop the threads, in two seconds."""
@@ -290,7 +306,7 @@ class Link:
 
     def status(self) -> connection_spec.ConnectionStatus:
         """Say how the connection is, without asking libvirt."""
-        current, dispatcher = self.attempts.current, self._events.dispatcher
+        current, events = self.current, self._events
         session = current.session
         return connection_spec.ConnectionStatus(
             state=current.state, uri=self._driver.uri(),
@@ -298,18 +314,58 @@ class Link:
             events=session is not None and session.events,
             keepalive=session is not None and session.keepalive,
             last_error=current.last_error,
-            queued_events=self._events.inbox.size() + dispatcher.size(),
-            running_calls=self._calls.running(),
-            abandoned_calls=self._calls.abandoned(),
-            coalesced_events=dispatcher.coalesced,
+            queued_events=(events.subscriptions.inbox.qsize()
+                           + events.dispatcher.size()),
+            running_calls=self._calls.budget.running,
+            abandoned_calls=self._calls.budget.abandoned,
+            coalesced_events=events.dispatcher.coalesced,
             unresponsive=self.quarantine.uuids(),
             in_process=session is not None and not session.turn.needed,
-            call_limit=self._calls.limit(),
+            call_limit=self._calls.budget.limit,
             breaker=self.attempts.breaker,
             reconnects=current.reconnects,
             state_age_s=round(current.age_s, 3),
             lost_for_s=current.lost_for_s,
-            disk_errors=tuple(self._events.router.disk_errors().values()))
+            disk_errors=tuple(events.router.disk_errors().values()))
+
+    def connection(self) -> protocol.Connection:
+        """Return a usable connection.
+
+        Blocks while one is opened and set up, each for ``connect_timeout``
+        at most. Once it is got back in the background, callers wait a
+        second for the first attempt, and not at all after it has failed.
+
+        :raises HypervisorUnavailable: there is none
+        :raises DriverError: the test of the connection failed in a way
+            that says nothing about it; it was dropped
+        """
+        session = self.current.session
+        if session is not None and self._works(session):
+            return session.connection
+        return self.attempts.connection()
+
+    def look(
+            self, tried: str, function: Callable[[protocol.Connection], T],
+            *, instance: str = '') -> T:
+        """Return what *function* makes of the connection.
+
+        For calls that enter no guest's monitor. Those who look take turns;
+        each waits for its turn, and for its answer, ``look_timeout`` at the
+        most.
+
+        :param tried: what it is for, as in "list the guests"
+        :param function: runs on a native thread, and must not log
+        :param instance: uuid or name of the guest it is about, if any
+        :raises CallTimeout: one of the deadlines passed
+        :raises DriverError: libvirt's error as one of ours
+        """
+        timeout_s = self.look_timeout_s
+        with (self._using_session(tried, instance) as session,
+              session.turn.taken(tried, timeout_s=timeout_s) as tracked):
+            found: T = self._calls.run(
+                functools.partial(tracked(function), session.raw),
+                name=f'the call to {tried}', timeout_s=timeout_s)
+            return found
 
     def expecting(
             self, instance: str, *kinds: type[event_spec.GuestEvent],
@@ -322,10 +378,10 @@ class Link:
             instance, kinds, lambda: self._hears(kinds))
 
     def _hears(self, kinds: expecting_module.Kinds) -> int | None:
-        session = self.supervisor.session
+        session = self.current.session
         if session is None or session.closed:
             return None
-        wanted = {subscription.name_of(kind) for kind in kinds}
+        wanted = {inbox.name_of(kind) for kind in kinds}
         return session.generation if wanted <= session.subscribed else 0
 
     def call(
@@ -339,11 +395,32 @@ class Link:
         :raises CallTimeout: the deadline passed; the call may go on
         :raises DriverError: libvirt's error as one of ours
         """
-        with self.supervisor.using_session(
-                tried, instance=instance) as session:
+        with self._using_session(tried, instance) as session:
             return self.channels.run(
                 session, function, name=f'the call to {tried}',
                 timeout_s=timeout_s)
+
+    def look_elsewhere(
+            self, uri: str, tried: str,
+            function: Callable[[protocol.Connection], T]) -> T:
+        """Return what *function* makes of a connection to another host.
+
+        It may look, and change nothing. What goes wrong is no outage of this
+        host, and is not reported.
+
+        :raises HypervisorUnavailable: that host cannot be asked
+        """
+        connection = self.opener.open_raw(uri, read_only=True)
+        try:
+            return self._calls.run(
+                lambda: function(connection), name=f'the call to {tried}',
+                timeout_s=self.look_timeout_s,
+                late=lambda nothing: _close(connection))
+        except libvirt.libvirtError as error:
+            raise exception.HypervisorUnavailable(
+                host=uri, reason=errors.text(error)) from error
+        finally:
+            self.channels.discard(connection)
 
     def enter(
             self, visit: Visit,
@@ -361,8 +438,7 @@ class Link:
             visit.begun = True
             return function(connection)
 
-        with self.supervisor.using_session(
-                visit.tried, instance=instance) as session:
+        with self._using_session(visit.tried, instance) as session:
             try:
                 return self.channels.run(
                     session, inside, name=f'the call to {visit.tried}',
@@ -372,7 +448,7 @@ class Link:
                 # It may have been the opening of a connection that took so
                 # long; nothing would ever end that visit.
                 if not visit.begun or session.closed or (
-                        self.supervisor.session is not session):
+                        self.current.session is not session):
                     raise
                 raise exception.GuestUnresponsive(
                     tried=visit.tried, instance=instance, reason='no answer '
@@ -405,6 +481,45 @@ class Link:
                         'it answers: %s', error,
                         instance={'uuid': instance})
             raise
+
+    @contextlib.contextmanager
+    def _using_session(
+            self, tried: str, instance: str) -> Iterator[
+                session_module.Session]:
+        """Lend the session, and translate errors of libvirt."""
+        session = self.current.session
+        if session is None or session.turn.needed:
+            self.connection()
+            session = self.current.session
+        # Else the hypervisor is in this process: no link that could break.
+        if session is None:
+            raise self.attempts.unavailable('the connection was lost just now')
+        try:
+            yield session
+        except libvirt.libvirtError as error:
+            if errors.is_broken_link(error) and (
+                    self.current.session is session):
+                self.attempts.lose(session, errors.text(error))
+            raise errors.translate(
+                error, host=self.host, tried=tried,
+                instance=instance) from error
+
+    def _works(self, session: session_module.Session) -> bool:
+        if session.vouched_for:
+            return True
+        try:
+            works = not session.closed and self._driver._test_connection(
+                session.connection)
+        except Exception as error:
+            self.attempts.lose(session, str(error))
+            if isinstance(error, libvirt.libvirtError):
+                raise errors.translate(
+                    error, host=self.host,
+                    tried='test the connection') from error
+            raise
+        if not works:
+            self.attempts.replace(session, 'a test of it failed')
+        return works
 
 
 def _is_unharmed(error: Exception) -> bool:

@@ -143,7 +143,6 @@ class _Loop:
     def __init__(self) -> None:
         self.registered = False
         self.pid = 0
-        self.failures = 0
 
 
 _loop = _Loop()
@@ -154,20 +153,15 @@ def ensure_loop() -> None:
     """Start libvirt's event loop unless it runs; safe at any time."""
     with _lock:
         if not _loop.registered:
-            # Otherwise the library prints every error on stderr, on top of
-            # raising it.
-            libvirt.registerErrorHandler(_discard, None)
+            # Without a handler the library prints every error on stderr, on
+            # top of raising it.
+            libvirt.registerErrorHandler(calls.remember, None)
             libvirt.virEventRegisterDefaultImpl()
             _loop.registered = True
         if _loop.pid != os.getpid():
             _loop.pid = os.getpid()
             runtime.original('threading').Thread(
                 target=_run_loop, name='libvirt-loop', daemon=True).start()
-
-
-def loop_failures() -> int:
-    """Return how often one turn of the loop failed, and was repeated."""
-    return _loop.failures
 
 
 def _run_loop() -> None:
@@ -178,9 +172,4 @@ def _run_loop() -> None:
         except Exception:
             # The thread must live: without it no event, no keepalive. It
             # cannot log, a log handler may hold a green lock.
-            _loop.failures += 1
             sleep(_LOOP_RETRY_S)
-
-
-def _discard(context: object, error: object) -> None:
-    """Take what libvirt would print."""

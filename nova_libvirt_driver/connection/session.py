@@ -2,13 +2,16 @@
 
 """One live connection to libvirt, with everything that hangs on it.
 
-What stands here runs on a native thread, with a deadline that others keep:
-it neither logs nor waits for anything but libvirt.
+Also which one there is now, the states of the connection, and sessions that
+are not to be used any more.
 """
 
 from collections.abc import Callable
+from collections.abc import Iterator
+import contextlib
 import dataclasses
 import threading
+import time
 from typing import Any
 
 import libvirt
@@ -23,8 +26,8 @@ from nova_libvirt_driver.calls import worker
 from nova_libvirt_driver.connection import settings as settings_module
 from nova_libvirt_driver.events import decode
 from nova_libvirt_driver.events import inbox as inbox_module
-from nova_libvirt_driver.events import subscription
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.spec import connection as connection_spec
 
 LOG = logging.getLogger(__name__)
 
@@ -32,10 +35,31 @@ LOG = logging.getLogger(__name__)
 # whether a call has left it.
 _TURN_S, _INSIDE_S = 0.5, 0.5
 
+State = connection_spec.ConnectionState
+
+ALLOWED = frozenset({
+    (State.DISCONNECTED, State.CONNECTING),
+    (State.CONNECTING, State.CONNECTED),
+    # The attempt failed.
+    (State.CONNECTING, State.BROKEN),
+    # The service stopped while the attempt was under way.
+    (State.CONNECTING, State.DISCONNECTED),
+    # Libvirt said that the session is gone, or a test of it failed.
+    (State.CONNECTED, State.BROKEN),
+    (State.CONNECTED, State.DISCONNECTED),
+    (State.BROKEN, State.CONNECTING),
+    (State.BROKEN, State.DISCONNECTED),
+})
+"""Pairs of a state and one that may follow it."""
+
 
 @dataclasses.dataclass(eq=False, slots=True)
 class Session:
-    """A connection and the generation number that tells it from others."""
+    """A connection and the generation number that tells it from others.
+
+    :meth:`set_up` and :meth:`close` run on a native thread, with a deadline
+    that others keep: they neither log nor wait for anything but libvirt.
+    """
 
     connection: protocol.Connection
     """What callers get; its calls take turns."""
@@ -69,7 +93,7 @@ class Session:
 
     def set_up(
             self, settings: settings_module.Settings,
-            subscriptions: subscription.Subscriptions) -> None:
+            subscriptions: inbox_module.Subscriptions) -> None:
         """Set keepalive, register the callbacks and list the guests.
 
         What the hypervisor does not support is left out. Events of the
@@ -103,7 +127,8 @@ class Session:
                 settings.keepalive_interval_s,
                 settings.keepalive_count) == 0
         except libvirt.libvirtError as error:
-            _raise_if_broken(error)
+            if errors.is_broken_link(error):
+                raise
             # No link that could break: the hypervisor is in this process.
             self.turn.needed = not errors.is_unsupported(error)
 
@@ -115,44 +140,41 @@ class Session:
             turn.closed = True
             inbox.put(inbox_module.Closed(generation, reason))
 
-        try:
+        with self._noting():
             self.raw.registerCloseCallback(closed, None)
             self.has_close_callback = True
-        except libvirt.libvirtError as error:
-            _raise_if_broken(error)
-            self.problems.append(error)
 
-    def _subscribe(self, subscriptions: subscription.Subscriptions) -> None:
-        for wanted in subscriptions.all():
-            try:
+    def _subscribe(self, subscriptions: inbox_module.Subscriptions) -> None:
+        for name, event_id, callback in subscriptions.all():
+            with self._noting(name):
                 self.callback_ids.append(self.raw.domainEventRegisterAny(
-                    None, wanted.event_id, wanted.callback,
-                    self.generation))
-                self.subscribed.add(wanted.name)
-            except libvirt.libvirtError as error:
-                _raise_if_broken(error)
-                self.problems.append(subscription.Missing(
-                    wanted.name, error))
-                if not self.callback_ids:
-                    # Lifecycle events come first; without them no others.
-                    return
+                    None, event_id, callback, self.generation))
+                self.subscribed.add(name)
+            if not self.callback_ids:
+                # Lifecycle events come first; without them no others.
+                return
 
     def _list(self) -> list[decode.Report] | None:
-        if not self.events:
-            return None
-        try:
-            return decode.reports(self.raw)
-        except libvirt.libvirtError as error:
-            _raise_if_broken(error)
-            self.problems.append(error)
-        except (TypeError, ValueError) as error:
-            self.problems.append(error)
+        if self.events:
+            with self._noting():
+                return decode.reports(self.raw)
         return None
 
+    @contextlib.contextmanager
+    def _noting(self, kind: str = '') -> Iterator[None]:
+        """Note what cannot be had, unless the link is broken.
 
-def _raise_if_broken(error: libvirt.libvirtError) -> None:
-    if errors.is_broken_link(error):
-        raise error
+        :param kind: of events, in libvirt's words
+        """
+        try:
+            yield
+        except libvirt.libvirtError as error:
+            if errors.is_broken_link(error):
+                raise
+            self.problems.append(
+                inbox_module.Missing(kind, error) if kind else error)
+        except (TypeError, ValueError) as error:
+            self.problems.append(error)
 
 
 def _quietly(function: Callable[..., Any], *args: object) -> None:
@@ -164,20 +186,110 @@ def _quietly(function: Callable[..., Any], *args: object) -> None:
         return
 
 
-def works(connection: protocol.Connection, *, host: str) -> bool:
+def works(connection: protocol.Connection) -> bool:
     """Say whether the connection still works; asks for libvirt's version.
 
-    :raises DriverError: libvirt answered with an error that does not say
-        that the link is broken
+    :raises libvirt.libvirtError: its answer does not say that the link is
+        broken
     """
     try:
         connection.getLibVersion()
     except libvirt.libvirtError as error:
-        if errors.is_broken_link(error):
-            return False
-        raise errors.translate(
-            error, host=host, tried='test the connection') from error
+        if not errors.is_broken_link(error):
+            raise
+        return False
     return True
+
+
+class Current:
+    """The session there is now, if any, and the state of the connection.
+
+    Read without the lock; callers of a method that changes it hold the
+    lock.
+
+    :param monotonic: tells the time, in seconds
+    """
+
+    def __init__(
+            self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.lock = threading.Lock()
+        """Libvirt is never called while it is held."""
+        self.session: Session | None = None
+        """It may be broken already."""
+        self.state = State.DISCONNECTED
+        self.generation = 0
+        """How many sessions there have been, usable or not."""
+        self.sessions = 0
+        """How often the state has become CONNECTED."""
+        self.failure: exception.DriverError | None = None
+        """Why there is no connection."""
+        self._monotonic = monotonic
+        # When it came into its state.
+        self._since_s = monotonic()
+        # When a session was lost that is to be replaced, and is not yet.
+        self._lost_at_s: float | None = None
+
+    def advance(self, following: State) -> None:
+        """Be in a state; nothing when it is the present one.
+
+        :raises ValueError: it may not follow the present one
+        """
+        if self.state == following:
+            return
+        if (self.state, following) not in ALLOWED:
+            raise ValueError(f'{self.state} may not become {following}')
+        self.state = following
+        self._since_s = self._monotonic()
+        self.sessions += following == State.CONNECTED
+
+    def take(
+            self, session: Session
+    ) -> Session | None:
+        """Have a session; return the one that it replaces."""
+        replaced, self.session = self.session, session
+        if self.state != State.CONNECTED:
+            self.advance(State.CONNECTING)
+            self.advance(State.CONNECTED)
+        return replaced
+
+    def lose(
+            self, failure: exception.DriverError, *,
+            is_outage: bool) -> None:
+        """Have no session any more.
+
+        :param is_outage: it broke, and is to be replaced
+        """
+        self.session = None
+        self.failure = failure
+        if is_outage:
+            self._lost_at_s = self._monotonic()
+        self.advance(State.BROKEN)
+
+    def settle(self) -> None:
+        """Note that it is back, or that none is wanted any more."""
+        self._lost_at_s = None
+
+    @property
+    def age_s(self) -> float:
+        """How long it has been in its state."""
+        return self._monotonic() - self._since_s
+
+    @property
+    def reconnects(self) -> int:
+        """How many sessions were had after the first one."""
+        return max(0, self.sessions - 1)
+
+    @property
+    def lost_for_s(self) -> float | None:
+        """How long ago a session was lost that is not back yet."""
+        lost_at_s = self._lost_at_s
+        return None if lost_at_s is None else self._monotonic() - lost_at_s
+
+    @property
+    def last_error(self) -> str:
+        """Why there is no connection, or an empty text."""
+        failure = self.failure
+        return '' if failure is None else str(failure)
 
 
 class Retired:

@@ -7,16 +7,18 @@ from typing import Any
 
 import libvirt
 
-_NAMES = {
-    libvirt.VIR_CRED_AUTHNAME: 'a user name',
-    libvirt.VIR_CRED_ECHOPROMPT: 'a user name',
-    libvirt.VIR_CRED_REALM: 'a realm',
-    libvirt.VIR_CRED_PASSPHRASE: 'a password',
-    libvirt.VIR_CRED_NOECHOPROMPT: 'a password',
-    libvirt.VIR_CRED_EXTERNAL: 'an external authentication',
+# What libvirt may ask for: the words for it, and which of Credentials it is.
+_ASKED = {
+    libvirt.VIR_CRED_AUTHNAME: ('a user name', 'username'),
+    libvirt.VIR_CRED_ECHOPROMPT: ('a user name', 'username'),
+    libvirt.VIR_CRED_REALM: ('a realm', 'realm'),
+    libvirt.VIR_CRED_PASSPHRASE: ('a password', 'password'),
+    libvirt.VIR_CRED_NOECHOPROMPT: ('a password', 'password'),
+    libvirt.VIR_CRED_EXTERNAL: ('an external authentication', ''),
 }
+_UNKNOWN = 'an unknown credential', ''
 
-CREDENTIAL_TYPES = tuple(_NAMES)
+CREDENTIAL_TYPES = tuple(_ASKED)
 """What the callback is offered for; libvirt asks for no other type."""
 
 _ANSWER = 4
@@ -31,17 +33,6 @@ class Credentials:
     username: str = ''
     password: str = dataclasses.field(default='', repr=False)
     realm: str = ''
-
-    def answer(self, credential_type: int) -> str:
-        """Return the configured answer to one question, or empty."""
-        answers = {
-            libvirt.VIR_CRED_AUTHNAME: self.username,
-            libvirt.VIR_CRED_ECHOPROMPT: self.username,
-            libvirt.VIR_CRED_REALM: self.realm,
-            libvirt.VIR_CRED_PASSPHRASE: self.password,
-            libvirt.VIR_CRED_NOECHOPROMPT: self.password,
-        }
-        return answers.get(credential_type, '')
 
 
 class Authentication:
@@ -67,9 +58,9 @@ class Authentication:
             and the place for the answer
         """
         for credential in credentials:
-            answer = self._credentials.answer(credential[0])
+            kind, field = _ASKED.get(credential[0], _UNKNOWN)
+            answer = getattr(self._credentials, field) if field else ''
             if not answer:
-                kind = _NAMES.get(credential[0], 'an unknown credential')
                 self.refusal = (
                     f'libvirt asked for {kind} and none is configured')
                 return _REFUSED

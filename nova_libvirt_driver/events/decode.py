@@ -148,6 +148,12 @@ def state_reason(number: int, reason: int) -> str:
     return _STATE_REASONS.get(number, {}).get(reason, str(reason))
 
 
+def why_down(number: int, reason: int) -> str:
+    """Return the same of a guest that does not run; empty if not known."""
+    return state_reason(number, reason) if reason and number in (
+        libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_CRASHED) else ''
+
+
 def report(domain: protocol.Domain, number: int, reason: int) -> Report:
     """Return what libvirt's state and reason say of a domain."""
     is_shutoff = number == libvirt.VIR_DOMAIN_SHUTOFF

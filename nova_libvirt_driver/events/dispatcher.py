@@ -21,8 +21,6 @@ LOG = logging.getLogger(__name__)
 
 _IDLE_S = 1.0
 
-Deliver = Callable[[event.LifecycleEvent], None]
-
 
 class Dispatcher:
     """The lanes and their workers.
@@ -35,8 +33,8 @@ class Dispatcher:
     """
 
     def __init__(
-            self, deliver: Deliver, *, max_workers: int = 64,
-            lane_limit: int = 1000) -> None:
+            self, deliver: Callable[[event.LifecycleEvent], None], *,
+            max_workers: int = 64, lane_limit: int = 1000) -> None:
         self.coalesced = 0
         self._deliver = deliver
         self._max_workers = max_workers

@@ -10,7 +10,6 @@ from nova_libvirt_driver.events import dispatcher as dispatcher_module
 from nova_libvirt_driver.events import expecting
 from nova_libvirt_driver.events import inbox as inbox_module
 from nova_libvirt_driver.events import router as router_module
-from nova_libvirt_driver.events import subscription
 from nova_libvirt_driver.spec import event as event_spec
 
 
@@ -32,8 +31,7 @@ class Driver(Protocol):
 class Events:
     """The parts, in the order in which an event passes them."""
 
-    subscriptions: subscription.Subscriptions
-    inbox: inbox_module.Inbox
+    subscriptions: inbox_module.Subscriptions
     reader: inbox_module.Reader
     router: router_module.Router
     waits: expecting.Waits
@@ -50,7 +48,7 @@ def build(driver: Driver) -> Events:
     router = router_module.Router(restarts.take, waits)
     inbox = inbox_module.make()
     return Events(
-        subscription.Subscriptions(
+        inbox_module.Subscriptions(
             lambda: driver._event_lifecycle_callback, inbox),
-        inbox, inbox_module.Reader(inbox, router), router, waits, restarts,
+        inbox_module.Reader(inbox, router), router, waits, restarts,
         dispatcher)

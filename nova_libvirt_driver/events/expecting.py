@@ -26,14 +26,18 @@ _DOUBT_S = 60.0
 
 
 class Expectation:
-    """Some events of one guest, seen from a certain moment on."""
+    """Some events of one guest, seen from a certain moment on.
+
+    :ivar clock: by which it waits: seconds, monotonic
+    """
 
     def __init__(
-            self, matches: Callable[[event.GuestEvent], bool],
-            hears: Callable[[], int | None], waits: 'Waits') -> None:
-        self._matches = matches
+            self, kinds: Kinds, hears: Callable[[], int | None],
+            waits: 'Waits') -> None:
+        self._kinds = kinds
         self._hears = hears
         self._waits = waits
+        self.clock = waits.clock
         self._seen: queue.SimpleQueue[event.GuestEvent]
         self._seen = queue.SimpleQueue()
         self._woken = threading.Event()
@@ -41,7 +45,7 @@ class Expectation:
 
     def take(self, item: event.GuestEvent) -> None:
         """Note an event if it is one that is expected; never blocks."""
-        if self._matches(item):
+        if isinstance(item, self._kinds):
             self._seen.put(item)
             self._woken.set()
 
@@ -61,13 +65,13 @@ class Expectation:
         :raises HypervisorUnavailable: there is no connection when the time
             is over
         """
-        deadline = self._waits.clock() + timeout_s
-        look_s, looked_at = _LOOK_MIN_S, self._waits.clock()
+        deadline = self.clock() + timeout_s
+        look_s, looked_at = _LOOK_MIN_S, self.clock()
         while True:
             self._woken.clear()
             if self._has_settled(settles):
                 return True
-            now = self._waits.clock()
+            now = self.clock()
             if now >= deadline:
                 return settles(None)
             session = self._hears()
@@ -139,8 +143,7 @@ class Waits:
         :param hears: returns the number of the session in which events of
             these kinds arrive; 0 when they do not, None without a session
         """
-        expectation = Expectation(
-            lambda item: isinstance(item, kinds), hears, self)
+        expectation = Expectation(kinds, hears, self)
         with self._lock:
             self._takers.setdefault(uuid, []).append(expectation.take)
         try:

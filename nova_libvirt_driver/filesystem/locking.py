@@ -26,7 +26,7 @@ _POLL_S = 0.02
 
 
 def beside(path: str, name: str) -> str:
-    """Return the path of a lock in a private folder, which is made.
+    """Return the path of a lock in a private folder, which is created.
 
     :param path: an existing folder
     :raises OSError: it cannot be made, or is another user's

@@ -8,7 +8,6 @@ which names it. Nothing here waits, follows a link at the end of a path or
 reads without a limit.
 """
 
-from collections.abc import Mapping
 import functools
 import json
 import math
@@ -26,11 +25,20 @@ T = TypeVar('T')
 
 MAX_BYTES = 1 << 20
 
+_BOOT_ID = '/proc/sys/kernel/random/boot_id'
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Unreadable(ValueError):
-    """A file is no plain file, is too long, or makes no sense."""
+    """A file is not a plain file, is too long, or makes no sense."""
+
+
+class OfLaterVersion(Unreadable):
+    """A later version has written it, and this one cannot make sense of it."""
+
+
+class _Unknown(ValueError):
+    """An enumeration has no such member."""
 
 
 def read(
@@ -69,6 +77,13 @@ def read_open(descriptor: int, *, max_bytes: int = MAX_BYTES) -> bytes:
     raise Unreadable(f'it has more than {max_bytes} bytes')
 
 
+@functools.cache
+def boot_id() -> str:
+    """Return the kernel's name for this boot of the host."""
+    with open(_BOOT_ID, encoding='ascii') as file:
+        return file.read().strip()
+
+
 def parse(text: bytes | str) -> dict[str, Any]:
     """Return a JSON object.
 
@@ -95,22 +110,29 @@ def load(
     return parse(read(path, max_bytes=max_bytes, follow=follow))
 
 
-def structure(found: Mapping[str, Any], kind: type[T]) -> T:
+def structure(
+        found: Any, kind: type[T],
+        by: 'cattrs.Converter | None' = None) -> T:
     """Return the value that a JSON object describes.
 
     What it lacks takes its default; what the value has no field for, as a
     later version may have, is left out.
 
     :param kind: a dataclass
+    :param by: what makes the value, by default :func:`converter`
+    :raises OfLaterVersion: an enumeration has no such member yet
     :raises Unreadable: a field is of another type, or missing
     """
     # Imported when it is needed: most commands never do.
     import cattrs
 
     try:
-        return converter().structure(found, kind)
+        return (by or converter()).structure(found, kind)
     except cattrs.BaseValidationError as error:
-        raise Unreadable('; '.join(cattrs.transform_error(error))) from error
+        reason = '; '.join(cattrs.transform_error(error))
+        if error.subgroup(_Unknown) is not None:
+            raise OfLaterVersion(reason) from error
+        raise Unreadable(reason) from error
 
 
 @functools.cache
@@ -132,7 +154,10 @@ def _scalar(value: object, kind: type) -> object:
     anything.
     """
     if kind not in (bool, int, str):
-        return kind(value)
+        try:
+            return kind(value)
+        except ValueError as error:
+            raise _Unknown(str(error)) from error
     if type(value) is not kind:
         raise ValueError(f'{value!r} is not of the type {kind.__name__}')
     return value

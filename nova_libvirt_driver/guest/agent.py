@@ -2,10 +2,16 @@
 
 """The agent inside a guest, as far as libvirt speaks to it.
 
-What it answers comes from the tenant: nothing of it is taken but numbers.
+What it answers comes from the tenant: nothing of it is taken but numbers and
+addresses, and what a command printed.
 """
 
+import base64
 from collections.abc import Callable
+from collections.abc import Sequence
+import json
+import time
+from typing import Any
 from typing import TypeVar
 
 import libvirt
@@ -15,6 +21,7 @@ from nova_libvirt_driver.calls import protocol
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.guest import devices
 from nova_libvirt_driver.guest import reach as reach_module
+from nova_libvirt_driver.spec import agent as agent_spec
 from nova_libvirt_driver.spec import event as event_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 
@@ -26,6 +33,7 @@ _CHANNEL = 'org.qemu.guest_agent.0'
 
 ANSWER_TIMEOUT_S = 10
 CONNECT_TIMEOUT_S = 5.0
+_LOOK_S = 0.2
 
 # For another caller who is asking the same agent.
 _MARGIN_S = 5.0
@@ -103,6 +111,19 @@ class Agent:
             'thaw the file systems of the guest',
             lambda domain: domain.fsThaw(None, 0), timeout_s)
 
+    def addresses(self, *, timeout_s: int = ANSWER_TIMEOUT_S) -> dict[
+            str, Any]:
+        """Return the addresses of the guest's interfaces, as libvirt does.
+
+        :raises AgentUnavailable: it is not there, or does not answer
+        :raises WrongState: the guest does not run
+        """
+        return self._ask(
+            'ask the guest for its addresses',
+            lambda domain: domain.interfaceAddresses(
+                libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT, 0),
+            timeout_s)
+
     def set_user_password(
             self, user: str, password: str, *,
             timeout_s: int = ANSWER_TIMEOUT_S) -> None:
@@ -135,6 +156,86 @@ class Agent:
             raise exception.AgentUnavailable(
                 instance=self._reach.uuid,
                 reason='it refused to set the password')
+
+    def execute(
+            self, words: Sequence[str], *, timeout_s: float,
+            watch: Callable[[], object] = lambda: None) -> agent_spec.Outcome:
+        """Run a program in the guest, and wait for its end.
+
+        Waits for an agent that is about to come. One that does not end in
+        time runs on.
+
+        :param words: path of the program, and its arguments
+        :param watch: called now and then; what it raises ends the wait
+        :raises AgentUnavailable: it is not there, does not answer, or does
+            not run programs
+        :raises InvalidRequest: there is no word
+        :raises WaitTimeout: the program has not ended in time
+        :raises WrongState: the guest does not run
+        """
+        if not words:
+            raise exception.InvalidRequest(reason='no command given')
+        self.await_connected()
+        deadline = time.monotonic() + timeout_s
+        process = self._order('guest-exec', {
+            'path': words[0], 'arg': list(words[1:]), 'capture-output': True,
+        }).get('pid')
+        while True:
+            said = self._order('guest-exec-status', {'pid': process})
+            if said.get('exited'):
+                return self._outcome(said)
+            if time.monotonic() >= deadline:
+                raise exception.WaitTimeout(
+                    awaited='the end of the command', timeout_s=timeout_s)
+            # Who does not wait for it any more says so by this.
+            watch()
+            time.sleep(_LOOK_S)
+
+    def _outcome(self, said: dict[str, Any]) -> agent_spec.Outcome:
+        try:
+            return agent_spec.Outcome(
+                exit_code=(128 + int(said['signal']) if 'signal' in said
+                           else int(said['exitcode'])),
+                stdout=base64.b64decode(said.get('out-data', '')),
+                stderr=base64.b64decode(said.get('err-data', '')))
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._senseless() from error
+
+    def _order(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Give the agent an order of its own protocol."""
+        # Only here, as hardly anything needs it.
+        import libvirt_qemu
+
+        order = json.dumps({'execute': name, 'arguments': arguments})
+
+        def give(domain: protocol.Domain) -> str | None:
+            try:
+                said: str = libvirt_qemu.qemuAgentCommand(
+                    domain, order, ANSWER_TIMEOUT_S, 0)
+            except libvirt.libvirtError as error:
+                # The guest words it.
+                if not errors.is_agent_refusal(error):
+                    raise
+                return None
+            return said
+
+        said = self._ask(
+            'run a command in the guest', give, ANSWER_TIMEOUT_S)
+        if said is None:
+            raise exception.AgentUnavailable(
+                instance=self._reach.uuid, reason='it refused to run the '
+                'command: there is no such program, or it may not run any')
+        try:
+            found = json.loads(said)['return']
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._senseless() from error
+        if not isinstance(found, dict):
+            raise self._senseless()
+        return found
+
+    def _senseless(self) -> exception.AgentUnavailable:
+        return exception.AgentUnavailable(
+            instance=self._reach.uuid, reason='its answer makes no sense')
 
     def _ask(
             self, tried: str, function: Callable[[protocol.Domain], T],

@@ -2,6 +2,7 @@
 
 """One disk of a running guest: copying it, making it larger."""
 
+from collections.abc import Iterable
 import dataclasses
 
 import libvirt
@@ -11,12 +12,17 @@ from nova_libvirt_driver import exception
 from nova_libvirt_driver.guest import devices
 from nova_libvirt_driver.guest import reach as reach_module
 from nova_libvirt_driver.xmlmodel.devices import disk as disk_model
-
-_BYTES_PER_MIB = 1 << 20
+from nova_libvirt_driver.xmlmodel import snapshot
 
 # A persistent domain takes no other job, and the job ends with the guest.
 _COPY_FLAGS = (libvirt.VIR_DOMAIN_BLOCK_COPY_TRANSIENT_JOB
                | libvirt.VIR_DOMAIN_BLOCK_COPY_REUSE_EXT)
+
+
+_REDIRECT_FLAGS = (libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY
+                   | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA
+                   | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT
+                   | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -37,36 +43,23 @@ class Disk:
         self._reach = reach
         self._target_dev = target_dev
 
-    def copy(
-            self, path: str, format: str, *, shallow: bool = False,
-            bandwidth_mib_s: int = 0) -> None:
+    def copy(self, path: str, format: str) -> None:
         """Begin to copy the disk to a file that exists.
 
         The guest goes on with its own disk until :meth:`pivot`; the job
         ends with the guest, or by :meth:`abort`.
 
         :param path: file of the right size and format
-        :param shallow: only what is above the backing file, which the file
-            names as its own
-        :param bandwidth_mib_s: limit, 0 for none
         :raises WrongState: the guest is not up
         """
-        flags = _COPY_FLAGS
-        if shallow:
-            flags |= libvirt.VIR_DOMAIN_BLOCK_COPY_SHALLOW
-        params = ({libvirt.VIR_DOMAIN_BLOCK_COPY_BANDWIDTH:
-                   bandwidth_mib_s * _BYTES_PER_MIB}
-                  if bandwidth_mib_s else None)
-        self.copy_to(_file_xml(path, format), params, flags)
+        self.copy_to(_file_xml(path, format))
 
-    def copy_to(
-            self, xml: str, params: dict[str, int] | None = None,
-            flags: int = _COPY_FLAGS) -> None:
+    def copy_to(self, xml: str) -> None:
         """Likewise, to what the XML of another disk names."""
         self._reach.call(
             f'copy disk {self._target_dev}',
             lambda domain: domain.blockCopy(
-                self._target_dev, xml, params, flags),
+                self._target_dev, xml, None, _COPY_FLAGS),
             needs=reach_module.UP)
 
     def job(self) -> BlockJob | None:
@@ -103,6 +96,38 @@ class Disk:
             lambda domain: domain.blockJobAbort(
                 self._target_dev,
                 libvirt.VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT),
+            needs=reach_module.UP)
+
+    def redirect(self, path: str) -> None:
+        """Let the guest write to a file over its own from now on.
+
+        :param path: of a qcow2 file that is made already, over the disk's own
+        """
+        def redirect(domain: protocol.Domain) -> object:
+            names = [disk.target_dev or '' for disk in devices.read(
+                domain.XMLDesc(0)).disks]
+            return domain.snapshotCreateXML(
+                _snapshot_xml(names, self._target_dev, path), _REDIRECT_FLAGS)
+
+        self._reach.call(
+            f'let disk {self._target_dev} be another file', redirect)
+
+    def merge(self, base: str, top: str) -> None:
+        """Begin to merge files that the disk consists of.
+
+        :param base: takes in what is above it; empty is for none
+        :param top: up to which, so that it is not in use any more; empty for
+            all between the base and the disk, which takes it in itself
+        :raises WrongState: the guest is not up
+        """
+        self._reach.call(
+            f'merge files of disk {self._target_dev}',
+            lambda domain: domain.blockCommit(
+                self._target_dev, base, top, 0,
+                libvirt.VIR_DOMAIN_BLOCK_COMMIT_RELATIVE) if top
+            else domain.blockRebase(
+                self._target_dev, base or None, 0,
+                libvirt.VIR_DOMAIN_BLOCK_REBASE_RELATIVE if base else 0),
             needs=reach_module.UP)
 
     def resize(self, size_bytes: int) -> None:
@@ -148,3 +173,15 @@ def _file_xml(path: str, format: str) -> str:
     disk.source_file = path
     disk.driver_type = format
     return disk.to_xml()
+
+
+def _snapshot_xml(names: Iterable[str], name: str, path: str) -> str:
+    """Return the XML of a snapshot of one disk, and none of the others."""
+    made = snapshot.DomainSnapshot()
+    for one in names:
+        disk = made.disks.add()
+        disk.name, disk.snapshot = one, 'no'
+        if one == name:
+            disk.snapshot, disk.type = 'external', 'file'
+            disk.driver_type, disk.source_file = 'qcow2', path
+    return made.to_xml()

@@ -101,7 +101,7 @@ class Bulk:
         with self._lock:
             self._hung.append(visit)
         long_ms = self._link.look_timeout_s * 1000 / 2
-        found = self._link.supervisor.look(
+        found = self._link.look(
             'ask which guests do not answer',
             lambda connection: _occupied(connection, long_ms))
         for uuid in found:

@@ -60,17 +60,22 @@ def detach(
     """
     device = guest.device(key)
     try:
-        _undefine(guest, device)
-        _take(guest, device, patience, tick)
+        with guest.expecting(
+                event_spec.DeviceEvent, event_spec.LifecycleEvent) as news:
+            defined, live = device.both()
+            if defined is not None:
+                _undefine(guest, device, defined)
+            if live is not None:
+                _take(_Request(guest, device, live.alias or ''), live, news,
+                      patience, tick)
     except exception.InstanceNotFound:
         # The guest is gone, and the device with it.
         return
 
 
-def _undefine(guest: handle.Guest, device: device_module.Device) -> None:
-    found = device.defined()
-    if found is None:
-        return
+def _undefine(
+        guest: handle.Guest, device: device_module.Device,
+        found: device_module.Element) -> None:
     try:
         device.undefine(found)
     except _REFUSALS as error:
@@ -82,28 +87,23 @@ def _undefine(guest: handle.Guest, device: device_module.Device) -> None:
 
 
 def _take(
-        guest: handle.Guest, device: device_module.Device,
-        patience: Patience, tick: Callable[[], object]) -> None:
-    with guest.expecting(
-            event_spec.DeviceEvent, event_spec.LifecycleEvent) as news:
-        found = device.live()
-        if found is None:
-            return
-        request = _Request(guest, device, found.alias or '')
-        for _ in range(patience.attempts):
-            if request.ask(found) or news.wait(
-                    request.is_settled, patience.timeout_s, tick):
-                break
-            if not request.may_repeat():
-                raise request.failure()
-        else:
+        request: '_Request', found: device_module.Element,
+        news: handle.Expectation, patience: Patience,
+        tick: Callable[[], object]) -> None:
+    for _ in range(patience.attempts):
+        if request.ask(found) or news.wait(
+                request.is_settled, patience.timeout_s, tick):
+            break
+        if not request.may_repeat():
             raise request.failure()
-        # Events have come before QEMU had let go.
-        for _ in range(int(patience.timeout_s / _CLOSING_S) + 1):
-            if request.is_gone():
-                return
-            news.wait(lambda change: False, _CLOSING_S, tick)
+    else:
         raise request.failure()
+    # Events have come before QEMU had let go.
+    for _ in range(int(patience.timeout_s / _CLOSING_S) + 1):
+        if request.is_gone():
+            return
+        news.wait(lambda change: False, _CLOSING_S, tick)
+    raise request.failure()
 
 
 class _Request:

@@ -56,6 +56,20 @@ class Device:
         domain = self._read(0)
         return None if domain.id is None else find(domain.devices, self.key)
 
+    def both(self) -> tuple[Element | None, Element | None]:
+        """Return the device of the next start and of the guest that runs.
+
+        :raises InstanceNotFound: the domain is gone
+        """
+        def read(domain: protocol.Domain) -> tuple[str, str]:
+            return (domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE),
+                    domain.XMLDesc(0))
+
+        defined, now = map(domain_model.Domain.parse, self._reach.look(
+            'read the XML of the guest', read))
+        return find(defined.devices, self.key), (
+            None if now.id is None else find(now.devices, self.key))
+
     def attach(self, xml: str, *, live: bool) -> None:
         """Give the guest the device, for its next start as well.
 

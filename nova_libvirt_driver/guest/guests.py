@@ -3,38 +3,27 @@
 """Finds our guests and makes new ones; leaves other domains alone."""
 
 import contextlib
-import dataclasses
 
 import libvirt
 
 from nova_libvirt_driver.calls import errors
 from nova_libvirt_driver.calls import protocol
 from nova_libvirt_driver.connection import link as link_module
-from nova_libvirt_driver.events import decode
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.guest import handle
+from nova_libvirt_driver.guest import migration
 from nova_libvirt_driver.guest import reach
 from nova_libvirt_driver.spec import instance as instance_spec
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Entry:
-    """One domain of this host."""
-
-    uuid: str
-    name: str
-    state: instance_spec.PowerState
-    owned: bool
-    """It is ours; what is not is never touched."""
-    display_name: str
-    """Name that its user gave it, empty when it is not ours."""
 
 
 class Guests:
     """All domains of this host that are ours."""
 
-    def __init__(self, link: link_module.Link) -> None:
+    def __init__(
+            self, link: link_module.Link,
+            ownership: reach.Ownership) -> None:
         self._link = link
+        self._ownership = ownership
 
     def find(self, instance: instance_spec.Instance) -> handle.Guest:
         """Return the guest of an instance.
@@ -54,11 +43,41 @@ class Guests:
 
         :raises ForeignDomain: the domain of that uuid is not ours
         """
-        name = self._link.call(
-            'find the guest', lambda connection: _own_name(
-                connection, instance.uuid, self._link.host),
-            instance=instance.uuid)
+        name = self._ownership.knowing(lambda: self._link.call(
+            'find the guest', lambda connection: self._own_name(
+                connection, instance.uuid),
+            instance=instance.uuid))
         return None if name is None else self._guest(instance.uuid, name)
+
+    def read(
+            self, instance: instance_spec.Instance
+    ) -> tuple[handle.Guest, str, str]:
+        """Return the guest of an instance, and its XML, in one call.
+
+        :returns: the guest, the XML of its next start, and of the domain as
+            it is
+        :raises InstanceNotFound: no domain has its uuid
+        :raises ForeignDomain: the domain of that uuid is not ours
+        """
+        def look(connection: protocol.Connection) -> tuple[
+                handle.Guest, str, str] | None:
+            domain = self._own(connection, instance.uuid)
+            return None if domain is None else (
+                self._guest(instance.uuid, domain.name()),
+                domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE),
+                domain.XMLDesc(0))
+
+        found = self._ownership.knowing(lambda: self._link.call(
+            'read the XML of the guest', look, instance=instance.uuid,
+            timeout_s=self._link.look_timeout_s))
+        if found is None:
+            raise exception.InstanceNotFound(
+                instance=instance.uuid, host=self._link.host)
+        return found
+
+    def definition(self, instance: instance_spec.Instance) -> str:
+        """Return the XML of the next start of a guest, see :meth:`read`."""
+        return self.read(instance)[1]
 
     def define(
             self, xml: str, instance: instance_spec.Instance
@@ -71,7 +90,7 @@ class Guests:
         :raises InstanceExists: another domain has that name
         """
         def define(connection: protocol.Connection) -> str:
-            _own_name(connection, instance.uuid, self._link.host)
+            self._own_name(connection, instance.uuid)
             try:
                 return _define(connection, xml).name()
             except libvirt.libvirtError as error:
@@ -81,8 +100,8 @@ class Guests:
                         host=self._link.host) from error
                 raise
 
-        name = self._link.call(
-            'define the guest', define, instance=instance.uuid)
+        name = self._ownership.knowing(lambda: self._link.call(
+            'define the guest', define, instance=instance.uuid))
         return self._guest(instance.uuid, name)
 
     def remove(
@@ -117,13 +136,10 @@ class Guests:
 
         return self._link.call('look for a name', look)
 
-    def listing(self) -> list[Entry]:
-        """Return every domain, ours or not, sorted by name.
-
-        One call for the states, and one or two for each domain.
-        """
-        entries = self._link.call('list the guests', _entries)
-        return sorted(entries, key=lambda entry: entry.name)
+    def migration(
+            self, instance: instance_spec.Instance) -> migration.Migration:
+        """Return the handle of a move of a guest; it need not exist."""
+        return migration.Migration(self._link, instance.uuid)
 
     def definitions(self) -> list[str]:
         """Return the XML of every domain, ours or not, without secrets.
@@ -142,20 +158,23 @@ class Guests:
     def _guest(self, uuid: str, name: str) -> handle.Guest:
         return handle.Guest(reach.Reach(self._link, uuid), name)
 
+    def _own_name(
+            self, connection: protocol.Connection, uuid: str) -> str | None:
+        """Return the name of the domain of a uuid, None without one."""
+        domain = self._own(connection, uuid)
+        return None if domain is None else domain.name()
 
-def _own_name(
-        connection: protocol.Connection, uuid: str, host: str) -> str | None:
-    """Return the name of the domain of a uuid, None when there is none."""
-    try:
-        domain = connection.lookupByUUIDString(uuid)
-        mark = reach.mark_of(domain)
-    except libvirt.libvirtError as error:
-        if errors.is_not_found(error):
-            return None
-        raise
-    if mark is None:
-        raise exception.ForeignDomain(instance=uuid, host=host)
-    return domain.name()
+    def _own(
+            self, connection: protocol.Connection,
+            uuid: str) -> protocol.Domain | None:
+        try:
+            domain = connection.lookupByUUIDString(uuid)
+            self._ownership.check(domain, uuid=uuid, host=self._link.host)
+        except libvirt.libvirtError as error:
+            if errors.is_not_found(error):
+                return None
+            raise
+        return domain
 
 
 def _define(connection: protocol.Connection, xml: str) -> protocol.Domain:
@@ -179,20 +198,4 @@ def _definitions(connection: protocol.Connection) -> list[str]:
             if not errors.is_not_found(error):
                 raise
             # It went away since the list was made.
-    return found
-
-
-def _entries(connection: protocol.Connection) -> list[Entry]:
-    found = []
-    for domain, report in decode.domains(connection):
-        try:
-            mark = reach.mark_of(domain)
-        except libvirt.libvirtError as error:
-            if errors.is_not_found(error):
-                # It went away since the list was made.
-                continue
-            raise
-        found.append(Entry(
-            report.uuid, report.name, report.state, owned=mark is not None,
-            display_name='' if mark is None else mark.display_name))
     return found

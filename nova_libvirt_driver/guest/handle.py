@@ -7,6 +7,7 @@ be used from several threads. Every method blocks, and every one may raise
 what :meth:`reach.Reach.call` raises.
 """
 
+from collections.abc import Iterable
 import contextlib
 
 import libvirt
@@ -17,6 +18,7 @@ from nova_libvirt_driver.calls import protocol
 from nova_libvirt_driver.events import decode
 from nova_libvirt_driver.events import expecting
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.guest import addresses
 from nova_libvirt_driver.guest import agent as agent_module
 from nova_libvirt_driver.guest import block
 from nova_libvirt_driver.guest import device as device_module
@@ -25,6 +27,7 @@ from nova_libvirt_driver.guest import reach as reach_module
 from nova_libvirt_driver.spec import console as console_spec
 from nova_libvirt_driver.spec import event as event_spec
 from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.spec import nic as nic_spec
 
 LOG = logging.getLogger(__name__)
 
@@ -83,6 +86,10 @@ class Guest:
         """The agent inside the guest."""
         return agent_module.Agent(self._reach)
 
+    def addresses(self) -> list[nic_spec.FoundAddress]:
+        """Return under which addresses it can be reached."""
+        return addresses.of_guest(self._reach)
+
     def disk(self, target_dev: str) -> block.Disk:
         """Return the handle of one disk; it need not exist."""
         return block.Disk(self._reach, target_dev)
@@ -105,12 +112,14 @@ class Guest:
         return bool(self._reach.look('ask whether the guest is up',
                                      lambda domain: domain.isActive()))
 
-    def xml(self, *, inactive: bool = False) -> str:
+    def xml(self, *, inactive: bool = False, migratable: bool = False) -> str:
         """Return the XML of the domain, without secrets.
 
         :param inactive: how it will be at its next start
+        :param migratable: as another host takes it
         """
         flags = libvirt.VIR_DOMAIN_XML_INACTIVE if inactive else 0
+        flags |= libvirt.VIR_DOMAIN_XML_MIGRATABLE if migratable else 0
         return self._reach.look('read the XML of the guest',
                                 lambda domain: domain.XMLDesc(flags))
 
@@ -167,6 +176,38 @@ class Guest:
         self._reach.call(
             'start the guest', lambda domain: domain.createWithFlags(flags),
             needs=reach_module.DOWN, timeout_s=timeout_s)
+
+    def forward(
+            self, nic: nic_spec.NicKey,
+            forwards: Iterable[nic_spec.PortForward]) -> None:
+        """Let ports of the host lead to the guest, until its QEMU ends.
+
+        Libvirt knows this of the network of passt only, so QEMU is asked.
+
+        :param nic: an interface on QEMU's own network
+        :raises WrongState: QEMU cannot have a port
+        """
+        def order(domain: protocol.Domain) -> str:
+            # Only here, as hardly anything needs it.
+            import libvirt_qemu
+
+            found = device_module.find(devices.read(domain.XMLDesc(0)), nic)
+            if found is None or not found.alias:
+                return f'it has no {nic}'
+            for one in forwards:
+                said: str = libvirt_qemu.qemuMonitorCommand(
+                    domain, f'hostfwd_add host{found.alias} {one.protocol}:'
+                    f'{one.address}:{one.host_port}-:{one.guest_port}',
+                    libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP)
+                if said.strip():
+                    return said.strip()
+            return ''
+
+        said = self._reach.call('forward ports to the guest', order)
+        if said:
+            raise exception.WrongState(
+                tried='forward ports to it', instance=self.uuid,
+                state=f'without them: {said}')
 
     def destroy(self) -> None:
         """Cut the power; a stopped guest is fine, and one that hangs."""

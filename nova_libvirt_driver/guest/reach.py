@@ -2,29 +2,40 @@
 
 """The way to one domain, which is looked up for every call; is it ours?
 
-Whether a domain is ours is said by the metadata that it carries.
+What carries Nova's metadata was made by this driver or by Nova. Several
+services without Nova may use one libvirt, each with a folder of its own for
+its instances: a guest belongs to the one whose folder its files are in.
 """
 
 from collections.abc import Callable
 from collections.abc import Collection
+from collections.abc import Iterator
+from collections.abc import Mapping
+import contextlib
 import dataclasses
+import functools
+import os
+import time
 import typing
 from typing import TypeVar
 
 import libvirt
 
-from nova_libvirt_driver.calls import errors
+from nova_libvirt_driver.calls import calls as calls_module
 from nova_libvirt_driver.calls import protocol
 from nova_libvirt_driver.connection import link as link_module
 from nova_libvirt_driver.events import decode
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.xmlmodel import domain as domain_model
-from nova_libvirt_driver.xmlmodel import metadata
 
 T = TypeVar('T')
 
 _PREFIX = 'nova'
+
+# How long a look at a folder may take, and how long it counts.
+_LOOK_S = 3.0
+_SEEN_S = 60.0
 
 _State = instance_spec.PowerState
 
@@ -37,6 +48,13 @@ class GuestState(typing.NamedTuple):
 
     power: instance_spec.PowerState
     reason: str
+
+    @classmethod
+    def of(cls, domain: protocol.Domain) -> 'GuestState':
+        """Ask for it, on a native thread."""
+        number, reason = domain.state(0)[:2]
+        return cls(decode.power_state(number),
+                   decode.state_reason(number, reason))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -102,11 +120,7 @@ class Reach:
 
     def state(self) -> GuestState:
         """Ask how the guest is."""
-        number, reason = self.look(
-            'ask for the state of the guest',
-            lambda domain: domain.state(0)[:2])
-        return GuestState(decode.power_state(number),
-                          decode.state_reason(number, reason))
+        return self.look('ask for the state of the guest', GuestState.of)
 
     def _blame_state(
             self, tried: str, needs: Collection[instance_spec.PowerState],
@@ -122,47 +136,180 @@ class Reach:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Mark:
-    """What shows that a domain is ours."""
+    """What a domain says of the instance that it is."""
 
     display_name: str
+    uuid: str = ''
+    folders: frozenset[str] = frozenset()
+    """Folders of instances that its files are in; empty if it is ours by
+    what it says alone."""
 
 
-def mark_of(domain: protocol.Domain) -> Mark | None:
-    """Return the mark of a domain, None for one that is not ours.
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Seen:
+    """What was seen of a folder; nothing of one that does not answer."""
 
-    Runs on a native thread, like what follows.
+    at_s: float
+    path: str = ''
+    names: frozenset[str] | None = None
 
-    :raises libvirt.libvirtError: as it comes
+
+class _Unseen(Exception):
+    """Folders have to be looked at, which no call into libvirt may do."""
+
+    def __init__(self, folders: Collection[str]) -> None:
+        self.folders = folders
+
+
+class Ownership:
+    """Tells our domains from those of others.
+
+    Another service's folder may be on a file system that does not answer.
+
+    :param instances_path: folder of the instances of this service; empty if
+        the service itself knows its instances, wherever their files are
+    :param calls: run looks at folders, on threads that libvirt does not need
     """
-    try:
-        text = domain.metadata(
-            libvirt.VIR_DOMAIN_METADATA_ELEMENT, metadata.NAMESPACE, 0)
-    except libvirt.libvirtError as error:
-        if not errors.is_without_metadata(error):
-            raise
-        return mark_in(domain.XMLDesc(0))
-    try:
-        return Mark(metadata.BareInstance.parse(text).display_name or '')
-    except ValueError:
-        # Something else in Nova's namespace.
-        return None
+
+    def __init__(
+            self, instances_path: str = '',
+            calls: calls_module.Calls | None = None) -> None:
+        self._path = os.path.normpath(instances_path) if instances_path else ''
+        self._calls = calls
+        # Replaced, never changed.
+        self._seen: Mapping[str, _Seen] = {}
+
+    def check(
+            self, domain: protocol.Domain, *, uuid: str, host: str) -> None:
+        """Refuse a domain that is not ours.
+
+        Runs on a native thread, like :meth:`look`, within :meth:`knowing`.
+
+        :raises ForeignDomain: it is another's
+        :raises libvirt.libvirtError: as it comes
+        """
+        mark = self.look(domain)
+        if mark is None:
+            raise exception.ForeignDomain(instance=uuid, host=host)
+        folder = self._other(mark)
+        if folder:
+            raise exception.ForeignDomain(
+                instance=uuid, host=host, folder=folder)
+
+    def knowing(self, ask: Callable[[], T]) -> T:
+        """Return the answer to what checks domains.
+
+        :param ask: makes the call into libvirt; again after a look at a
+            folder that is another service's
+        """
+        try:
+            return ask()
+        except _Unseen as unseen:
+            self._look_at(unseen.folders)
+        return ask()
+
+    def other_folder(self, mark: Mark | None) -> str:
+        """Return the folder of the service that a guest belongs to.
+
+        Not on a native thread: it may have to look at that folder.
+
+        :returns: empty if it is ours, or no service has made it
+        """
+        return self.knowing(lambda: self._other(mark)) if mark else ''
+
+    def look(self, domain: protocol.Domain) -> Mark | None:
+        """Return what a domain says, None if no service has made it.
+
+        One call.
+
+        :raises libvirt.libvirtError: as it comes
+        """
+        return self.read(domain.XMLDesc(0))
+
+    def read(self, xml: str) -> Mark | None:
+        """Return the same from the XML of a domain."""
+        model = domain_model.Domain.parse(xml)
+        instance = model.instance
+        if instance.peek() is None:
+            return None
+        uuid = model.uuid or ''
+        found = frozenset(
+            os.path.normpath(os.path.dirname(folder))
+            for folder in map(os.path.dirname, _files(model))
+            if os.path.basename(folder) == uuid) if self._path else frozenset()
+        # One without any file is as it is without services of that kind.
+        return Mark(instance.display_name or '', uuid,
+                    frozenset() if self._path in found else found)
+
+    def _other(self, mark: Mark) -> str:
+        if not mark.folders:
+            return ''
+        now_s = time.monotonic()
+        wanted = {*mark.folders, self._path}
+        seen = {folder: self._seen[folder] for folder in wanted
+                if folder in self._seen
+                and now_s - self._seen[folder].at_s < _SEEN_S}
+        if len(seen) < len(wanted):
+            raise _Unseen(wanted - seen.keys())
+        ours = seen[self._path]
+        for folder in sorted(mark.folders):
+            there = seen[folder]
+            # The state folder may have been moved since it was defined.
+            if there.names is not None and ours.names is not None and (
+                    there.path == ours.path or mark.uuid in ours.names
+                    and mark.uuid not in there.names):
+                return ''
+        return min(mark.folders)
+
+    def _look_at(self, folders: Collection[str]) -> None:
+        for folder in folders:
+            try:
+                seen = self._calls.run(
+                    functools.partial(_look, folder), timeout_s=_LOOK_S,
+                    name=f'looking at {folder}') if self._calls else (
+                        _look(folder))
+            except (exception.CallTimeout, exception.CallBudgetExhausted):
+                seen = _Seen(time.monotonic())
+            self._seen = {**self._seen, folder: seen}
 
 
-def mark_in(xml: str) -> Mark | None:
-    """Return the mark in the XML of a domain, None when there is none."""
-    instance = domain_model.Domain.parse(xml).instance
-    return None if instance.peek() is None else Mark(
-        instance.display_name or '')
+def _look(folder: str) -> _Seen:
+    names: frozenset[str] = frozenset()
+    with contextlib.suppress(OSError):
+        names = frozenset(os.listdir(folder))
+    return _Seen(time.monotonic(), os.path.realpath(folder), names)
+
+
+def _files(model: domain_model.Domain) -> Iterator[str]:
+    for disk in model.devices.disks:
+        yield disk.source_file or ''
+    for port in (*model.devices.serials, *model.devices.consoles):
+        yield port.log_file or ''
+        yield port.source_path or ''
+    yield model.os.kernel or ''
+    yield model.os.initrd or ''
+    yield model.os.nvram or ''
+
+
+def mark_in(xml: str) -> str | None:
+    """Return the name that its user gave a guest, None if it is not ours.
+
+    :param xml: of its domain
+    """
+    mark = Ownership().read(xml)
+    return None if mark is None else mark.display_name
 
 
 def set_display_name(domain: protocol.Domain, name: str) -> None:
     """Change the name in the metadata, of the guest that runs and the next.
 
+    Runs on a native thread.
+
     :raises InvalidRequest: the name cannot be written as XML
     :raises libvirt.libvirtError: as it comes
     """
     kind = libvirt.VIR_DOMAIN_METADATA_ELEMENT
-    namespace = metadata.namespace_in(domain.XMLDesc(0))
+    namespace = domain_model.namespace_in(domain.XMLDesc(0))
     scopes = [libvirt.VIR_DOMAIN_AFFECT_CONFIG]
     if domain.isActive():
         scopes.append(libvirt.VIR_DOMAIN_AFFECT_LIVE)
@@ -174,7 +321,7 @@ def set_display_name(domain: protocol.Domain, name: str) -> None:
 
 
 def _with_name(text: str, name: str) -> str:
-    instance = metadata.BareInstance.parse(text)
+    instance = domain_model.BareInstance.parse(text)
     try:
         instance.display_name = name
     except ValueError as error:

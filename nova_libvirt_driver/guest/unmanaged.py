@@ -14,6 +14,7 @@ import re
 from typing import Any
 
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.filesystem import paths
 from nova_libvirt_driver.guest import devices as devices_module
 from nova_libvirt_driver.spec import device as device_spec
 from nova_libvirt_driver.spec import disk as disk_spec
@@ -21,8 +22,8 @@ from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.spec import nic as nic_spec
 from nova_libvirt_driver.xmlmodel.devices import device as device_model
+from nova_libvirt_driver.xmlmodel.devices import devices as devices_model
 from nova_libvirt_driver.xmlmodel.devices import disk as disk_model
-from nova_libvirt_driver.xmlmodel.devices import hostdev
 from nova_libvirt_driver.xmlmodel.devices import interface
 from nova_libvirt_driver.xmlmodel import domain as domain_module
 
@@ -118,7 +119,7 @@ def _disks(
         # An empty drive is the one that has its name now.
         is_own = (_source(disk) in known if any(_source(disk))
                   else disk.target_dev in names)
-        if not (is_own or path.startswith(f'{folder}/')
+        if not (is_own or paths.is_own(path, folder)
                 or is_volume(disk, spec)):
             yield disk
 
@@ -232,7 +233,7 @@ def _named(one: device_model.Bootable) -> str:
     """Return a device's kind and what tells it from others."""
     words: list[str | None] = []
     match one:
-        case hostdev.Hostdev():
+        case devices_model.Hostdev():
             words = [one.type, one.model, _address(one.source_address)]
         case interface.Interface():
             words = [one.type, one.mac]

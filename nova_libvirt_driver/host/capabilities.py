@@ -16,6 +16,7 @@ from nova_libvirt_driver.calls import protocol
 from nova_libvirt_driver.calls import shared
 from nova_libvirt_driver.connection import link as link_module
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.host import cpu_features
 from nova_libvirt_driver.host import facts as facts_module
 from nova_libvirt_driver.host import host_capabilities
 from nova_libvirt_driver.spec import capabilities as capabilities_spec
@@ -45,6 +46,9 @@ class Capabilities:
         self._hosts: shared.Shared[
             dict[_Key, capabilities_spec.GuestHost]] = facts_module.once(
                 link, dict)
+        self._features: shared.Shared[
+            dict[tuple[str, str], frozenset[str]]] = facts_module.once(
+                link, dict)
 
     def get(
             self, arch: str = '', machine: str = '',
@@ -57,12 +61,24 @@ class Capabilities:
         :raises UnsupportedOperation: libvirt runs no guests of that kind
         """
         # A lost connection is an error, whatever is remembered of it.
-        self._link.supervisor.connection()
+        self._link.connection()
         key = (arch, machine, virt_type)
         known = self._hosts.get().value
         if key not in known:
             known[key] = self._read(*key)
         return known[key]
+
+    def features_of(self, arch: str, model: str) -> frozenset[str]:
+        """Return the features of a CPU model.
+
+        :raises HypervisorUnavailable: there is no connection
+        """
+        known = self._features.get().value
+        if (arch, model) not in known:
+            known[arch, model] = self._link.call(
+                'read the features of a CPU',
+                lambda conn: cpu_features.of_model(conn, arch, model))
+        return known[arch, model]
 
     def _read(
             self, arch: str, machine: str,

@@ -6,6 +6,7 @@ import libvirt
 
 from nova_libvirt_driver.calls import errors
 from nova_libvirt_driver.calls import protocol
+from nova_libvirt_driver import exception
 from nova_libvirt_driver.xmlmodel import capabilities
 
 # The CPU of a host states no policies. An optional feature may be missing.
@@ -41,6 +42,30 @@ def of_model(
     cpu.arch = arch
     cpu.model = model
     return expanded(connection, cpu)
+
+
+def check(
+        connection: protocol.Connection, cpu_xml: str,
+        virt_type: str) -> None:
+    """See whether guests can have a CPU here; one call.
+
+    Libvirt compares only those of some architectures; others pass.
+
+    :raises UnsupportedOperation: they cannot, with what is missing
+    """
+    try:
+        connection.compareHypervisorCPU(
+            None, None, None, virt_type, cpu_xml,
+            libvirt.VIR_CONNECT_COMPARE_CPU_FAIL_INCOMPATIBLE)
+    except libvirt.libvirtError as error:
+        if errors.is_unsupported(error) or error.get_error_code() == (
+                libvirt.VIR_ERR_OPERATION_UNSUPPORTED):
+            return
+        if error.get_error_code() == libvirt.VIR_ERR_CPU_INCOMPATIBLE:
+            raise exception.UnsupportedOperation(
+                tried='give a guest that CPU',
+                reason=errors.text(error)) from error
+        raise
 
 
 def _named(cpu: capabilities.HostCpu) -> frozenset[str]:

@@ -51,7 +51,6 @@ class Facts:
             self, link: link_module.Link,
             online_here: Callable[[], str] | None = None) -> None:
         self._link = link
-        self._supervisor = link.supervisor
         self._online_here = online_here or _online_here
         self._online: tuple[_Mark, tuple[bool, ...]] | None = None
         self._facts = once(link, self._read)
@@ -64,7 +63,7 @@ class Facts:
         :raises HypervisorUnavailable: there is no connection
         """
         # A lost connection is an error, whatever is remembered of it.
-        self._supervisor.connection()
+        self._link.connection()
         return self._facts.get().value
 
     def identity(self) -> tuple[str, str]:
@@ -83,21 +82,21 @@ class Facts:
 
         :raises HypervisorUnavailable: there is no connection
         """
-        generation = self._supervisor.generation
-        info = self._supervisor.look(
+        generation = self._link.current.generation
+        info = self._link.look(
             'ask how much memory the host has', lambda conn: conn.getInfo())
         # The number alone stays the same when one goes and another comes.
         mark = (generation, int(info[_CPUS]), self._online_here())
         known = self._online
         if known is None or known[0] != mark:
-            known = mark, tuple(self._supervisor.look(
+            known = mark, tuple(self._link.look(
                 'ask which CPUs are online',
                 lambda conn: conn.getCPUMap()[1]))
             self._online = known
         return Plugged(memory_mib=int(info[_MEMORY_MIB]), online=known[1])
 
     def _read(self) -> host.HostFacts:
-        generation, here = self._supervisor.generation, self._online_here()
+        generation, here = self._link.current.generation, self._online_here()
         # On a connection of its own: libvirt may have to run each of its
         # emulators once before it can say what they are.
         found = self._link.call('read the facts of the host', _read)
@@ -115,7 +114,7 @@ def once(link: link_module.Link, ask: Callable[[], T]) -> shared.Shared[T]:
     """Return the answer to a question that is asked once a connection."""
     return shared.Shared(
         ask, max_age_s=math.inf,
-        generation=lambda: link.supervisor.generation)
+        generation=lambda: link.current.generation)
 
 
 def _online_here() -> str:
@@ -172,6 +171,6 @@ def _online(connection: protocol.Connection) -> tuple[bool, ...] | None:
         return tuple(connection.getCPUMap()[1])
     except libvirt.libvirtError as error:
         if errors.is_unsupported(error):
-            # Those who need it are told so.
+            # Callers that need it get the error.
             return None
         raise

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from nova_libvirt_driver.connection import link as link_module
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.host import capabilities as capabilities_module
-from nova_libvirt_driver.host import cpu_features
 from nova_libvirt_driver.host import facts as facts_module
 from nova_libvirt_driver.spec import capabilities as capabilities_spec
 from nova_libvirt_driver.spec import cpu as cpu_spec
@@ -43,7 +42,7 @@ class Offers:
         :raises HypervisorUnavailable: there is no connection
         """
         # A lost connection is an error, whatever is remembered of it.
-        self._link.supervisor.connection()
+        self._link.connection()
         return self._offers.get().value
 
     def _read(self) -> host_spec.HostOffers:
@@ -82,20 +81,18 @@ class Offers:
             each.cpu_modes for each in found if each.arch == facts.arch))
         if mode is Mode.NONE:
             # Flags are refused without a model.
-            return self._features_of(facts.arch, _UNNAMED.get(
+            return self._capabilities.features_of(facts.arch, _UNNAMED.get(
                 facts.arch, _UNNAMED_ELSEWHERE))
         features = facts.cpu_features
         if mode is Mode.CUSTOM:
-            features = _union(self._features_of(facts.arch, model)
-                              for model in self._policy.cpu_models)
+            features = _union(
+                self._capabilities.features_of(facts.arch, model)
+                for model in self._policy.usable_cpu_models(_union(
+                    each.cpu_models for each in found
+                    if each.arch == facts.arch)))
         flags = self._policy.cpu_flags
         return (features | {flag.name for flag in flags if flag.enabled}) - {
             flag.name for flag in flags if not flag.enabled}
-
-    def _features_of(self, arch: str, model: str) -> frozenset[str]:
-        return self._link.call(
-            'read the features of a CPU',
-            lambda conn: cpu_features.of_model(conn, arch, model))
 
 
 def _union(sets: Iterator[frozenset[str]]) -> frozenset[str]:

@@ -2,14 +2,14 @@
 
 """The audit of the host: what it has, and what of it is in use."""
 
-from typing import Protocol
+from collections.abc import Callable
+import dataclasses
 
 import libvirt
 import psutil
 
-from nova_libvirt_driver.connection import supervisor as supervisor_module
+from nova_libvirt_driver.connection import link as link_module
 from nova_libvirt_driver.guest import inventory as inventory_module
-from nova_libvirt_driver.guest import sizes
 from nova_libvirt_driver.host import facts as facts_module
 from nova_libvirt_driver.spec import disk
 from nova_libvirt_driver.spec import host
@@ -22,29 +22,21 @@ _FREQUENCY_MHZ = 3
 _TEST_TYPE = 'TEST'
 
 
-class DiskSurvey(Protocol):
-    """Looks at the files of the instances."""
-
-    def take(self) -> disk.DiskRoom: ...
-
-
+@dataclasses.dataclass(frozen=True, slots=True)
 class Audit:
     """Makes :class:`~nova_libvirt_driver.spec.host.HostResources`.
 
+    :param survey: looks at the files of the instances
     :param memory_mib: memory for guests if it is not that of the host; 0 if
         it is
     """
 
-    def __init__(
-            self, supervisor: supervisor_module.Supervisor,
-            facts: facts_module.Facts,
-            inventory: inventory_module.Inventory, survey: DiskSurvey, *,
-            memory_mib: int = 0) -> None:
-        self._supervisor = supervisor
-        self._facts = facts
-        self._inventory = inventory
-        self._survey = survey
-        self._memory_mib = memory_mib
+    link: link_module.Link
+    facts: facts_module.Facts
+    inventory: inventory_module.Inventory
+    survey: Callable[[], disk.DiskRoom]
+    _: dataclasses.KW_ONLY
+    memory_mib: int = 0
 
     def run(self) -> host.HostResources:
         """Audit the host.
@@ -56,18 +48,18 @@ class Audit:
         :raises HypervisorUnavailable: there is no connection
         :raises StorageFailure: the folder of the instances does not answer
         """
-        facts = self._facts.get()
-        guests = self._inventory.sizes()
-        plugged = self._facts.plugged()
+        facts = self.facts.get()
+        guests = self.inventory.sizes()
+        plugged = self.facts.plugged()
         online = plugged.online
-        room = self._survey.take()
+        room = self.survey()
         return host.HostResources(
             hypervisor_hostname=facts.hostname,
             hypervisor_type=facts.hypervisor_type,
             hypervisor_version=facts.hypervisor_version,
             vcpus=_cpus(facts, online),
             vcpus_used=sum(guest.vcpus or 0 for guest in guests),
-            memory_mb=self._memory_mib or plugged.memory_mib,
+            memory_mb=self.memory_mib or plugged.memory_mib,
             memory_mb_used=self._memory_used_mib(facts, guests),
             local_gb=room.total_bytes // _GIB,
             local_gb_used=room.used_bytes // _GIB,
@@ -83,7 +75,7 @@ class Audit:
 
         :raises HypervisorUnavailable: there is no connection
         """
-        times, frequency_mhz = self._supervisor.look(
+        times, frequency_mhz = self.link.look(
             'read the times of the CPUs', lambda conn: (
                 conn.getCPUStats(libvirt.VIR_NODE_CPU_STATS_ALL_CPUS),
                 conn.getInfo()[_FREQUENCY_MHZ]))
@@ -94,9 +86,9 @@ class Audit:
 
     def _memory_used_mib(
             self, facts: host.HostFacts,
-            guests: list[sizes.Size]) -> int:
+            guests: list[inventory_module.Size]) -> int:
         """Return memory in use in MiB, without what only caches files."""
-        if self._memory_mib or facts.hypervisor_type == _TEST_TYPE:
+        if self.memory_mib or facts.hypervisor_type == _TEST_TYPE:
             # Guests of libvirt's test driver take none of this machine's
             # memory, and its free memory is in KiB (libvirt 9.0).
             return sum(guest.memory_mib or 0 for guest in guests)

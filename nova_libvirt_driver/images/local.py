@@ -34,7 +34,7 @@ _NO_PROPERTIES: Mapping[str, str] = {}
 class LocalImages:
     """Keeps images in a folder; see :class:`ports.ImageSource`.
 
-    The folder is made with the first image. Several processes may use it
+    The folder is created with the first image. Several processes may use it
     at the same time.
     """
 

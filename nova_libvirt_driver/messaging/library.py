@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""The library oslo.messaging, loaded without what it would bring along.
+"""The library oslo.messaging, loaded without what it would import besides.
 
 It loads oslo.service, which would choose eventlet for a process that has not
 chosen yet. In a process with native threads, native threads are chosen here;

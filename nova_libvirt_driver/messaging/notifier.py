@@ -9,16 +9,15 @@ to hold up its callers when the message bus hangs, and never raises to them.
 
 from collections.abc import Callable
 from collections.abc import Mapping
+from concurrent import futures
 import datetime
-import queue
 import threading
-import time
 from typing import Any
 
 from oslo_config import cfg
 from oslo_log import log as logging
 
-from nova_libvirt_driver.calls import runtime
+from nova_libvirt_driver.calls import worker as worker_module
 from nova_libvirt_driver.messaging import transport
 from nova_libvirt_driver.spec import event as event_spec
 
@@ -89,12 +88,6 @@ class OsloNotifier:
             return self._notifier
 
 
-class _Message:
-    def __init__(self, send: Callable[[], object]) -> None:
-        self.send = send
-        self.done = threading.Event()
-
-
 class Outbox:
     """Sends things in order on a thread of its own.
 
@@ -110,44 +103,30 @@ class Outbox:
     def __init__(self, name: str, patience_s: float = 2.0) -> None:
         self._name = name
         self._patience_s = patience_s
-        self._messages: queue.Queue[_Message | None] = queue.Queue(
-            MOST_WAITING)
+        self._worker = worker_module.Worker(name)
         self._lock = threading.Lock()
-        self._thread: runtime.Thread | None = None
+        self._unsent = 0
         self._stuck = False
         self.dropped = 0
 
     def put(self, send: Callable[[], object]) -> None:
         """Have *send* called; wait for it unless an earlier one hangs."""
-        message = _Message(send)
-        self._ensure_thread()
-        try:
-            self._messages.put_nowait(message)
-        except queue.Full:
+        with self._lock:
+            # One of them is being sent.
+            is_full = self._unsent > MOST_WAITING
+            self._unsent += not is_full
+        if is_full:
             self._drop()
             return
-        if not self._stuck and not message.done.wait(self._patience_s):
-            self._stuck = True
+        future = self._worker.submit(send)
+        future.add_done_callback(self._sent)
+        if not self._stuck:
+            self._stuck = not futures.wait([future], self._patience_s).done
 
     def close(self, timeout_s: float) -> None:
         """Send what is there and end the thread; wait *timeout_s* for it."""
-        with self._lock:
-            thread, self._thread = self._thread, None
-        if thread is None:
-            return
-        deadline = time.monotonic() + timeout_s
-        try:
-            self._messages.put(None, timeout=timeout_s)
-        except queue.Full:
-            return
-        thread.join(max(0.0, deadline - time.monotonic()))
-
-    def _ensure_thread(self) -> None:
-        with self._lock:
-            if self._thread is None:
-                self._thread = runtime.Thread(
-                    target=self._run, name=self._name, daemon=True)
-                self._thread.start()
+        worker, self._worker = self._worker, worker_module.Worker(self._name)
+        worker.finish(timeout_s)
 
     def _drop(self) -> None:
         self.dropped += 1
@@ -155,14 +134,12 @@ class Outbox:
             LOG.warning('%s: %d messages are waiting already, dropping new '
                         'ones', self._name, MOST_WAITING)
 
-    def _run(self) -> None:
-        while (message := self._messages.get()) is not None:
-            try:
-                message.send()
-            except Exception:
-                LOG.exception('%s: sending failed', self._name)
-            self._stuck = False
-            message.done.set()
+    def _sent(self, future: 'futures.Future[object]') -> None:
+        self._stuck = False
+        with self._lock:
+            self._unsent -= 1
+        if not future.cancelled() and (error := future.exception()):
+            LOG.error('%s: sending failed', self._name, exc_info=error)
 
 
 def lifecycle_payload(

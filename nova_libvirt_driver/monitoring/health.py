@@ -42,6 +42,8 @@ def _not_connected(status: connection_spec.ConnectionStatus) -> Reason:
     return Reason(
         'no_connection',
         f'there is no connection to libvirt at {status.uri}: {_why(status)}',
+        'see log/libvirt.log below the root of that URI, and restart the '
+        'service' if status.in_process else
         'see whether the libvirt daemon (virtqemud or libvirtd) runs: '
         'nova-libvirt doctor')
 

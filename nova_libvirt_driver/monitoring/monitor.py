@@ -8,35 +8,40 @@ while libvirt hangs.
 """
 
 from collections.abc import Callable
-import contextlib
+import dataclasses
+import functools
 import importlib.util
-import threading
+import json
+import os
 from typing import Any
 from typing import Protocol
 
 from oslo_log import log as logging
 
 from nova_libvirt_driver import base
-from nova_libvirt_driver.calls import runtime
+from nova_libvirt_driver.calls import worker as worker_module
 from nova_libvirt_driver import exception
-from nova_libvirt_driver.monitoring import document
 from nova_libvirt_driver.monitoring import health as health_module
 from nova_libvirt_driver.monitoring import status_socket
 from nova_libvirt_driver.spec import connection as connection_spec
 from nova_libvirt_driver.spec import health as health_spec
 from nova_libvirt_driver.spec import monitoring as monitoring_spec
+from nova_libvirt_driver import version
 
 LOG = logging.getLogger(__name__)
 
 PACKAGE = 'prometheus_client'
 
 _JSON = 'application/json'
+_TEXT = 'text/plain; charset=utf-8'
 
 _UNSERVED = ('Cannot report how this process is at %s: %s. Let [%s] %s name '
              '%s, or switch it off with "%s"; will retry every %g s')
 _RETRY_S = 30.0
 _STOP_S = 2.0
 _GROUP = 'nova_libvirt_driver'
+FORMAT = 1
+"""Rises when a field changes its meaning or goes away."""
 
 
 def check(settings: monitoring_spec.Settings) -> None:
@@ -66,6 +71,7 @@ class Monitor:
         self._driver: Any = driver
         self._settings = settings
         self._retry_s = retry_s
+        self._retries: list[worker_module.Worker] = []
         self._stops: list[Callable[[], object]] = []
 
     def start(self) -> None:
@@ -85,6 +91,9 @@ class Monitor:
 
     def stop(self) -> None:
         """Answer no longer; takes at most two seconds."""
+        retries, self._retries = self._retries, []
+        for retry in retries:
+            retry.stop(_STOP_S)
         stops, self._stops = self._stops, []
         for stop in reversed(stops):
             stop()
@@ -105,11 +114,11 @@ class Monitor:
 
     def document(self) -> dict[str, Any]:
         """Return the same, and whose it is, as plain JSON types."""
-        return document.make(self._settings.host, *self.state())
+        return document(self._settings.host, *self.state())
 
     def _serve_socket(self, path: str) -> None:
         serving = status_socket.StatusSocket(
-            path, lambda: document.text(self.document()))
+            path, lambda: line(self.document()))
         self._serve(serving, lambda error: LOG.warning(
             _UNSERVED, path, _words(error), _GROUP, 'status_socket',
             "a path in a folder that the process's user may write", 'off',
@@ -118,12 +127,18 @@ class Monitor:
     def _serve_metrics(self) -> None:
         # Only now: they cost memory, and a package that may not be there.
         from nova_libvirt_driver.monitoring import endpoint
+        from nova_libvirt_driver.monitoring import figures
         from nova_libvirt_driver.monitoring import metrics
         from nova_libvirt_driver.monitoring import verbs
         settings = self._settings
-        measured = metrics.Metrics(settings.host, self.state)
+        guests = figures.GuestFigures(self._driver.get_guest_figures)
+        self._stops.append(guests.stop)
+        measured = metrics.Metrics(
+            settings.host, self.state,
+            guests.latest if settings.guest_metrics else None)
         serving = endpoint.Endpoint(
             settings.metrics_listen, settings.metrics_port, {
+                '/': lambda: endpoint.Answer(200, _TEXT, self._index()),
                 '/metrics': lambda: endpoint.Answer(
                     200, metrics.CONTENT_TYPE, measured.text()),
                 '/health': lambda: endpoint.Answer(
@@ -145,15 +160,41 @@ class Monitor:
             serving.start()
         except (OSError, RuntimeError) as error:
             warn(error)
-            self._stops.append(_Later(serving, self._retry_s).stop)
-        else:
-            self._stops.append(serving.stop)
+            self._serve_later(serving)
+        self._stops.append(serving.stop)
+
+    def _serve_later(self, serving: '_Serving') -> None:
+        """Try again and again to answer at a place."""
+        worker = worker_module.Worker('monitor-retry')
+
+        def wait() -> None:
+            worker.later(self._retry_s, start)
+
+        def start() -> None:
+            try:
+                serving.start()
+            except (OSError, RuntimeError) as error:
+                LOG.debug('A monitor cannot be answered yet: %s', error)
+                wait()
+            else:
+                LOG.info('Monitors are answered from now on')
+                worker.finish(0)
+
+        worker.submit(wait)
+        self._retries.append(worker)
+
+    def _index(self) -> bytes:
+        return (f'nova-libvirt-driver {_version()} on host '
+                f'{self._settings.host}\n\n'
+                '/metrics  figures for Prometheus\n'
+                '/health   whether it can do its work, as JSON; status 503 '
+                'if not\n').encode()
 
     def _health_page(self) -> tuple[int, str, bytes]:
         status, health = self.state()
-        page = document.make(self._settings.host, status, health)
+        page = document(self._settings.host, status, health)
         down = health.verdict is health_spec.Verdict.UNAVAILABLE
-        return 503 if down else 200, _JSON, document.text(page)
+        return 503 if down else 200, _JSON, line(page)
 
 
 class _Serving(Protocol):
@@ -162,35 +203,27 @@ class _Serving(Protocol):
     def stop(self) -> None: ...
 
 
-class _Later:
-    """Tries again and again to serve what could not be served."""
-
-    def __init__(self, serving: _Serving, retry_s: float) -> None:
-        self._serving = serving
-        self._retry_s = retry_s
-        self._stopped = threading.Event()
-        self._thread = runtime.Thread(
-            target=self._run, name='monitor-retry', daemon=True)
-        # Without a thread left there is nothing that could try.
-        with contextlib.suppress(RuntimeError):
-            self._thread.start()
-
-    def stop(self) -> None:
-        self._stopped.set()
-        if self._thread.is_alive():
-            self._thread.join(_STOP_S)
-        self._serving.stop()
-
-    def _run(self) -> None:
-        while not self._stopped.wait(self._retry_s):
-            try:
-                self._serving.start()
-            except (OSError, RuntimeError) as error:
-                LOG.debug('A monitor cannot be answered yet: %s', error)
-            else:
-                LOG.info('Monitors are answered from now on')
-                return
-
-
 def _words(error: Exception) -> str:
     return getattr(error, 'strerror', None) or str(error)
+
+
+def document(
+        host: str, status: connection_spec.ConnectionStatus,
+        health: health_spec.Health) -> dict[str, Any]:
+    """Return the document about one driver."""
+    return {
+        'format': FORMAT, 'host': host, 'pid': os.getpid(),
+        'driver_version': _version(),
+        'health': dataclasses.asdict(health),
+        'connection': dataclasses.asdict(status)}
+
+
+def line(document: dict[str, Any]) -> bytes:
+    """Return a document as one line of JSON."""
+    return json.dumps(document).encode() + b'\n'
+
+
+@functools.cache
+def _version() -> str:
+    # It is read from a file, and does not change while the process lives.
+    return version.version()

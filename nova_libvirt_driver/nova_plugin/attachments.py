@@ -14,6 +14,7 @@ from nova import objects
 import nova.conf
 from nova_libvirt_driver import base
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.nova_plugin import firmware_state
 from nova_libvirt_driver.nova_plugin import network
 from nova_libvirt_driver.nova_plugin import tpm
 from nova_libvirt_driver.nova_plugin import volumes
@@ -71,6 +72,7 @@ def existing(
     """Return the attachments of a server."""
     # Libvirt forgets the secret before it waits for networks.
     return (found, network.Ports(instance, network_info),
+            firmware_state.Returning(core, instance),
             tpm.Secret(core, context, instance))
 
 
@@ -88,7 +90,7 @@ def interrupted(
     found = existing(
         core, context, known, known.get_network_info(), volumes.Volumes(
             core, context, known, volumes.recorded(context, known),
-            tolerant=True))
+            tolerant=True, own=known.host not in (None, CONF.host)))
     if known.deleted:
         return (NotHere(known, 'deleted'), *found)
     if known.host in (None, CONF.host):
@@ -125,6 +127,15 @@ def interrupted_device(
         # Another server's of this host, maybe: it has the same name here.
         return None
     return network.Port(known, network_model.VIF.hydrate(dict(memo)))
+
+
+def home(instance: instance_spec.Instance) -> ports.Home:
+    """Return where Nova's database has a server."""
+    known = _known(_context(), instance)
+    if known is None or known.deleted:
+        return ports.Home.DELETED
+    return (ports.Home.HERE if known.host == CONF.host
+            else ports.Home.ELSEWHERE)
 
 
 def _context() -> Any:

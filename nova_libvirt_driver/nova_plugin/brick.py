@@ -5,6 +5,7 @@
 from collections.abc import Iterator
 from collections.abc import Mapping
 import contextlib
+import dataclasses
 import os
 from typing import Any
 
@@ -64,6 +65,7 @@ _MULTIPATH = {
 }
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
 class Connector:
     """Implements ``ports.VolumeConnector``.
 
@@ -74,9 +76,8 @@ class Connector:
     :param root: below which ``/dev`` and ``/sys`` are
     """
 
-    def __init__(self, context: Any, root: str = '/') -> None:
-        self._context = context
-        self._root = root
+    context: Any
+    root: str = '/'
 
     @property
     def settings(self) -> volume_spec.VolumeSettings:
@@ -179,7 +180,7 @@ class Connector:
                 header_bytes = found.format_specific['data']['payload-offset']
                 return size_bytes - int(header_bytes)
             size = self._kernel(info, metadata).extend_volume(
-                self._context, **metadata)
+                self.context, **metadata)
             if not isinstance(size, int):
                 raise connection.failure('what decrypts it has not grown')
             return size
@@ -188,7 +189,7 @@ class Connector:
             self, connection: connection_module.VolumeConnection,
             info: dict[str, Any]) -> Mapping[str, Any]:
         metadata: Mapping[str, Any] = encryptors.get_encryption_metadata(
-            self._context, cinder.API(), connection.volume_id, info)
+            self.context, cinder.API(), connection.volume_id, info)
         if not metadata:
             raise connection.failure(
                 'it is encrypted, and the volume service does not say how')
@@ -206,7 +207,7 @@ class Connector:
             metadata: Mapping[str, Any]) -> str:
         try:
             secret = key_manager.API(CONF).get(
-                self._context, metadata['encryption_key_id'])
+                self.context, metadata['encryption_key_id'])
         except Exception as error:
             raise connection.failure(
                 'libvirt does not have its passphrase, and the key cannot be '
@@ -234,7 +235,7 @@ class Connector:
         # One of that name is of a device that the host has had before.
         self._close(info)
         self._kernel(info, metadata).attach_volume(
-            self._context, **metadata)
+            self.context, **metadata)
         if not self._is_decrypted(connection.device_path):
             # Never the device itself: the guest would see, and overwrite,
             # what is encrypted.
@@ -266,10 +267,10 @@ class Connector:
     def _mapper(self, info: dict[str, Any]) -> str:
         """Return where the kernel decrypts a volume."""
         name = _encryptor(info, {'provider': encryptors.LUKS}).dev_name
-        return os.path.join(self._root, 'dev/mapper', name)
+        return os.path.join(self.root, 'dev/mapper', name)
 
     def _block(self, path: str) -> str:
-        return os.path.join(self._root, 'sys/class/block',
+        return os.path.join(self.root, 'sys/class/block',
                             os.path.basename(os.path.realpath(path)))
 
     def _is_decrypted(self, path: str) -> bool:

@@ -7,15 +7,20 @@ comes back. Verbs that are not here raise what Nova's base class raises, and
 their capability flags are off.
 """
 
+from collections.abc import Callable
+import contextlib
 import dataclasses
 import functools
 import itertools
 from typing import Any
 
+from nova.compute import task_states
 from nova.compute import vm_states
+from nova.console import type as console_type
 from nova import context as nova_context
 from nova import exception as nova_exception
 from nova import objects
+from nova.virt import driver as nova_driver
 from oslo_log import log as logging
 from oslo_utils import units
 
@@ -27,15 +32,15 @@ from nova_libvirt_driver.monitoring import monitor
 from nova_libvirt_driver.nova_plugin import attachments
 from nova_libvirt_driver.nova_plugin import brick
 from nova_libvirt_driver.nova_plugin import config_drive
-from nova_libvirt_driver.nova_plugin import device_metadata
 from nova_libvirt_driver.nova_plugin import diagnostics
 from nova_libvirt_driver.nova_plugin import errors
 from nova_libvirt_driver.nova_plugin import images
 from nova_libvirt_driver.nova_plugin import interfaces
+from nova_libvirt_driver.nova_plugin import live_migration
+from nova_libvirt_driver.nova_plugin import moves
 from nova_libvirt_driver.nova_plugin import network
 from nova_libvirt_driver.nova_plugin import options
 from nova_libvirt_driver.nova_plugin import placement
-from nova_libvirt_driver.nova_plugin import refusals
 from nova_libvirt_driver.nova_plugin import registration
 from nova_libvirt_driver.nova_plugin import results
 from nova_libvirt_driver.nova_plugin import service
@@ -44,6 +49,7 @@ from nova_libvirt_driver.nova_plugin import startup
 from nova_libvirt_driver.nova_plugin import tpm
 from nova_libvirt_driver.nova_plugin import traits
 from nova_libvirt_driver.nova_plugin import translate
+from nova_libvirt_driver.nova_plugin import volume_snapshots
 from nova_libvirt_driver.nova_plugin import volumes
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import configdrive as configdrive_spec
@@ -55,7 +61,7 @@ LOG = logging.getLogger(__name__)
 
 
 @errors.border
-class NovaLibvirtDriver(refusals.Refusals):
+class NovaLibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
     """The driver in the service of nova-compute.
 
     Nova knows it as ``nova_libvirt_driver.LibvirtDriver``.
@@ -65,14 +71,13 @@ class NovaLibvirtDriver(refusals.Refusals):
     """
 
     capabilities = {
-        **refusals.Refusals.capabilities,
+        **nova_driver.ComputeDriver.capabilities,
         'has_imagecache': True,
         'supports_attach_interface': True,
+        'supports_bfv_rescue': True,
         'supports_device_tagging': True,
         'supports_tagged_attach_interface': True,
         'supports_tagged_attach_volume': True,
-        # None is taken in yet, see Refusals; but without this, servers that
-        # were evacuated from here would start here again.
         'supports_evacuate': True,
         'supports_extend_volume': True,
         'supports_multiattach': True,
@@ -106,8 +111,10 @@ class NovaLibvirtDriver(refusals.Refusals):
                     self._core, instance),
                 attachment=lambda *device: attachments.interrupted_device(
                     self._core, *device),
+                home=attachments.home,
                 volumes=lambda: brick.Connector(
-                    nova_context.get_admin_context())),
+                    nova_context.get_admin_context()),
+                knows_instances=True),
             read_only=read_only)
         self._monitor = monitor.Monitor(
             self._core, monitoring.settings(CONF))
@@ -127,13 +134,14 @@ class NovaLibvirtDriver(refusals.Refusals):
         try:
             startup.check_host(self._core.get_host_facts(), self._offers())
         except exception.HypervisorUnavailable:
-            # It is waited for, and placement is told of the host later.
+            # It is waited for, and placement hears of the host later.
             LOG.warning('The host is not checked: it has no connection to '
                         'its hypervisor')
         except nova_exception.InvalidConfiguration:
             self.cleanup_host(host)
             raise
-        if not hasattr(refusals.Refusals, 'process_instances_at_startup'):
+        if not hasattr(
+                nova_driver.ComputeDriver, 'process_instances_at_startup'):
             # Nova 33 and before leave it to the driver to look them up.
             context = nova_context.get_admin_context()
             self.process_instances_at_startup(
@@ -206,31 +214,35 @@ class NovaLibvirtDriver(refusals.Refusals):
             return translate.with_ports(dataclasses.replace(
                 request, network_info=network_info), spec)
 
-        def drive(xml: str) -> configdrive_spec.ConfigDriveSpec | None:
-            instance.device_metadata = device_metadata.built(
-                context, instance, network_info, xml)
-            return config_drive.built(
-                instance, network_info, files=injected_files,
-                admin_password=admin_password)
-
-        # The ports are made meanwhile.
+        # Neutron binds the ports meanwhile.
         request = translate.Request(
             instance, image_meta, (), block_device_info,
             config_drive.wanted(instance), self._core.get_host_facts().cells)
-        self._core.spawn(
-            translate.guest(request), images=self._images(context, instance),
-            power_on=power_on, config_drive=drive, attachments=(
+        spec = translate.guest(request)
+        build = self._core.spawn
+        if (instance.task_state == task_states.REBUILD_SPAWNING
+                and instance.host not in (None, CONF.host)):
+            # The host that it was on has failed.
+            moves.check_evacuated(spec)
+            if moves.has_come(instance):
+                build = self._core.finish_migration
+        build(
+            spec, images=self._images(context, instance),
+            power_on=power_on, attachments=(
                 self._volumes(context, instance, block_device_info),
                 network.NewPorts(instance, network_info, complete=complete,
                                  virtapi=self.virtapi),
-                tpm.Secret(self._core, context, instance)))
+                tpm.Secret(self._core, context, instance)),
+            config_drive=self._drive(
+                context, instance, network_info, files=injected_files,
+                admin_password=admin_password))
         registration.register(self._core, instance)
 
     def destroy(
             self, context: Any, instance: Any, network_info: Any,
             block_device_info: Any = None, destroy_disks: bool = True,
             destroy_secrets: bool = True) -> None:
-        self.cleanup(context, instance, network_info, block_device_info,
+        self._remove(context, instance, network_info, block_device_info,
                      destroy_disks=destroy_disks,
                      destroy_secrets=destroy_secrets)
 
@@ -239,9 +251,23 @@ class NovaLibvirtDriver(refusals.Refusals):
             block_device_info: Any = None, destroy_disks: bool = True,
             migrate_data: Any = None, destroy_vifs: bool = True,
             destroy_secrets: bool = True) -> None:
+        # Nova passes it when the server has moved.
+        with (contextlib.nullcontext() if migrate_data is None
+              else live_migration.tolerated('remove what is left', instance)):
+            self._remove(context, instance, network_info, block_device_info,
+                         destroy_disks=destroy_disks,
+                         destroy_vifs=destroy_vifs,
+                         destroy_secrets=destroy_secrets)
+
+    def _remove(
+            self, context: Any, instance: Any, network_info: Any,
+            block_device_info: Any, *, destroy_disks: bool,
+            destroy_vifs: bool = True, destroy_secrets: bool) -> None:
         gone: list[ports.Attachment] = [self._volumes(
             context, instance, block_device_info,
-            destroy_secrets=destroy_secrets)]
+            destroy_secrets=destroy_secrets,
+            # After an evacuation Nova says how the other host has them.
+            own=instance.host not in (None, CONF.host))]
         if destroy_vifs:
             gone.append(network.Ports(instance, network_info))
         if destroy_disks:
@@ -251,13 +277,15 @@ class NovaLibvirtDriver(refusals.Refusals):
         with errors.keeping_addresses(instance):
             self._core.destroy(instance, destroy_disks=destroy_disks,
                                attachments=gone)
+        if destroy_disks and moves.is_abandoned(instance):
+            self._core.delete_instance_files(instance)
 
     def instance_on_disk(self, instance: Any) -> bool:
         return self._core.instance_on_disk(instance)
 
     def get_instance_disk_info(
             self, instance: Any, block_device_info: Any = None) -> str:
-        return results.disks(self._core.get_instance_disk_info(instance))
+        return results.disks(live_migration.disk_info(self._core, instance))
 
     def delete_instance_files(self, instance: Any) -> bool:
         return self._core.delete_instance_files(instance)
@@ -274,17 +302,187 @@ class NovaLibvirtDriver(refusals.Refusals):
             self, context: Any, data: dict[str, str]) -> None:
         shared_storage.remove_file(data)
 
+    # Resize and cold migration.
+
+    def get_host_ip_addr(self) -> str:
+        return moves.address()
+
+    def migrate_disk_and_power_off(
+            self, context: Any, instance: Any, dest: str, flavor: Any,
+            network_info: Any, block_device_info: Any = None,
+            timeout: int = 0, retry_interval: int = 0) -> str:
+        found = self._attachments(
+            context, instance, network_info, block_device_info)
+        with moves.rolled_back(instance):
+            moves.check_sizes(
+                self._core, instance, flavor, block_device_info)
+            with moves.started_again(
+                    self._core, instance, lambda: self.power_on(
+                        context, instance, network_info, block_device_info)):
+                return results.disks(self._core.migrate_disk_and_power_off(
+                    instance, carrier=moves.carrier(dest),
+                    image_id=instance.image_ref or '',
+                    images=self._images(context, instance),
+                    timeout_s=timeout, retry_interval_s=retry_interval,
+                    attachments=found))
+
+    def finish_migration(
+            self, context: Any, migration: Any, instance: Any,
+            disk_info: str, network_info: Any, image_meta: Any,
+            resize_instance: bool, allocations: Any,
+            block_device_info: Any = None, power_on: bool = True,
+            share_info: Any = None) -> None:
+        self._start(
+            self._core.finish_migration, context, instance, network_info,
+            block_device_info, formats=results.formats(disk_info),
+            power_on=power_on,
+            config_drive=self._drive(context, instance, network_info))
+        registration.register(self._core, instance)
+
+    def confirm_migration(
+            self, context: Any, migration: Any, instance: Any,
+            network_info: Any) -> None:
+        self._core.confirm_migration(
+            instance, is_here=instance.host == CONF.host)
+        tpm.forget_unused(context, instance, kept=instance.new_flavor,
+                          gone=instance.old_flavor)
+
+    def finish_revert_migration(
+            self, context: Any, instance: Any, network_info: Any,
+            migration: Any, block_device_info: Any = None,
+            power_on: bool = True, share_info: Any = None) -> None:
+        self._start(
+            self._core.finish_revert_migration, context, instance,
+            network_info, block_device_info, power_on=power_on)
+        tpm.forget_unused(context, instance, kept=instance.old_flavor,
+                          gone=instance.new_flavor)
+        if instance.task_state == task_states.RESIZE_MIGRATING:
+            # No user reverts it: this service was killed.
+            moves.clear(migration.dest_host, instance)
+
+    # Live migration.
+
+    def check_can_live_migrate_destination(
+            self, context: Any, instance: Any, src_compute_info: Any,
+            dst_compute_info: Any, block_migration: bool | None = False,
+            disk_over_commit: bool | None = False) -> Any:
+        live_migration.check_cpu(self._core, instance, src_compute_info)
+        return live_migration.offered(
+            context, instance, dst_compute_info,
+            block_migration=block_migration,
+            disk_over_commit=disk_over_commit)
+
+    def cleanup_live_migration_destination_check(
+            self, context: Any, dest_check_data: Any) -> None:
+        live_migration.remove_file(dest_check_data)
+
+    def check_can_live_migrate_source(
+            self, context: Any, instance: Any, dest_check_data: Any,
+            block_device_info: Any = None) -> Any:
+        return live_migration.checked(
+            self._core, instance, dest_check_data, block_device_info)
+
+    def post_claim_migrate_data(
+            self, context: Any, instance: Any, migrate_data: Any,
+            claim: Any) -> Any:
+        migrate_data.dst_numa_info = live_migration.claimed(
+            instance, claim, self._core.get_host_facts().cells)
+        return migrate_data
+
+    def pre_live_migration(
+            self, context: Any, instance: Any, block_device_info: Any,
+            network_info: Any, disk_info: str | None,
+            migrate_data: Any) -> Any:
+        here = live_migration.ports(migrate_data, network_info)
+        spec = dataclasses.replace(
+            self._standing(instance, here, block_device_info),
+            config_drive=config_drive.built(instance, network_info))
+        found = self._volumes(context, instance, block_device_info)
+        return live_migration.prepared(
+            migrate_data, self._core.pre_live_migration(
+                spec, disks=live_migration.coming_disks(
+                    migrate_data, disk_info),
+                images=self._images(context, instance),
+                attachments=(found, network.Ports(instance, here))),
+            block_device_info)
+
+    def live_migration(
+            self, context: Any, instance: Any, dest: str, post_method: Any,
+            recover_method: Any, block_migration: bool = False,
+            migrate_data: Any = None) -> None:
+        try:
+            with live_migration.understood():
+                spec = live_migration.guest_there(
+                    self._standing(instance, live_migration.ports(
+                        migrate_data, ()), None), context, migrate_data)
+                there = live_migration.destination(
+                    dest, instance, migrate_data)
+            with live_migration.recorded(instance, migrate_data) as record:
+                self._core.live_migration(
+                    spec, there, carrier=moves.Remote(dest), report=record,
+                    attachments=(network.Ports(instance, ()),))
+        except exception.MigrationUnclear:
+            raise
+        except (exception.DriverError,
+                nova_exception.NovaException) as error:
+            # The server runs on here, and only Nova hears of it.
+            errors.shown('live_migration', error, instance)
+            recover_method(context, instance, dest, migrate_data,
+                           **live_migration.status_of(error))
+            return
+        post_method(context, instance, dest, block_migration, migrate_data)
+
+    def live_migration_abort(self, instance: Any) -> None:
+        self._core.live_migration_abort(instance)
+
+    def live_migration_force_complete(self, instance: Any) -> None:
+        try:
+            self._core.live_migration_force_complete(instance)
+        except exception.WrongState as error:
+            raise nova_exception.NoActiveMigrationForInstance(
+                instance_id=instance.uuid) from error
+
+    def post_live_migration(
+            self, context: Any, instance: Any, block_device_info: Any,
+            migrate_data: Any = None) -> None:
+        with live_migration.tolerated('disconnect its volumes', instance):
+            self._core.post_live_migration(instance, attachments=(
+                self._volumes(context, instance, block_device_info),))
+
+    def post_live_migration_at_source(
+            self, context: Any, instance: Any, network_info: Any) -> None:
+        with live_migration.tolerated('remove what is left', instance):
+            self._core.post_live_migration_at_source(
+                instance, attachments=(
+                    network.Ports(instance, network_info),))
+
+    def post_live_migration_at_destination(
+            self, context: Any, instance: Any, network_info: Any,
+            block_migration: bool = False,
+            block_device_info: Any = None) -> None:
+        self._core.post_live_migration_at_destination(
+            self._standing(instance, network_info, block_device_info))
+        config_drive.note_devices(self._core, context, instance)
+        registration.register(self._core, instance)
+
+    def rollback_live_migration_at_destination(
+            self, context: Any, instance: Any, network_info: Any,
+            block_device_info: Any, destroy_disks: bool = True,
+            migrate_data: Any = None) -> None:
+        self._core.rollback_live_migration_at_destination(
+            instance, attachments=(
+                self._volumes(context, instance, block_device_info, own=True),
+                network.Ports(instance, live_migration.ports(
+                    migrate_data or {}, network_info))))
+
     # Power.
 
     def power_on(
             self, context: Any, instance: Any, network_info: Any,
             block_device_info: Any = None, accel_info: Any = None,
             share_info: Any = None) -> None:
-        self._core.power_on(
-            self._standing(instance, network_info, block_device_info),
-            images=self._images(context, instance),
-            attachments=self._attachments(
-                context, instance, network_info, block_device_info))
+        self._start(self._core.power_on, context, instance, network_info,
+                    block_device_info)
 
     def power_off(
             self, instance: Any, timeout: int = 0,
@@ -323,20 +521,15 @@ class NovaLibvirtDriver(refusals.Refusals):
     def resume(
             self, context: Any, instance: Any, network_info: Any,
             block_device_info: Any = None, share_info: Any = None) -> None:
-        self._core.resume(
-            self._standing(instance, network_info, block_device_info),
-            images=self._images(context, instance),
-            attachments=self._attachments(
-                context, instance, network_info, block_device_info))
+        self._start(self._core.resume, context, instance, network_info,
+                    block_device_info)
 
     def resume_state_on_host_boot(
             self, context: Any, instance: Any, network_info: Any,
             share_info: Any = None, block_device_info: Any = None) -> None:
-        self._core.resume_state_on_host_boot(
-            self._standing(instance, network_info, block_device_info),
-            images=self._images(context, instance),
-            attachments=self._attachments(
-                context, instance, network_info, block_device_info))
+        self._start(
+            self._core.resume_state_on_host_boot, context, instance,
+            network_info, block_device_info)
 
     # Rescue and snapshots.
 
@@ -366,11 +559,8 @@ class NovaLibvirtDriver(refusals.Refusals):
         network_info = instance.get_network_info()
         # Nova does not say which they are.
         block_device_info = volumes.recorded(context, instance)
-        self._core.unrescue(
-            self._standing(instance, network_info, block_device_info),
-            images=self._images(context, instance),
-            attachments=self._attachments(
-                context, instance, network_info, block_device_info))
+        self._start(self._core.unrescue, context, instance, network_info,
+                    block_device_info)
 
     def snapshot(
             self, context: Any, instance: Any, image_id: str,
@@ -423,16 +613,27 @@ class NovaLibvirtDriver(refusals.Refusals):
         self._core.attach_disk(
             self._standing(instance, (), None),
             volumes.disk(found.wanted[0]), attachments=(found,))
-        self._note_devices(context, instance)
+        config_drive.note_devices(self._core, context, instance)
 
     def detach_volume(
             self, context: Any, connection_info: Any, instance: Any,
             mountpoint: str, encryption: Any = None) -> None:
+        elsewhere = instance.host not in (None, CONF.host)
+        found = volumes.Volume(self._core, context, instance, connection_info,
+                               own=elsewhere)
+        if elsewhere:
+            # It was to come here by a live migration, and did not.
+            if self._core.instance_exists(instance):
+                raise exception.WrongState(
+                    tried='disconnect its volumes', instance=instance.uuid,
+                    state=f'here, and not on host {instance.host}',
+                    hint='see with virsh on both hosts where it runs')
+            found.disconnect()
+            return
         self._core.detach_disk(
             instance, volumes.key_in_guest(
                 self._core, instance, connection_info, mountpoint),
-            attachments=(volumes.Volume(
-                self._core, context, instance, connection_info),))
+            attachments=(found,))
 
     def swap_volume(
             self, context: Any, old_connection_info: Any,
@@ -461,6 +662,19 @@ class NovaLibvirtDriver(refusals.Refusals):
                 volume_id=key.id, reason='the guest has no such disk, or the '
                 'host does not see that it has grown.') from error
 
+    def volume_snapshot_create(
+            self, context: Any, instance: Any, volume_id: str,
+            create_info: Any) -> None:
+        volume_snapshots.create(
+            self, self._core, context, instance, volume_id, create_info)
+
+    def volume_snapshot_delete(
+            self, context: Any, instance: Any, volume_id: str,
+            snapshot_id: str, delete_info: Any) -> None:
+        volume_snapshots.delete(
+            self, self._core, context, instance, volume_id, snapshot_id,
+            delete_info)
+
     def attach_interface(
             self, context: Any, instance: Any, image_meta: Any,
             vif: Any) -> None:
@@ -468,7 +682,7 @@ class NovaLibvirtDriver(refusals.Refusals):
         self._core.attach_nic(
             spec, spec.nics[0], attachments=(
                 network.Port(instance, vif, is_new=True),))
-        self._note_devices(context, instance)
+        config_drive.note_devices(self._core, context, instance)
 
     def detach_interface(self, context: Any, instance: Any, vif: Any) -> None:
         # In these states a user may not detach it: the port was deleted.
@@ -491,19 +705,20 @@ class NovaLibvirtDriver(refusals.Refusals):
         return self._core.get_console_output(instance).decode('latin-1')
 
     def get_vnc_console(self, context: Any, instance: Any) -> Any:
-        return results.vnc(
-            self._core.get_vnc_console(instance),
-            str(CONF.vnc.server_proxyclient_address))
+        return console_type.ConsoleVNC(
+            host=str(CONF.vnc.server_proxyclient_address),
+            port=self._core.get_vnc_console(instance).port)
 
     def get_spice_console(self, context: Any, instance: Any) -> Any:
-        return results.spice(
-            self._core.get_spice_console(instance),
-            str(CONF.spice.server_proxyclient_address))
+        found = self._core.get_spice_console(instance)
+        return console_type.ConsoleSpice(
+            host=str(CONF.spice.server_proxyclient_address),
+            port=found.port, tlsPort=found.tls_port)
 
     def get_serial_console(self, context: Any, instance: Any) -> Any:
-        return results.serial(
-            self._core.get_serial_console(instance),
-            str(CONF.serial_console.proxyclient_address))
+        return console_type.ConsoleSerial(
+            host=str(CONF.serial_console.proxyclient_address),
+            port=self._core.get_serial_console(instance).port)
 
     def get_diagnostics(self, instance: Any) -> dict[str, int]:
         return diagnostics.flat(self._core.get_diagnostics(instance))
@@ -554,6 +769,26 @@ class NovaLibvirtDriver(refusals.Refusals):
             'supports_stateless_firmware': offers.stateless_firmware})
         return offers
 
+    def _drive(
+            self, context: Any, instance: Any, network_info: Any,
+            **content: Any) -> ports.DriveOf:
+        """Return what builds the config drive, and notes the devices."""
+        def drive(xml: str) -> configdrive_spec.ConfigDriveSpec | None:
+            instance.device_metadata = config_drive.tagged_devices(
+                context, instance, network_info, lambda: xml)
+            return config_drive.built(instance, network_info, **content)
+
+        return drive
+
+    def _start(
+            self, verb: Callable[..., None], context: Any, instance: Any,
+            network_info: Any, block_device_info: Any, **more: Any) -> None:
+        """Call a verb that starts a guest that exists already."""
+        verb(self._standing(instance, network_info, block_device_info),
+             images=self._images(context, instance),
+             attachments=self._attachments(
+                 context, instance, network_info, block_device_info), **more)
+
     def _standing(
             self, instance: Any, network_info: Any,
             block_device_info: Any) -> guest_spec.GuestSpec:
@@ -568,18 +803,6 @@ class NovaLibvirtDriver(refusals.Refusals):
             instance, instance.image_meta, network_info, block_device_info,
             config_drive.wanted(instance),
             self._core.get_host_facts().cells)
-
-    def _note_devices(self, context: Any, instance: Any) -> None:
-        """Let a server read of its devices that have tags, as they are."""
-        try:
-            instance.device_metadata = device_metadata.built(
-                context, instance, instance.get_network_info(),
-                self._core.get_domain_xml(instance))
-            instance.save()
-        except Exception as error:
-            # It has the device, and Nova must not think otherwise.
-            LOG.warning('The server cannot read of the tags of its devices: '
-                        '%s', error, instance=instance)
 
     def _attachments(
             self, context: Any, instance: Any, network_info: Any,

@@ -82,6 +82,12 @@ TABLE: tuple[tuple[type[Exception], Face], ...] = (
         nova_exception.InvalidRequest,
         'The compute host cannot build what flavor, image or request ask '
         'for.')),
+    (exception.MigrationFailed, Face(
+        nova_exception.MigrationError,
+        'The guest could not be moved while it runs, and is where it was.')),
+    (exception.MigrationUnclear, Face(
+        nova_exception.MigrationError,
+        'It cannot be seen on which of the two hosts the guest is.')),
     (exception.DeviceAttachFailed, Face(
         nova_exception.NovaException,
         'The guest has no place for another device of this kind.')),
@@ -188,17 +194,17 @@ def _guarded(verb: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return verb(*args, **kwargs)
         except Exception as error:
-            shown = _shown(verb.__name__, error, kwargs.get('instance') or (
+            face = shown(verb.__name__, error, kwargs.get('instance') or (
                 args[place] if place is not None and place < len(args)
                 else None))
         # Out of the handler: Nova keeps a traceback in the fault, with all
         # that an error was caused by.
-        raise shown
+        raise face
 
     return guarded
 
 
-def _shown(verb: str, error: Exception, instance: Any) -> Exception:
+def shown(verb: str, error: Exception, instance: Any) -> Exception:
     """Write down an error, and return what may be shown of it."""
     if isinstance(error, nova_exception.NovaException):
         # Its words are Nova's or the plug-in's; its causes may be anyone's.

@@ -152,6 +152,8 @@ class Port(Ports):
             self, instance: Any, vif: Any, *, is_new: bool = False) -> None:
         super().__init__(instance, (vif,), name=f'port {vif["id"]}')
         self.memo = jsonutils.to_primitive(vif)
+        # Of others Open vSwitch keeps the ports.
+        self.is_fleeting = vif['type'] in ('bridge', 'tap')
         self._is_new = is_new
 
     def _missing(self) -> Iterator[Any]:

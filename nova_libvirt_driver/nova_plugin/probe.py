@@ -120,8 +120,12 @@ class Probe:
 
     def _guests(self) -> None:
         """Tell which devices the guests of this host have from elsewhere."""
-        driver = importlib.import_module('nova_libvirt_driver.driver')
-        made = driver.LibvirtDriver(read_only=True)
+        driver, ports = (
+            importlib.import_module(f'nova_libvirt_driver.{name}')
+            for name in ('driver', 'ports'))
+        made = driver.LibvirtDriver(
+            ports.VirtAPI(ports.NullNotifier(), ports.NullServiceState(),
+                          knows_instances=True), read_only=True)
         try:
             self._tell(guests=[
                 [guest.name, device.name, device.is_kept]

@@ -6,12 +6,10 @@ from collections.abc import Iterable
 import os
 from typing import Any
 
-from nova.console import type as console_type
 from nova.virt import event as nova_event
 from nova.virt import hardware
 from oslo_serialization import jsonutils
 
-from nova_libvirt_driver.spec import console as console_spec
 from nova_libvirt_driver.spec import diagnostics as diagnostics_spec
 from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import event as event_spec
@@ -31,6 +29,13 @@ def disks(found: Iterable[disk_spec.DiskUse]) -> str:
         'over_committed_disk_size': disk.growth_bytes,
         'backing_file': os.path.basename(disk.backing_file or ''),
     } for disk in found])
+
+
+def formats(disks: str) -> dict[str, str]:
+    """Return the formats of the disks that another host tells of."""
+    return {os.path.basename(disk['path']): disk['type']
+            for disk in jsonutils.loads(disks)
+            if disk['type'] in ('raw', 'qcow2')}
 
 
 def volume_usage(
@@ -65,31 +70,6 @@ def block_stats(
         disk.read_requests, disk.read_bytes or 0, disk.write_requests or 0,
         disk.write_bytes or 0, disk.errors or 0] for disk in disks
         if disk.target_dev == name and disk.read_requests is not None), None)
-
-
-def vnc(
-        found: console_spec.ConsoleAddress, host: str
-) -> console_type.ConsoleVNC:
-    """Return where a VNC console answers.
-
-    :param host: address under which the proxy reaches this host
-    """
-    return console_type.ConsoleVNC(host=host, port=found.port)
-
-
-def spice(
-        found: console_spec.ConsoleAddress, host: str
-) -> console_type.ConsoleSpice:
-    """Return where a SPICE console answers."""
-    return console_type.ConsoleSpice(
-        host=host, port=found.port, tlsPort=found.tls_port)
-
-
-def serial(
-        found: console_spec.ConsoleAddress, host: str
-) -> console_type.ConsoleSerial:
-    """Return where a serial console answers."""
-    return console_type.ConsoleSerial(host=host, port=found.port)
 
 
 def lifecycle(

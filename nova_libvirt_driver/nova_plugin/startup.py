@@ -18,6 +18,7 @@ from os_brick.initiator import linuxscsi
 from oslo_log import log as logging
 
 import nova.conf
+from nova_libvirt_driver.nova_plugin import options as options_module
 from nova_libvirt_driver.spec import host as host_spec
 
 CONF = nova.conf.CONF
@@ -32,8 +33,11 @@ _QEMU = 'QEMU'
 def check_options() -> None:
     """Look for options that contradict each other; asks no hypervisor.
 
-    :raises InvalidConfiguration: some do, or name what there is not
+    :raises InvalidConfiguration: some do, or ask for what is not done
     """
+    for name, why in options_module.refused(CONF):
+        raise _invalid(f'{name} has to be left as it is without a setting: '
+                       f'{why}')
     options = CONF.libvirt
     if options.virt_type not in _VIRT_TYPES:
         raise _invalid(f'[libvirt] virt_type {options.virt_type} is not '

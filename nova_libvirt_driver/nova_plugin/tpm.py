@@ -107,6 +107,24 @@ class Secret:
             crypto.delete_vtpm_secret(self._context, self._instance)
 
 
+def forget_unused(
+        context: Any, instance: Any, *, kept: Any, gone: Any) -> None:
+    """Delete the secret of a TPM that a server has by one flavor alone.
+
+    :param kept: the flavor that it keeps after a resize
+    :param gone: the other one
+    """
+    if None in (kept, gone) or hardware.get_vtpm_constraint(
+            kept, instance.image_meta):
+        return
+    if not hardware.get_vtpm_constraint(gone, instance.image_meta):
+        return
+    if vtpm is None:
+        crypto.delete_vtpm_secret(context, instance)
+    else:
+        vtpm.delete_secret(context, instance, flavor=gone)
+
+
 def _secret(
         context: Any, instance: Any, kept: bool) -> device_spec.TpmSecret:
     ensure = (crypto.ensure_vtpm_secret if vtpm is None

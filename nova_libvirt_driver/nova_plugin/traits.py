@@ -9,8 +9,11 @@ False is taken from the host, one that is not here is set by others.
 
 from collections.abc import Iterable
 from collections.abc import Set
+from typing import Any
 
+from nova import objects
 from nova.objects import fields
+from nova.scheduler import utils as scheduler_utils
 import os_traits
 
 import nova.conf
@@ -84,10 +87,25 @@ def _of_cpu(
         f'HW_ARCH_{facts.arch.upper()}': True,
         **{f'COMPUTE_ARCH_{arch.upper()}': True for arch in offers.archs}}
     for feature in _FEATURES:
-        for name in _FEATURE_TRAITS.get(feature, (
-                feature.replace('-', '').replace('.', '').upper(),)):
-            found[f'HW_CPU_X86_{name}'] = feature in offers.cpu_features
+        for name in _of_feature(feature):
+            found[name] = feature in offers.cpu_features
     return found
+
+
+def needed_flags(flavor: Any) -> frozenset[str]:
+    """Return the features of a CPU that a flavor requires by traits."""
+    if not flavor.extra_specs:
+        # Nova takes milliseconds to say so.
+        return frozenset()
+    asked = scheduler_utils.ResourceRequest.from_request_spec(
+        objects.RequestSpec(flavor=flavor)).all_required_traits
+    return frozenset(feature for feature in _FEATURES
+                     if not asked.isdisjoint(_of_feature(feature)))
+
+
+def _of_feature(feature: str) -> list[str]:
+    return [f'HW_CPU_X86_{name}' for name in _FEATURE_TRAITS.get(feature, (
+        feature.replace('-', '').replace('.', '').upper(),))]
 
 
 def _cards(facts: host_spec.HostFacts) -> set[str]:

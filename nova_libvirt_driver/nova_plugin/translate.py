@@ -87,9 +87,6 @@ def guest(request: Request) -> guest_spec.GuestSpec:
     if mode not in (None, fields.VMMode.HVM):
         raise exception.InvalidRequest(
             reason=f'QEMU runs no guests of the mode {mode}')
-    if CONF.ephemeral_storage_encryption.enabled:
-        raise exception.InvalidRequest(
-            reason='[ephemeral_storage_encryption] is for disks in LVM only')
     secure_boot = hardware.get_secure_boot_constraint(
         flavor, request.image_meta)
     spec = guest_spec.GuestSpec(

@@ -14,6 +14,7 @@ import nova.conf
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.nova_plugin import processors
 from nova_libvirt_driver.nova_plugin import quota
+from nova_libvirt_driver.nova_plugin import traits
 from nova_libvirt_driver.spec import cpu as cpu_spec
 from nova_libvirt_driver.spec import host as host_spec
 
@@ -38,6 +39,7 @@ def spec(
         topology=cpu_spec.CpuTopology(
             sockets=topology.sockets, cores=topology.cores,
             threads=topology.threads),
+        needed_flags=traits.needed_flags(flavor),
         tune=quota.cpu(flavor.extra_specs or {}),
         max_address=_max_address(flavor.extra_specs or {}, image_meta))
     online = frozenset(cpu.id for cell in cells for cpu in cell.cpus)

@@ -48,6 +48,7 @@ block devices."""
 _BUS = disk_spec.DiskBus
 _DEVICE = disk_spec.DiskDevice
 _PREFIXES = {_BUS.VIRTIO: 'vd', _BUS.IDE: 'hd', _BUS.FDC: 'fd'}
+_BUSES = {'vd': 'virtio', 'hd': 'ide', 'sd': 'scsi', 'fd': 'fdc'}
 _RESCUE_DEVICES = (_DEVICE.DISK, _DEVICE.CDROM, _DEVICE.FLOPPY)
 _DEVICES = {'cdrom': _DEVICE.CDROM, 'floppy': _DEVICE.FLOPPY,
             'lun': _DEVICE.LUN}
@@ -64,13 +65,15 @@ class Volumes:
     :param tolerant: the server starts without data volumes that cannot be
         connected
     :param force: the host is disconnected whatever becomes of the data
+    :param own: only from what this driver has connected it to, for Nova has
+        the server on another host, and what it says may be about that
     """
 
     def __init__(
             self, core: base.ComputeDriver, context: Any, instance: Any,
             block_device_info: Mapping[str, Any] | None, *,
             destroy_secrets: bool = True, tolerant: bool = False,
-            force: bool = True) -> None:
+            force: bool = True, own: bool = False) -> None:
         self.name = 'volumes'
         # Without connection where building the server has failed before.
         self._devices = [
@@ -81,12 +84,26 @@ class Volumes:
             for device in self._devices]
         self._inner: ports.VolumeAttachment = core.volume_attachment(
             instance, self.wanted, brick.Connector(context),
-            keep_secrets=not destroy_secrets, force=force)
+            keep_secrets=not destroy_secrets, force=force, own=own)
+
+    @property
+    def own(self) -> bool:
+        """Whether only what this driver has connected is disconnected."""
+        return self._inner.own
+
+    @own.setter
+    def own(self, own: bool) -> None:
+        self._inner.own = own
 
     @property
     def missing(self) -> list[volume_spec.Volume]:
         """Those without which the guest was prepared."""
         return self._inner.missing
+
+    @property
+    def is_fleeting(self) -> bool:
+        """Whether the host keeps nothing of them itself."""
+        return self._inner.is_fleeting
 
     def prepare(self, spec: guest_spec.GuestSpec) -> guest_spec.GuestSpec:
         """Connect the host, and return the guest with its volumes."""
@@ -153,12 +170,12 @@ class Volume(Volumes):
             self, core: base.ComputeDriver, context: Any, instance: Any,
             connection_info: dict[str, Any], mountpoint: str = '', *,
             disk_bus: str | None = None, device_type: str | None = None,
-            force: bool = False) -> None:
+            force: bool = False, own: bool = False) -> None:
         super().__init__(
             core, context, instance, {'block_device_mapping': [{
                 'connection_info': connection_info,
                 'mount_device': mountpoint, 'disk_bus': disk_bus,
-                'device_type': device_type}]}, force=force)
+                'device_type': device_type}]}, force=force, own=own)
         self.name = f'volume {key(connection_info).id}'
         self.memo = {'connection_info': secrecy.without(
             connection_info)}
@@ -199,12 +216,11 @@ def key_in_guest(
     wanted = key(connection_info)
     found = connection_module.read(connection_info)
     bytes_at = found.device_path or found.data.get('name')
-    disks = list(_disks(core, instance))
     if any(disk.alias == wanted.alias or disk.serial == wanted.serial
-           for disk in disks):
+           for disk in _disks(core, instance)):
         return wanted
     name = block_device.strip_dev(mountpoint)
-    for disk in disks:
+    for disk in _disks(core, instance):
         if disk.target_dev == (name or disk.target_dev) and bytes_at and (
                 bytes_at in (disk.source_dev, disk.source_file,
                              disk.source_name)):
@@ -352,20 +368,23 @@ def recorded(context: Any, instance: Any) -> Mapping[str, Any]:
 def _volume(
         device: Any, instance: Any, *, tolerant: bool) -> volume_spec.Volume:
     boot_index = device.get('boot_index')
-    is_root = boot_index == 0
+    # Each look at it builds one.
+    image_meta = instance.image_meta
     kind = _DEVICES.get(device.get('device_type'), _DEVICE.DISK)
-    bus = _bus(device.get('disk_bus'), kind, instance.image_meta)
+    name = block_device.strip_dev(device.get('mount_device') or '')
+    # As long as nothing else is said, the name of a disk tells its bus.
+    named = None if kind is _DEVICE.CDROM and name.startswith('vd') else (
+        _BUSES.get(name[:2]))
+    bus = _bus(device.get('disk_bus') or named, kind, image_meta)
     return volume_spec.Volume(
         info=device['connection_info'],
         size_bytes=(device.get('volume_size') or 0) * _GIB,
-        required=is_root or not tolerant,
+        required=boot_index == 0 or not tolerant,
         place=volume_spec.Placement(
-            target_dev=block_device.strip_dev(
-                device.get('mount_device') or ''),
-            bus=bus, device=kind,
+            target_dev=name, bus=bus, device=kind,
             boot_order=(boot_index + 1 if boot_index is not None
                         and boot_index >= 0 else None),
-            scsi_model=(str(instance.image_meta.properties.get(
+            scsi_model=(str(image_meta.properties.get(
                 'hw_scsi_model') or '') if bus is _BUS.SCSI else '')))
 
 

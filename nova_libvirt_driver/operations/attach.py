@@ -39,6 +39,7 @@ class _Place:
     """Names of its disks."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
 class Attach:
     """Gives guests devices.
 
@@ -55,18 +56,12 @@ class Attach:
 
     OPERATION = 'attach'
 
-    def __init__(
-            self, domains: domains_module.Domains,
-            rebuild: rebuild_module.Rebuild, unplug: unplug_module.Unplug,
-            specs: spec_record.SpecRecords,
-            exclusive: exclusive_module.Exclusive,
-            journal: journal_module.Journal) -> None:
-        self._domains = domains
-        self._rebuild = rebuild
-        self._unplug = unplug
-        self._specs = specs
-        self._exclusive = exclusive
-        self._journal = journal
+    domains: domains_module.Domains
+    rebuild: rebuild_module.Rebuild
+    unplug: unplug_module.Unplug
+    specs: spec_record.SpecRecords
+    exclusive: exclusive_module.Exclusive
+    journal: journal_module.Journal
 
     def disk(
             self, spec: guest_spec.GuestSpec, disk: disk_spec.DiskSpec,
@@ -84,21 +79,11 @@ class Attach:
         """Attach an interface; see :meth:`base.ComputeDriver.attach_nic`."""
         self._attach(spec, nic, attachments, progress)
 
-    def clean_up(
-            self, entry: journal_module.Entry,
-            attachments: Callable[[], ports.Attachments]) -> None:
-        """Take back what a guest was about to get."""
-        self._unplug.settle(entry)
-
-    def remove_outside(self, entry: journal_module.Entry) -> None:
-        """Disconnect the device from this host."""
-        self._unplug.from_lost(entry)
-
     def _attach(
             self, spec: guest_spec.GuestSpec, device: guest_spec.Device,
             attachments: ports.Attachments,
             progress: ports.Progress) -> guest_spec.Device:
-        with (self._exclusive.hold(
+        with (self.exclusive.hold(
                 spec, self.OPERATION, progress,
                 wait_s=unplug_module.BUSY_S) as watched,
               undo_module.Undo(self.OPERATION, spec) as undo):
@@ -107,20 +92,18 @@ class Attach:
             spec = spec.with_machine(place.described.now.os.machine or '')
             device = self._named(place, spec, device)
             hot_plug.check(
-                place.described, device, self._domains.inputs(spec))
-            entry = self._journal.begin(
-                self.OPERATION, uuid=spec.uuid, name=spec.name,
-                **unplug_module.noted(device.key, attachments))
-            undo.journal(entry)
+                place.described, device, self.domains.inputs(spec))
+            entry = undo.begin(self.journal, **unplug_module.noted(
+                device.key, attachments))
             # One step: what the guest keeps is not disconnected.
             undo.add(f'take {device.key} back', lambda: self._take_back(
-                lambda: self._unplug.back(
+                lambda: self.unplug.back(
                     place.guest, device.key, entry, watched.give_way),
                 spec, device.key, attachments))
             plug = self._prepared(place, spec, device, attachments, watched)
             self._plug_in(place, plug, attachments, watched)
             watched.step('record')
-            self._specs.note(spec, lambda known: known.with_device(plug.spec))
+            self.specs.note(spec, lambda known: known.with_device(plug.spec))
             undo.commit()
         LOG.info('%s attached', device.key, instance={'uuid': spec.uuid})
         return plug.spec
@@ -128,11 +111,10 @@ class Attach:
     def _look(
             self, spec: guest_spec.GuestSpec,
             key: guest_spec.Key) -> _Place:
-        guest = self._domains.guests.find(spec)
-        defined = domain_model.Domain.parse(guest.xml(inactive=True))
-        now = domain_model.Domain.parse(guest.xml())
+        guest, *texts = self.domains.guests.read(spec)
+        defined, now = map(domain_model.Domain.parse, texts)
         state = ''
-        if self._rebuild.is_rescued(spec):
+        if self.rebuild.is_rescued(spec):
             state = 'rescued: unrescue it first'
         elif now.id is None and guest.has_saved():
             state = 'suspended: resume it'
@@ -156,7 +138,7 @@ class Attach:
                 reason=f'the name {wanted.target_dev} is that of another '
                 'disk of the guest')
         return dataclasses.replace(
-            wanted, target_dev=wanted.target_dev or self._domains.free_name(
+            wanted, target_dev=wanted.target_dev or self.domains.free_name(
                 wanted, spec, place.taken))
 
     def _prepared(
@@ -169,7 +151,7 @@ class Attach:
             spec = attachment.prepare(spec)
         found = spec.device(wanted.key)
         assert found is not None
-        inputs = self._domains.inputs(spec)
+        inputs = self.domains.inputs(spec)
         if isinstance(found, disk_spec.DiskSpec):
             assert isinstance(wanted, disk_spec.DiskSpec)
             return hot_plug.disk(place.described, dataclasses.replace(
@@ -201,7 +183,7 @@ class Attach:
             key: guest_spec.Key, attachments: ports.Attachments) -> None:
         unplug()
         with contextlib.ExitStack() as stack:
-            stack.callback(self._unplug.forget, spec, key)
+            stack.callback(self.unplug.forget, spec, key)
             for attachment in attachments:
                 stack.callback(attachment.revert)
 

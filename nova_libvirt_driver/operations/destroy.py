@@ -7,6 +7,7 @@ from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Sequence
 import contextlib
+import dataclasses
 
 from oslo_log import log as logging
 
@@ -23,6 +24,7 @@ from nova_libvirt_driver.storage import journal as journal_module
 LOG = logging.getLogger(__name__)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
 class Destroy:
     """Removes guests.
 
@@ -39,25 +41,19 @@ class Destroy:
 
     OPERATION = 'destroy'
 
-    def __init__(
-            self, guests: guests_module.Guests,
-            folders: folder_module.Folders,
-            exclusive: exclusive_module.Exclusive,
-            journal: journal_module.Journal,
-            clean_ups: clean_ups_module.CleanUps) -> None:
-        self._guests = guests
-        self._folders = folders
-        self._exclusive = exclusive
-        self._journal = journal
-        self._clean_ups = clean_ups
+    guests: guests_module.Guests
+    folders: folder_module.Folders
+    exclusive: exclusive_module.Exclusive
+    journal: journal_module.Journal
+    clean_ups: clean_ups_module.CleanUps
 
     def destroy(
             self, instance: instance_spec.Instance,
             attachments: ports.Attachments, *, destroy_disks: bool,
             progress: ports.Progress) -> None:
         """Remove a guest; see :meth:`base.ComputeDriver.destroy`."""
-        with (self._exclusive.take_over(instance, self.OPERATION),
-              self._clean_ups.left(instance) as interrupted,
+        with (self.exclusive.take_over(instance, self.OPERATION),
+              self.clean_ups.left(instance) as interrupted,
               self._noted(instance, attachments,
                           destroy_disks=destroy_disks) as noted):
             self._remove(instance, attachments, noted,
@@ -73,19 +69,17 @@ class Destroy:
             attachments: Callable[[], ports.Attachments]) -> None:
         """Finish an interrupted deletion."""
         note = entry.note
-        instance = instance_spec.InstanceRef(note.uuid, note.name)
         names = note.values.get('attachments', ())
         assert isinstance(names, Collection)
         self._remove(
-            instance, [one for one in attachments()
-                       if one.name in names], entry,
+            note, [one for one in attachments() if one.name in names], entry,
             destroy_disks=bool(note.values['destroy_disks']),
             progress=ports.NullProgress())
 
     def _end(self, entry: journal_module.Entry) -> None:
         """End what was interrupted on a guest that has gone by now."""
         try:
-            self._clean_ups.end(entry)
+            self.clean_ups.end(entry)
         except Exception as error:
             # The entry stays: nothing of it is a reason to keep the guest.
             LOG.error('What an interrupted %s left cannot be cleaned up now, '
@@ -99,12 +93,14 @@ class Destroy:
 
         :returns: True when nothing of them is left
         """
-        with self._exclusive.take_over(instance, self.OPERATION):
-            if (self._guests.find_or_none(instance) is not None
-                    or self._clean_ups.foreign(instance)):
+        with self.exclusive.take_over(instance, self.OPERATION):
+            if (self.guests.find_or_none(instance) is not None
+                    or self.clean_ups.foreign(instance)
+                    or self.clean_ups.departed(instance)):
                 return False
-            self._folders.of(instance).remove()
-        return not self._folders.of(instance).exists()
+            self.folders.kept(instance).remove()
+            self.folders.of(instance).remove()
+        return not self.folders.of(instance).exists()
 
     @contextlib.contextmanager
     def _noted(
@@ -114,7 +110,7 @@ class Destroy:
         """Keep an entry in the journal, if there is room for one."""
         with contextlib.ExitStack() as stack:
             try:
-                entry = self._journal.begin(
+                entry = self.journal.begin(
                     self.OPERATION, uuid=instance.uuid, name=instance.name,
                     destroy_disks=destroy_disks,
                     attachments=[one.name for one in attachments])
@@ -141,7 +137,7 @@ class Destroy:
             self, instance: instance_spec.Instance,
             entry: journal_module.Entry | None) -> list[journal_module.Note]:
         """Return what other hosts have; an operator's *entry* may be one."""
-        return [note for note in self._clean_ups.foreign(instance)
+        return [note for note in self.clean_ups.foreign(instance)
                 if entry is None or note.id != entry.note.id]
 
     def _remove(
@@ -151,7 +147,12 @@ class Destroy:
             progress: ports.Progress) -> None:
         progress.step('domain')
         foreign = self._foreign(instance, entry)
-        was_here = self._guests.remove(
+        departed = self.clean_ups.departed(instance)
+        if departed:
+            # It may run elsewhere, with its files.
+            attached_module.of_here(attachments)
+            foreign += departed
+        was_here = self.guests.remove(
             instance, keep_state=not destroy_disks)
         progress.step('disconnect')
         with contextlib.ExitStack() as stack:
@@ -173,13 +174,15 @@ class Destroy:
         progress.step('files')
         if entry is not None and entry.superseded_by() is not None:
             return
+        folder = self.folders.of(instance)
         if not foreign:
-            self._folders.of(instance).remove()
-        for note in foreign:
+            folder.remove()
+        for note in foreign if folder.exists() else ():
             LOG.warning(
                 'The files are left: a %s of the instance is under way, or '
-                'was interrupted, on %s', note.operation,
+                'was interrupted, on %s%s', note.operation,
                 note.owner or 'an unknown host',
+                f': {note.phase}' if note.phase else '',
                 instance={'uuid': instance.uuid})
 
 

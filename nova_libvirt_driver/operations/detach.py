@@ -2,7 +2,6 @@
 
 """Taking a disk or an interface from a guest that is there."""
 
-from collections.abc import Callable
 from concurrent import futures
 import threading
 
@@ -78,16 +77,6 @@ class Detach:
             with self._lock:
                 del self._running[instance.uuid, key]
 
-    def clean_up(
-            self, entry: journal_module.Entry,
-            attachments: Callable[[], ports.Attachments]) -> None:
-        """Go on with an interrupted detach, or see what became of it."""
-        self._unplug.settle(entry)
-
-    def remove_outside(self, entry: journal_module.Entry) -> None:
-        """Disconnect the device from this host."""
-        self._unplug.from_lost(entry)
-
     def _detach(
             self, instance: instance_spec.Instance, key: guest_spec.Key,
             attachments: ports.Attachments, progress: ports.Progress, *,
@@ -104,7 +93,7 @@ class Detach:
                     state=state)
             entry = self._journal.begin(
                 self.OPERATION, uuid=instance.uuid, name=instance.name,
-                **unplug_module.noted(key, attachments))
+                **unplug_module.noted(key, attachments, lasting=bool(state)))
             if state:
                 entry.release()
                 LOG.info('%s will be detached later: the guest is %s', key,

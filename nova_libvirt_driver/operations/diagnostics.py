@@ -15,6 +15,7 @@ from nova_libvirt_driver.storage import folder as folder_module
 from nova_libvirt_driver.storage import spec_record
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
 class Diagnostics:
     """Reads figures; changes nothing, and waits for no busy guest.
 
@@ -22,14 +23,10 @@ class Diagnostics:
     ``stats_max_age``: to get the figures of all takes one call.
     """
 
-    def __init__(
-            self, statistics: statistics_module.StatisticsCache,
-            folders: folder_module.Folders,
-            specs: spec_record.SpecRecords, host: str) -> None:
-        self._statistics = statistics
-        self._folders = folders
-        self._specs = specs
-        self._host = host
+    statistics: statistics_module.StatisticsCache
+    folders: folder_module.Folders
+    specs: spec_record.SpecRecords
+    host: str
 
     def get_diagnostics(
             self, instance: instance_spec.Instance
@@ -38,25 +35,29 @@ class Diagnostics:
 
         :raises InstanceNotFound: there is no such guest
         """
-        figures = self._statistics.figures_of(instance.uuid)
+        figures = self.statistics.figures_of(instance.uuid)
         if figures is None:
             raise exception.InstanceNotFound(
-                instance=instance.uuid, host=self._host)
+                instance=instance.uuid, host=self.host)
         return dataclasses.replace(
             figures,
             nics=_with_macs(figures.nics, self._interfaces(instance)),
             config_drive=os.path.exists(
-                self._folders.of(instance).config_drive))
+                self.folders.of(instance).config_drive))
+
+    def get_guest_figures(self) -> diagnostics_spec.GuestFigures:
+        """Return the figures of all guests; one call."""
+        return self.statistics.figures().value.by_uuid
 
     def get_disk_counters(self) -> diagnostics_spec.DiskCounters:
         """Return the counters of all disks of all guests."""
         return {uuid: figures.disks for uuid, figures
-                in self._statistics.figures().value.by_uuid.items()}
+                in self.statistics.figures().value.by_uuid.items()}
 
     def _interfaces(
             self, instance: instance_spec.Instance
     ) -> Sequence[nic_spec.NicSpec]:
-        spec = self._specs.find(instance)
+        spec = self.specs.find(instance)
         # The compute service knows them otherwise, if there is one.
         return () if spec is None else spec.nics
 

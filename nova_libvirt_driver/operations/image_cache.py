@@ -3,6 +3,7 @@
 """Looking after the image cache."""
 
 from collections.abc import Collection
+import dataclasses
 
 from oslo_log import log as logging
 
@@ -15,6 +16,7 @@ from nova_libvirt_driver.storage import image_users
 LOG = logging.getLogger(__name__)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
 class ImageCare:
     """Removes cached images that no disk uses.
 
@@ -24,15 +26,13 @@ class ImageCare:
     host, ours or not. In doubt it is used.
     """
 
-    def __init__(
-            self, guests: guests_module.Guests,
-            cache: image_cache.ImageCache,
-            policy: policy_spec.StoragePolicy) -> None:
-        self._guests = guests
-        self._cache = cache
-        self._policy = policy
+    guests: guests_module.Guests
+    cache: image_cache.ImageCache
+    policy: policy_spec.StoragePolicy
 
-    def sweep(self, image_ids: Collection[str] = ()) -> list[str]:
+    def sweep(
+            self, image_ids: Collection[str] = (),
+            min_age_s: float | None = None) -> list[str]:
         """Remove images; see the contract's manage_image_cache.
 
         When it cannot be found out what is used, nothing is removed.
@@ -40,23 +40,26 @@ class ImageCare:
         :param image_ids: images that stay in any case
         :raises StorageFailure: a disk cannot be read
         """
-        if not self._policy.remove_unused_images:
-            return []
+        if min_age_s is None:
+            if not self.policy.remove_unused_images:
+                return []
+            min_age_s = self.policy.unused_image_age_s
         kept = {image_cache.key_of(image_id) for image_id in image_ids}
-        removed = self._cache.sweep(
-            lambda: kept | self._of_folders() | self._of_domains())
+        removed = self.cache.sweep(
+            lambda: kept | self._of_folders() | self._of_domains(),
+            min_age_s)
         for path in removed:
             LOG.info('Removed the cached image %s, which has not been used '
-                     'for %d s.', path, self._policy.unused_image_age_s)
+                     'for %d s.', path, min_age_s)
         return removed
 
     def _of_folders(self) -> set[str]:
         return image_users.below(
-            self._policy.instances_path, self._policy.image_cache_path)
+            self.policy.instances_path, self.policy.image_cache_path)
 
     def _of_domains(self) -> set[str]:
         used: set[str] = set()
-        for xml in self._guests.definitions():
+        for xml in self.guests.definitions():
             used |= image_users.keys_in(xml)
             used |= image_users.of_disks(
                 source for disk in devices.read(xml).disks

@@ -7,6 +7,7 @@ its number, so it is tried until it has gone.
 """
 
 from collections.abc import Callable
+import dataclasses
 from typing import Any
 
 from oslo_log import log as logging
@@ -23,6 +24,7 @@ from nova_libvirt_driver.volumes import secrecy
 LOG = logging.getLogger(__name__)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
 class LeftVolumes:
     """Remembers volumes of guests that are gone, in the journal.
 
@@ -32,13 +34,9 @@ class LeftVolumes:
 
     OPERATION = 'disconnect volume'
 
-    def __init__(
-            self, host: host_module.HostVolumes,
-            journal: journal_module.Journal,
-            connector: Callable[[], ports.VolumeConnector] | None) -> None:
-        self._host = host
-        self._journal = journal
-        self._connector = connector
+    host: host_module.HostVolumes
+    journal: journal_module.Journal
+    connector: Callable[[], ports.VolumeConnector] | None
 
     def note(
             self, instance: instance_spec.Instance,
@@ -47,7 +45,7 @@ class LeftVolumes:
 
         :raises StorageFailure: it cannot be written down
         """
-        self._journal.begin(
+        self.journal.begin(
             self.OPERATION, uuid=instance.uuid, name=instance.name,
             info=secrecy.without(info)).release()
 
@@ -62,14 +60,14 @@ class LeftVolumes:
         note = entry.note
         info = note.values['info']
         what = f'volume {connection.id_of(info)}'
-        if self._connector is None or not self._journal.is_ours(note):
+        if self.connector is None or not self.journal.is_ours(note):
             raise clean_ups_module.NotYetError(
                 f'{note.owner or "this host"} may still be connected to '
                 f'{what}')
         try:
-            self._host.disconnect(
-                info, instance_spec.InstanceRef(note.uuid, note.name),
-                self._connector(), self._host.look(), force=True, left=True)
+            self.host.disconnect(
+                info, note, self.connector(), self.host.look(), force=True,
+                left=True)
         except exception.HypervisorUnavailable:
             raise
         except exception.DriverError as error:

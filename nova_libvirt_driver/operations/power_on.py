@@ -2,9 +2,12 @@
 
 """Starting a guest that is stopped, whatever stopped it."""
 
+from collections.abc import Callable
 from collections.abc import Iterator
 import contextlib
+import dataclasses
 
+from nova_libvirt_driver.events import router as router_module
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.guest import guests as guests_module
 from nova_libvirt_driver.guest import handle
@@ -15,6 +18,7 @@ from nova_libvirt_driver.operations.steps import rebuild as rebuild_module
 from nova_libvirt_driver.operations.steps import sources
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import guest as guest_spec
+from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.storage import instance_files
 from nova_libvirt_driver.storage import spec_record
 
@@ -23,6 +27,7 @@ OPERATION = 'start'
 _NO_PROGRESS = ports.NullProgress()
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
 class PowerOn:
     """Starts guests from a domain defined again, or from saved memory.
 
@@ -31,17 +36,14 @@ class PowerOn:
     before.
     """
 
-    def __init__(
-            self, guests: guests_module.Guests,
-            files: instance_files.InstanceFiles,
-            specs: spec_record.SpecRecords,
-            rebuild: rebuild_module.Rebuild,
-            exclusive: exclusive_module.Exclusive) -> None:
-        self._guests = guests
-        self._files = files
-        self._specs = specs
-        self._rebuild = rebuild
-        self._exclusive = exclusive
+    guests: guests_module.Guests
+    files: instance_files.InstanceFiles
+    specs: spec_record.SpecRecords
+    rebuild: rebuild_module.Rebuild
+    exclusive: exclusive_module.Exclusive
+    restarts: router_module.Restarts
+    started: Callable[[instance_spec.Instance], object] = lambda instance: None
+    """Takes note of it."""
 
     def power_on(
             self, described: guest_spec.Described, images: ports.ImageSource,
@@ -53,7 +55,7 @@ class PowerOn:
         """
         with self._starting(described, OPERATION, attachments, progress) as (
                 spec, attached):
-            guest = self._guests.find_or_none(spec)
+            guest = self.guests.find_or_none(spec)
             if guest is not None and _is_up(guest):
                 return
             if guest is not None and guest.has_saved():
@@ -61,13 +63,13 @@ class PowerOn:
                     tried='start it', instance=spec.uuid,
                     state='suspended: resume it')
             spec = attached.prepare(spec)
-            if guest is not None and self._rebuild.is_rescued(spec):
+            if guest is not None and self.rebuild.is_rescued(spec):
                 # Its domain is the rescue's; only unrescue makes another.
-                self._files.complete(spec, images, attached.progress)
-                sources.renew(self._guests, guest, spec, spec)
-                attached.start(guest)
+                self.files.complete(spec, images, attached.progress)
+                sources.renew(self.guests, guest, spec, spec)
+                attached.start(guest, spec)
             else:
-                self._rebuild.run(spec, guest, images, attached)
+                self.rebuild.run(spec, guest, images, attached)
 
     def resume(
             self, described: guest_spec.Described, images: ports.ImageSource,
@@ -78,7 +80,7 @@ class PowerOn:
         """
         with self._starting(described, 'resume', attachments) as (
                 spec, attached):
-            guest = self._guests.find(spec)
+            guest = self.guests.find(spec)
             if not guest.has_saved():
                 raise exception.WrongState(
                     tried='resume it', instance=spec.uuid,
@@ -95,13 +97,13 @@ class PowerOn:
         """
         with self._starting(described, OPERATION, attachments) as (
                 spec, attached):
-            guest = self._guests.find_or_none(spec)
+            guest = self.guests.find_or_none(spec)
             if guest is not None and _is_up(guest):
                 return
             if guest is not None and guest.has_saved():
                 self._resume(guest, spec, images, attached)
             else:
-                self._rebuild.run(
+                self.rebuild.run(
                     attached.prepare(spec), guest, images, attached)
 
     @contextlib.contextmanager
@@ -110,20 +112,24 @@ class PowerOn:
             attachments: ports.Attachments,
             progress: ports.Progress = _NO_PROGRESS
     ) -> Iterator[tuple[guest_spec.GuestSpec, attached_module.Attached]]:
-        with (self._exclusive.hold(
-                described, operation, progress) as watched,
-              attached_module.starting(
-                  operation, described, attachments, watched) as attached):
-            yield self._specs.current(described), attached
+        with self.exclusive.hold(described, operation, progress) as watched:
+            # Around the undo, too: that stop was not asked for.
+            with (self.restarts.during(described.uuid),
+                  attached_module.starting(
+                      operation, described, attachments,
+                      watched) as attached):
+                yield self.specs.current(described), attached
+            # Not within: a note that fails must not stop the guest again.
+            self.started(described)
 
     def _resume(
             self, guest: handle.Guest, spec: guest_spec.GuestSpec,
             images: ports.ImageSource,
             attached: attached_module.Attached) -> None:
         spec = attached.prepare(spec)
-        self._files.complete(spec, images, attached.progress)
-        sources.renew_saved(self._guests, guest, spec)
-        attached.start_saved(guest)
+        self.files.complete(spec, images, attached.progress)
+        sources.renew_saved(self.guests, guest, spec)
+        attached.start_saved(guest, spec)
 
 
 def _is_up(guest: handle.Guest) -> bool:

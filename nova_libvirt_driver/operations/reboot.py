@@ -4,6 +4,7 @@
 
 from collections.abc import Callable
 from collections.abc import Mapping
+import dataclasses
 from typing import Any
 
 from oslo_log import log as logging
@@ -16,7 +17,7 @@ from nova_libvirt_driver.guest import reach
 from nova_libvirt_driver.operations.steps import attached as attached_module
 from nova_libvirt_driver.operations.steps import exclusive as exclusive_module
 from nova_libvirt_driver.operations.steps import rebuild as rebuild_module
-from nova_libvirt_driver.operations.steps import shutdown as shutdown_module
+from nova_libvirt_driver.operations.steps import shutdown
 from nova_libvirt_driver.operations.steps import sources
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import guest as guest_spec
@@ -33,6 +34,7 @@ _SHUT_DOWN = 'shut down'
 """The guest was asked to: it may be about to, however it looks."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
 class Reboot:
     """Reboots guests.
 
@@ -48,24 +50,15 @@ class Reboot:
 
     OPERATION = 'reboot'
 
-    def __init__(
-            self, guests: guests_module.Guests,
-            files: instance_files.InstanceFiles,
-            specs: spec_record.SpecRecords, rebuild: rebuild_module.Rebuild,
-            exclusive: exclusive_module.Exclusive,
-            journal: journal_module.Journal,
-            shutdown: shutdown_module.Shutdown,
-            restarts: router_module.Restarts, *,
-            timeout_s: float) -> None:
-        self._guests = guests
-        self._files = files
-        self._specs = specs
-        self._rebuild = rebuild
-        self._exclusive = exclusive
-        self._journal = journal
-        self._shutdown = shutdown
-        self._restarts = restarts
-        self._timeout_s = timeout_s
+    guests: guests_module.Guests
+    files: instance_files.InstanceFiles
+    specs: spec_record.SpecRecords
+    rebuild: rebuild_module.Rebuild
+    exclusive: exclusive_module.Exclusive
+    journal: journal_module.Journal
+    restarts: router_module.Restarts
+    _: dataclasses.KW_ONLY
+    timeout_s: float
 
     def reboot(
             self, described: guest_spec.Described,
@@ -74,45 +67,42 @@ class Reboot:
             attachments: ports.Attachments) -> None:
         """Reboot a guest; see :meth:`base.ComputeDriver.reboot`."""
         is_hard = reboot_type is guest_spec.RebootType.HARD
-        with (self._exclusive.hold(
+        with (self.exclusive.hold(
                 described, self.OPERATION, progress,
                 stopping=is_hard) as watched,
-              self._restarts.during(described.uuid),
+              self.restarts.during(described.uuid),
               attached_module.starting(
                   self.OPERATION, described, attachments,
                   watched) as attached):
-            spec = self._specs.current(described)
-            entry = self._journal.begin(
-                self.OPERATION, uuid=spec.uuid, name=spec.name,
-                attachments=[one.name for one in attachments])
-            attached.undo.journal(entry)
+            spec = self.specs.current(described)
+            entry = attached.undo.begin(
+                self.journal, attachments=[one.name for one in attachments])
             spec = attached.prepare(spec)
             if not is_hard:
-                guest = self._guests.find(spec)
+                guest = self.guests.find(spec)
                 # Before it shuts down: it could not be started again.
-                self._files.complete(spec, images, watched)
+                self.files.complete(spec, images, watched)
                 if self._soft(guest, spec, attached, entry):
                     return
                 LOG.info('Guest did not shut down in time, cutting its power',
                          instance={'uuid': spec.uuid})
-            self._rebuild.run(
-                spec, self._guests.find_or_none(spec), images,
+            self.rebuild.run(
+                spec, self.guests.find_or_none(spec), images,
                 attached)
 
     def clean_up(
             self, entry: journal_module.Entry,
             attachments: Callable[[], ports.Attachments]) -> None:
         """Start a guest whose reboot was interrupted, or say why not."""
-        instance = instance_spec.InstanceRef(
-            entry.note.uuid, entry.note.name)
-        guest = self._guests.find_or_none(instance)
+        instance = entry.note
+        guest = self.guests.find_or_none(instance)
         asked = entry.note.phase == _SHUT_DOWN
         if guest is None or guest.state().power in reach.UP and not asked:
             return
         outside = attachments()
-        with self._restarts.during(guest.uuid):
-            if asked and not self._shutdown.run(
-                    guest, self._timeout_s - entry.note.age_s, _RETRY_S,
+        with self.restarts.during(guest.uuid):
+            if asked and not shutdown.run(
+                    guest, self.timeout_s - entry.note.age_s, _RETRY_S,
                     ports.NullProgress()):
                 guest.destroy()
             self._start_again(guest, instance, outside, entry.note.values)
@@ -125,9 +115,9 @@ class Reboot:
                     self.OPERATION, instance, outside,
                     ports.NullProgress()) as attached:
                 spec = attached.prepare_recorded(
-                    self._specs.find(instance), noted.get('attachments', ()))
-                sources.renew(self._guests, guest, instance, spec)
-                attached.start(guest, drop_saved=True)
+                    self.specs.find(instance), noted.get('attachments', ()))
+                sources.renew(self.guests, guest, instance, spec)
+                attached.start(guest, spec, drop_saved=True)
         except exception.HypervisorUnavailable:
             raise
         except Exception as error:
@@ -147,9 +137,9 @@ class Reboot:
             return False
         attached.progress.step('shut down')
         entry.advance(_SHUT_DOWN)
-        if not self._shutdown.run(
-                guest, self._timeout_s, _RETRY_S, attached.progress):
+        if not shutdown.run(
+                guest, self.timeout_s, _RETRY_S, attached.progress):
             return False
-        sources.renew(self._guests, guest, spec, spec, keep=True)
-        attached.start(guest)
+        sources.renew(self.guests, guest, spec, spec, keep=True)
+        attached.start(guest, spec)
         return True

@@ -2,6 +2,8 @@
 
 """Giving an instance another name for its users."""
 
+import dataclasses
+
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.guest import guests as guests_module
 from nova_libvirt_driver.guest import reach
@@ -14,6 +16,7 @@ OPERATION = 'rename'
 _MAX_LENGTH = 255
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
 class Rename:
     """Renames instances.
 
@@ -23,13 +26,9 @@ class Rename:
     too, which would come back with it.
     """
 
-    def __init__(
-            self, guests: guests_module.Guests,
-            exclusive: exclusive_module.Exclusive,
-            specs: spec_record.SpecRecords) -> None:
-        self._guests = guests
-        self._exclusive = exclusive
-        self._specs = specs
+    guests: guests_module.Guests
+    exclusive: exclusive_module.Exclusive
+    specs: spec_record.SpecRecords
 
     def rename(
             self, instance: instance_spec.Instance,
@@ -42,18 +41,18 @@ class Rename:
         if not 0 < len(display_name.strip()) <= _MAX_LENGTH:
             raise exception.InvalidRequest(
                 reason=f'a name has 1 to {_MAX_LENGTH} characters')
-        with self._exclusive.hold(instance, OPERATION):
-            guest = self._guests.find(instance)
+        with self.exclusive.hold(instance, OPERATION):
+            guest = self.guests.find(instance)
             if guest.has_saved():
                 raise exception.WrongState(
                     tried='rename it', instance=instance.uuid,
                     state='suspended: resume it first')
             with undo_module.Undo(OPERATION, instance) as undo:
-                mark = reach.mark_in(guest.xml(inactive=True))
-                if mark is not None:
+                former = reach.mark_in(guest.xml(inactive=True))
+                if former is not None:
                     # Before: the call may do one of two things, and fail.
                     undo.add('write the former name', lambda: (
-                        guest.set_display_name(mark.display_name)))
+                        guest.set_display_name(former)))
                 guest.set_display_name(display_name)
-                self._specs.note_display_name(instance, display_name)
+                self.specs.note_display_name(instance, display_name)
                 undo.commit()

@@ -3,6 +3,8 @@
 """Starting a guest from another image, and from its own disk again."""
 
 from collections.abc import Callable
+import dataclasses
+import functools
 
 from oslo_log import log as logging
 
@@ -29,6 +31,7 @@ from nova_libvirt_driver.xmlmodel import domain as domain_model
 LOG = logging.getLogger(__name__)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
 class Rescue:
     """Puts guests into rescue, and gets them out.
 
@@ -45,23 +48,14 @@ class Rescue:
 
     OPERATION = 'rescue'
 
-    def __init__(
-            self, domains: domains_module.Domains,
-            files: instance_files.InstanceFiles,
-            rescues: rescue_files.RescueFiles,
-            specs: spec_record.SpecRecords,
-            rebuild: rebuild_module.Rebuild,
-            exclusive: exclusive_module.Exclusive,
-            journal: journal_module.Journal,
-            restarts: router_module.Restarts) -> None:
-        self._domains = domains
-        self._files = files
-        self._rescues = rescues
-        self._specs = specs
-        self._rebuild = rebuild
-        self._exclusive = exclusive
-        self._journal = journal
-        self._restarts = restarts
+    domains: domains_module.Domains
+    files: instance_files.InstanceFiles
+    rescues: rescue_files.RescueFiles
+    specs: spec_record.SpecRecords
+    rebuild: rebuild_module.Rebuild
+    exclusive: exclusive_module.Exclusive
+    journal: journal_module.Journal
+    restarts: router_module.Restarts
 
     def rescue(
             self, described: guest_spec.Described, image_id: str,
@@ -69,33 +63,32 @@ class Rescue:
             stable_device: disk_spec.RescueDevice | None,
             progress: ports.Progress) -> None:
         """Start a guest from an image; see the contract's verb."""
-        with (self._exclusive.hold(
+        with (self.exclusive.hold(
                 described, self.OPERATION, progress) as watched,
-              self._restarts.during(described.uuid),
-              self._domains.ports.reservation() as reservation,
+              self.restarts.during(described.uuid),
+              self.domains.ports.reservation() as reservation,
               undo_module.Undo(self.OPERATION, described) as undo):
             watched.step('check')
-            spec = self._specs.current(described)
+            spec = self.specs.current(described)
             guest = self._checked(spec)
-            self._files.complete(spec, images, watched)
+            self.files.complete(spec, images, watched)
             was_up = guest.state().power in reach.UP
-            entry = self._journal.begin(
-                self.OPERATION, uuid=spec.uuid, name=spec.name, was_up=was_up,
-                attachments=[one.name for one in attachments])
-            undo.journal(entry)
+            undo.begin(self.journal, was_up=was_up,
+                       attachments=[one.name for one in attachments])
             attached = attached_module.Attached(attachments, watched, undo)
             spec = attached.prepare(spec)
-            xml = self._rebuild.xml(spec, guest, self._domains.plan_rescue(
-                spec, stable_device=stable_device), reservation, rescue=True)
+            xml = self.rebuild.xml(spec, guest, functools.partial(
+                self.domains.plan_rescue, stable_device=stable_device),
+                reservation, rescue=True)
             watched.step('keep')
             before = guest.xml(inactive=True)
-            self._rescues.keep_xml(spec, before)
+            self.rescues.keep_xml(spec, before)
             undo.add('put the guest back', lambda: self._take_back(
                 spec, before, attached, start=was_up))
-            self._rescues.make(spec, image_id, images, watched)
+            self.rescues.make(spec, image_id, images, watched)
             watched.step('stop')
             guest.destroy()
-            self._rebuild.define_and_start(spec, xml, attached)
+            self.rebuild.define_and_start(spec, xml, attached)
             undo.commit()
 
     def unrescue(
@@ -106,19 +99,19 @@ class Rescue:
         :raises StorageFailure: its disk is gone, or what that is based on
         :raises WrongState: it is not rescued
         """
-        with (self._exclusive.hold(described, 'unrescue') as watched,
-              self._restarts.during(described.uuid),
+        with (self.exclusive.hold(described, 'unrescue') as watched,
+              self.restarts.during(described.uuid),
               attached_module.starting(
                   'unrescue', described, attachments, watched) as attached):
-            before = self._rescues.kept_xml(described)
+            before = self.rescues.kept_xml(described)
             if before is None:
                 raise exception.WrongState(
                     tried='unrescue it', instance=described.uuid,
                     state='not rescued')
-            spec = attached.prepare(self._specs.current(described))
+            spec = attached.prepare(self.specs.current(described))
             image_id = domain_model.Domain.parse(
                 before).instance.root_uuid
-            self._files.complete_disks(spec, image_id or '', images, watched)
+            self.files.complete_disks(spec, image_id or '', images, watched)
             self._take_back(spec, before, attached, start=True)
 
     def clean_up(
@@ -128,12 +121,11 @@ class Rescue:
 
         One that has no domain any more gets none.
         """
-        instance = instance_spec.InstanceRef(
-            entry.note.uuid, entry.note.name)
-        xml = self._rescues.kept_xml(instance)
+        instance = entry.note
+        xml = self.rescues.kept_xml(instance)
         if xml is None or (
-                self._domains.guests.find_or_none(instance) is None):
-            self._rescues.remove(instance)
+                self.domains.guests.find_or_none(instance) is None):
+            self.rescues.remove(instance)
             return
         outside = attachments()
         try:
@@ -141,7 +133,7 @@ class Rescue:
                 instance, xml, outside, start=bool(
                     entry.note.values['was_up']),
                 prepare=lambda attached: attached.prepare_recorded(
-                    self._specs.find(instance),
+                    self.specs.find(instance),
                     entry.note.values.get('attachments', ())))
         except exception.HypervisorUnavailable:
             raise
@@ -153,7 +145,7 @@ class Rescue:
             LOG.error('Stopped after an interrupted rescue, because it '
                       'cannot be started: %s', error,
                       instance={'uuid': instance.uuid})
-        self._rescues.remove(instance)
+        self.rescues.remove(instance)
 
     def _take_back(
             self, spec: guest_spec.GuestSpec, xml: str,
@@ -168,7 +160,7 @@ class Rescue:
                           prepare=lambda attached: spec):
             # It runs: what it is connected to stays connected.
             attached.undo.commit()
-        self._rescues.remove(spec)
+        self.rescues.remove(spec)
 
     def _put_back(
             self, instance: instance_spec.Instance, xml: str,
@@ -179,7 +171,7 @@ class Rescue:
 
         :param prepare: for a start; returns the spec with its volumes
         """
-        guest = self._domains.guests.find_or_none(instance)
+        guest = self.domains.guests.find_or_none(instance)
         if guest is not None and (
                 guest.xml(inactive=True) == xml
                 and (guest.state().power in reach.UP) == start):
@@ -188,17 +180,18 @@ class Rescue:
                 'put back', instance, attachments,
                 ports.NullProgress()) as attached:
             if start:
-                xml = sources.renewed(xml, instance, prepare(attached))
+                spec = prepare(attached)
+                xml = sources.renewed(xml, instance, spec)
             if guest is not None:
                 guest.destroy()
-            self._domains.guests.define(xml, instance)
+            self.domains.guests.define(xml, instance)
             if start:
-                attached.start(self._domains.guests.find(instance))
+                attached.start(self.domains.guests.find(instance), spec)
         return start
 
     def _checked(self, spec: guest_spec.GuestSpec) -> handle.Guest:
-        guest = self._domains.guests.find(spec)
-        if self._rescues.kept_xml(spec) is not None:
+        guest = self.domains.guests.find(spec)
+        if self.rescues.kept_xml(spec) is not None:
             raise exception.WrongState(
                 tried='rescue it', instance=spec.uuid,
                 state='rescued already')

@@ -2,6 +2,8 @@
 
 """Making a disk of a guest larger."""
 
+import dataclasses
+
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.operations.steps import disk_copy
 from nova_libvirt_driver.operations.steps import exclusive as exclusive_module
@@ -18,6 +20,7 @@ OPERATION = 'resize'
 _BYTES_PER_GIB = 1 << 30
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
 class ResizeDisk:
     """Makes root disks larger, and lets guests see larger volumes.
 
@@ -25,37 +28,33 @@ class ResizeDisk:
     record says the former size again. A disk never becomes smaller.
     """
 
-    def __init__(
-            self, copier: disk_copy.DiskCopy, disks: disks_module.Disks,
-            specs: spec_record.SpecRecords,
-            exclusive: exclusive_module.Exclusive) -> None:
-        self._copier = copier
-        self._disks = disks
-        self._specs = specs
-        self._exclusive = exclusive
+    copier: disk_copy.DiskCopy
+    disks: disks_module.Disks
+    specs: spec_record.SpecRecords
+    exclusive: exclusive_module.Exclusive
 
     def resize(
             self, instance: instance_spec.Instance, size_gib: int,
             progress: ports.Progress) -> None:
         """Make a root disk larger; see the contract's resize_root_disk."""
-        with (self._exclusive.hold(instance, OPERATION, progress) as watched,
+        with (self.exclusive.hold(instance, OPERATION, progress) as watched,
               undo_module.Undo(OPERATION, instance) as undo):
             watched.step('check')
-            source = self._copier.source(instance)
+            source = self.copier.source(instance)
             size_bytes = size_gib * _BYTES_PER_GIB
             if size_bytes < source.virtual_size_bytes:
                 raise exception.InvalidRequest(
                     reason=f'the disk has {source.virtual_size_bytes} bytes '
                     f'already, {size_gib} GiB would be less')
             watched.step('record')
-            former_gib = self._specs.note_root_size(instance, size_gib)
+            former_gib = self.specs.note_root_size(instance, size_gib)
             undo.add('record the former size', lambda: (
-                self._specs.note_root_size(instance, former_gib)))
+                self.specs.note_root_size(instance, former_gib)))
             watched.step('grow')
             if source.live:
                 source.guest.disk(source.target_dev).resize(size_bytes)
             else:
-                self._disks.resize(source.path, source.format, size_bytes)
+                self.disks.resize(source.path, source.format, size_bytes)
             undo.commit()
 
     def extend(
@@ -63,11 +62,11 @@ class ResizeDisk:
             size_bytes: int, volume: ports.VolumeAttachment | None,
             progress: ports.Progress) -> None:
         """Let a running guest know of a larger volume; see extend_disk."""
-        with self._exclusive.hold(
+        with self.exclusive.hold(
                 instance, 'extend', progress,
                 wait_s=unplug_module.BUSY_S) as watched:
             watched.step('check')
-            guest = self._copier.guests.find(instance)
+            guest = self.copier.guests.find(instance)
             found = guest.device(key).live()
             if found is None and guest.device(key).defined() is None:
                 raise exception.InvalidRequest(

@@ -3,6 +3,7 @@
 """Keeping the root disk of a guest as an image."""
 
 from collections.abc import Callable
+import dataclasses
 import os
 
 from oslo_log import log as logging
@@ -24,6 +25,7 @@ LOG = logging.getLogger(__name__)
 _BYTES_PER_GIB = 1 << 30
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
 class Snapshot:
     """Makes images of guests' root disks.
 
@@ -42,42 +44,34 @@ class Snapshot:
 
     OPERATION = 'snapshot'
 
-    def __init__(
-            self, copier: disk_copy.DiskCopy,
-            scratch: scratch_module.Scratch,
-            exclusive: exclusive_module.Exclusive,
-            journal: journal_module.Journal,
-            specs: spec_record.SpecRecords) -> None:
-        self._copier = copier
-        self._scratch = scratch
-        self._exclusive = exclusive
-        self._journal = journal
-        self._specs = specs
+    copier: disk_copy.DiskCopy
+    scratch: scratch_module.Scratch
+    exclusive: exclusive_module.Exclusive
+    journal: journal_module.Journal
+    specs: spec_record.SpecRecords
 
     def snapshot(
             self, instance: instance_spec.Instance, wanted: image_spec.Wanted,
             images: ports.ImageSource, progress: ports.Progress, *,
             require_quiesce: bool | None = None) -> None:
         """Make an image; see :meth:`base.ComputeDriver.snapshot`."""
-        with (self._exclusive.hold(
+        with (self.exclusive.hold(
                 instance, self.OPERATION, progress) as watched,
               undo_module.Undo(self.OPERATION, instance) as undo):
             watched.step('check')
             if require_quiesce is None:
-                require_quiesce = self._specs.features(
+                require_quiesce = self.specs.features(
                     instance).require_quiesce
-            source = self._copier.source(
+            source = self.copier.source(
                 instance, require_quiesce=require_quiesce)
-            folder = self._scratch.choose()
-            entry = self._journal.begin(
-                self.OPERATION, uuid=instance.uuid, name=instance.name,
-                folder=os.path.basename(folder), target_dev=source.target_dev)
-            undo.journal(entry)
+            folder = self.scratch.choose()
+            undo.begin(self.journal, folder=os.path.basename(folder),
+                       target_dev=source.target_dev)
             watched.step('folder')
-            self._scratch.make(folder)
+            self.scratch.make(folder)
             undo.finally_('remove the copy',
-                          lambda: self._scratch.remove(folder))
-            copy = self._copier.copy(
+                          lambda: self.scratch.remove(folder))
+            copy = self.copier.copy(
                 source, os.path.join(folder, 'copy'), watched, undo)
             self._upload(instance, wanted, copy, images, watched)
             undo.commit()
@@ -86,8 +80,7 @@ class Snapshot:
             self, entry: journal_module.Entry,
             attachments: Callable[[], ports.Attachments]) -> None:
         """End the copying of an interrupted snapshot, and remove the copy."""
-        guest = self._copier.guests.find_or_none(
-            instance_spec.InstanceRef(entry.note.uuid, entry.note.name))
+        guest = self.copier.guests.find_or_none(entry.note)
         if guest is not None and guest.state().power in reach.UP:
             guest.disk(str(entry.note.values['target_dev'])).abort()
             freeze.thaw_left(guest)
@@ -96,7 +89,7 @@ class Snapshot:
     def remove_outside(self, entry: journal_module.Entry) -> None:
         """Remove the copy."""
         # Former versions wrote the path, which the operator may change.
-        self._scratch.remove(self._scratch.at(
+        self.scratch.remove(self.scratch.at(
             os.path.basename(str(entry.note.values['folder']))))
 
     def _upload(

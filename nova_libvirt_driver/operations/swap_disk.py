@@ -15,6 +15,7 @@ from nova_libvirt_driver.guest import block
 from nova_libvirt_driver.guest import devices as devices_module
 from nova_libvirt_driver.guest import handle
 from nova_libvirt_driver.operations.steps import attached
+from nova_libvirt_driver.operations.steps import block_job
 from nova_libvirt_driver.operations.steps import clean_ups
 from nova_libvirt_driver.operations.steps import domains as domains_module
 from nova_libvirt_driver.operations.steps import exclusive as exclusive_module
@@ -22,7 +23,6 @@ from nova_libvirt_driver.operations.steps import undo as undo_module
 from nova_libvirt_driver.operations.steps import unplug as unplug_module
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import disk as disk_spec
-from nova_libvirt_driver.spec import event
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.storage import journal as journal_module
@@ -32,10 +32,8 @@ from nova_libvirt_driver.xmlmodel import domain as domain_model
 
 LOG = logging.getLogger(__name__)
 
-_STALL_S = 300.0
-"""How long a copy may take without any progress."""
 
-
+@dataclasses.dataclass(frozen=True, slots=True)
 class SwapDisk:
     """Moves guests from one volume to another, which they do not notice.
 
@@ -53,17 +51,11 @@ class SwapDisk:
 
     OPERATION = 'swap'
 
-    def __init__(
-            self, domains: domains_module.Domains,
-            specs: spec_record.SpecRecords,
-            exclusive: exclusive_module.Exclusive,
-            journal: journal_module.Journal,
-            attachment: ports.AttachmentOf | None) -> None:
-        self._domains = domains
-        self._specs = specs
-        self._exclusive = exclusive
-        self._journal = journal
-        self._attachment = attachment
+    domains: domains_module.Domains
+    specs: spec_record.SpecRecords
+    exclusive: exclusive_module.Exclusive
+    journal: journal_module.Journal
+    attachment: ports.AttachmentOf | None
 
     def swap(
             self, spec: guest_spec.GuestSpec, key: disk_spec.DiskKey,
@@ -71,30 +63,30 @@ class SwapDisk:
             old: ports.Attachment, new: ports.Attachment,
             progress: ports.Progress) -> None:
         """Move a disk; see :meth:`base.ComputeDriver.swap_disk`."""
-        with (self._exclusive.hold(
+        with (self.exclusive.hold(
                 spec, self.OPERATION, progress,
                 wait_s=unplug_module.BUSY_S) as watched,
               undo_module.Undo(self.OPERATION, spec) as undo):
             watched.step('check')
-            guest = self._domains.guests.find(spec)
+            guest = self.domains.guests.find(spec)
             now = _disk_of(guest, key)
             swap = _Swap(guest, key, devices_module.source_of(now), [old],
                          [new])
-            entry = self._journal.begin(
-                self.OPERATION, uuid=spec.uuid, name=spec.name,
-                source=swap.source, **unplug_module.noted(key, (old, new)))
-            undo.journal(entry)
+            undo.begin(self.journal, source=swap.source,
+                       **unplug_module.noted(key, (old, new)))
             undo.add('leave the guest with one of the two', swap.settle)
             target = self._prepared(guest, spec, now, wanted, new, watched)
             disk = guest.disk(now.target_dev or '')
             watched.step('copy')
-            _copy(guest, disk, target.element.to_xml(), watched)
+            xml = target.element.to_xml()
+            block_job.follow(
+                guest, disk, lambda: disk.copy_to(xml), _is_ready, watched)
             watched.step('pivot')
             _pivot(swap, disk)
             # The caller must not take the guest's volume away any more.
             with _only_logged(spec):
                 swap.settle()
-                self._specs.note(spec, lambda known: known.without_device(
+                self.specs.note(spec, lambda known: known.without_device(
                     key).with_device(target.spec))
                 if size_bytes:
                     disk.resize(size_bytes)
@@ -107,12 +99,11 @@ class SwapDisk:
             attachments: Callable[[], ports.Attachments]) -> None:
         """Leave a guest with one of the two, and the host with that one."""
         note, values = entry.note, entry.note.values
-        instance = instance_spec.InstanceRef(note.uuid, note.name)
         old, new = (
-            self._known(instance, name, values['memos'].get(name))
+            self._known(note, name, values['memos'].get(name))
             for name in values['attachments'])
         try:
-            _Swap(self._domains.guests.find_or_none(instance),
+            _Swap(self.domains.guests.find_or_none(note),
                   disk_spec.DiskKey(**values['disk']), values['source'],
                   old, new).settle()
         except exception.VolumeFailure as error:
@@ -127,7 +118,7 @@ class SwapDisk:
     def _known(
             self, instance: instance_spec.Instance, name: str,
             memo: ports.Memo | None) -> ports.Attachments:
-        found = self._attachment and self._attachment(instance, name, memo)
+        found = self.attachment and self.attachment(instance, name, memo)
         return [found] if found else []
 
     def _prepared(
@@ -149,7 +140,7 @@ class SwapDisk:
         progress.step(f'connect {new.name}')
         with new.connect():
             pass
-        return hot_plug.target(found, self._domains.inputs(
+        return hot_plug.target(found, self.domains.inputs(
             spec.with_machine(domain_model.Domain.parse(
                 guest.xml()).os.machine or '')))
 
@@ -202,31 +193,12 @@ def _disk_of(
     return found
 
 
-def _copy(
-        guest: handle.Guest, disk: block.Disk, xml: str,
-        watched: exclusive_module.Watched) -> None:
-    """Copy a disk until the copy follows it."""
-    def is_ready(change: object) -> bool:
-        job = disk.job()
-        if job is None:
-            raise exception.StorageFailure(
-                reason='the copying ended before its time', path='')
-        return job.ready
-
-    def tick() -> None:
-        watched.advance(done, 0)
-        watched.give_way()
-
-    done = 0
-    # When the guest goes down, its jobs end without an event of theirs.
-    with guest.expecting(event.BlockJobEvent, event.LifecycleEvent) as news:
-        disk.copy_to(xml)
-        while not news.wait(is_ready, _STALL_S, tick):
-            job = disk.job()
-            if job is None or job.done == done:
-                raise exception.WaitTimeout(
-                    awaited='progress of the copying', timeout_s=_STALL_S)
-            done = job.done
+def _is_ready(job: block.BlockJob | None) -> bool:
+    """Say whether a copy follows its disk."""
+    if job is None:
+        raise exception.StorageFailure(
+            reason='the copying ended before its time', path='')
+    return job.ready
 
 
 def _pivot(swap: _Swap, disk: block.Disk) -> None:

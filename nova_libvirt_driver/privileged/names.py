@@ -15,7 +15,7 @@ _INSTANCE = f'{_UUID}(?:_resize|_del)?'
 
 CONSOLE_LOG = 'console.log'
 OLD_LOGS = 10
-"""More than libvirt's log daemon keeps unless it is told otherwise."""
+"""More than libvirt's log daemon keeps by default."""
 
 _DISKS = (
     (re.compile(_INSTANCE),

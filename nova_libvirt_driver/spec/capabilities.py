@@ -50,3 +50,13 @@ class GuestHost:
     qemu_uid: int | None = None
     """User that QEMU runs as, None when libvirt does not say."""
     qemu_gid: int | None = None
+
+    @property
+    def has_igb(self) -> bool:
+        """Whether interfaces can be of the model igb.
+
+        Libvirt's test driver starts nothing, and has them all.
+        """
+        return self.hypervisor_type != 'QEMU' or (
+            self.libvirt_version >= 9_003_000
+            and self.hypervisor_version >= 8_000_000)

@@ -85,6 +85,8 @@ class CpuSpec:
     """Model for the mode custom, for example ``Nehalem``."""
     flags: tuple[CpuFlag, ...] = ()
     """In addition to those of the host's policy."""
+    needed_flags: frozenset[str] = frozenset()
+    """By these a model is chosen from those of the host's policy."""
     topology: CpuTopology | None = None
     """None makes one socket of each virtual CPU."""
     cells: tuple[NumaCell, ...] = ()

@@ -41,6 +41,8 @@ class Diagnostics:
     """How much a guest uses; None is what libvirt does not say."""
 
     state: str
+    name: str = ''
+    """Of its domain; empty where it is not said."""
     uptime_s: int | None = None
     vcpu_times_ns: tuple[int, ...] = ()
     memory_mib: int | None = None
@@ -57,3 +59,6 @@ class Diagnostics:
 
 DiskCounters = Mapping[str, tuple[DiskDiagnostics, ...]]
 """The counters of the disks of each guest, by its uuid."""
+
+GuestFigures = Mapping[str, Diagnostics]
+"""The figures of each guest, by its uuid."""

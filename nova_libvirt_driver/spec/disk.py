@@ -119,7 +119,7 @@ class DiskSpec:
     """Identifier of the volume, empty for a disk that the driver made."""
     bus: DiskBus
     format: str
-    """Format QEMU is told; never found out by looking at the bytes."""
+    """Format given to QEMU; never found out by looking at the bytes."""
     source: DiskSource
     device: DiskDevice = DiskDevice.DISK
     boot_order: int | None = None
@@ -227,3 +227,12 @@ class DiskRoom:
     """What cached images take."""
     growth_bytes: int
     """By how much all disks together can still grow."""
+
+
+def fitting_io(io: str, cache: str) -> str:
+    """Return how QEMU can write with a cache mode.
+
+    :param io: how it should
+    """
+    direct = cache in ('none', 'directsync')
+    return 'threads' if io == 'native' and not direct else io

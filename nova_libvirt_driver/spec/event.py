@@ -94,3 +94,11 @@ class JobCompletedEvent(GuestEvent):
     operation: int
     """Libvirt's number of the job's operation."""
     error: str = ''
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class MigrationIterationEvent(GuestEvent):
+    """A live migration begins to pass over the memory once more."""
+
+    iteration: int
+    """Counted from 1."""

@@ -115,7 +115,7 @@ class GuestSpec:
 
 
 Described = GuestSpec | instance_spec.Instance
-"""What a guest is made from; or which one it is, and its record says the
+"""What a guest is built from; or which one it is, and its record says the
 rest."""
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""What is said about one image, and about the disk that is made of it."""
+"""What is known of an image, and of the disk created from it."""
 
 from collections.abc import Mapping
 import dataclasses
@@ -48,7 +48,7 @@ class CachedImage:
     format: DiskFormat
     virtual_size_bytes: int
     fetched: bool = False
-    """True when this call brought it into the cache."""
+    """True when this call fetched it into the cache."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -10,6 +10,9 @@ import typing
 
 _UUID = re.compile(r'[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}')
 
+STOPPED_BY_STORAGE = 'paused by an I/O error'
+"""How a guest is that QEMU has paused."""
+
 
 def is_uuid(text: str) -> bool:
     """Say whether a text is a uuid in its canonical form."""
@@ -73,10 +76,18 @@ class InstanceSummary:
     """Memory in MiB, None when libvirt did not say."""
     owned: bool = True
     """It is ours; what is not is never touched."""
+    other_folder: str = ''
+    """Where another service has the instances that it is one of."""
+    reason: str = ''
+    """Libvirt's word for why it does not run, such as ``shutdown`` or
+    ``crashed``; empty when that is not known."""
     display_name: str = ''
     """Name that its user gave it, empty when it has none."""
     saved: bool = False
     """Its memory is on disk, for its next start."""
+
+    rescued: bool = False
+    """It was started from another image, with its own disk beside it."""
 
     stopped_by_storage: bool = False
     """It is paused because a disk of it fails, or has no room."""
@@ -85,7 +96,9 @@ class InstanceSummary:
     def status(self) -> str:
         """How it is, in a word for people."""
         if self.stopped_by_storage:
-            return 'paused by an I/O error'
+            return STOPPED_BY_STORAGE
         if self.saved and self.state is PowerState.SHUTDOWN:
             return 'suspended'
+        if self.rescued and self.state is PowerState.RUNNING:
+            return 'rescued'
         return self.state.name.lower()

@@ -7,7 +7,7 @@ import enum
 
 
 class MemorySource(enum.StrEnum):
-    """What a guest's memory is made of."""
+    """What backs a guest's memory."""
 
     ANONYMOUS = 'anonymous'
     FILE = 'file'

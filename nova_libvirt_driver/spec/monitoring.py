@@ -15,5 +15,7 @@ class Settings:
     metrics_listen: str = '127.0.0.1'
     metrics_port: int = 0
     """0 for no metrics."""
+    guest_metrics: bool = True
+    """Figures of each guest are among the metrics."""
     service_down_grace_s: float = 5.0
     """How long a lost connection is no outage yet."""

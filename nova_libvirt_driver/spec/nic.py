@@ -30,12 +30,23 @@ class NicBandwidth:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class NicAddress:
-    """An address that the guest is told in its network data."""
+    """An address in the network data for the guest."""
 
     address: str
     prefix_length: int
     gateway: str = ''
     dns_servers: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class FoundAddress:
+    """An address that a guest was found to have."""
+
+    address: str
+    source: str
+    """Who says so: ``lease``, ``agent`` or ``arp``."""
+    mac: str = ''
+    """Of its interface, empty when that is not known."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +67,24 @@ class NicKey:
 
     def __str__(self) -> str:
         return f'port {self.id}' if self.id else f'interface {self.mac}'
+
+
+class PortProtocol(enum.StrEnum):
+    """What a forwarded port is one of."""
+
+    TCP = 'tcp'
+    UDP = 'udp'
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PortForward:
+    """A port of the host that leads into a guest on QEMU's own network."""
+
+    host_port: int
+    guest_port: int
+    protocol: PortProtocol = PortProtocol.TCP
+    address: str = '127.0.0.1'
+    """IPv4 address of the host that it is a port of; 0.0.0.0 for all."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +120,8 @@ class NicSpec:
     boot_order: int | None = None
     addresses: tuple[NicAddress, ...] = ()
     """Static addresses; none means DHCP."""
+    forwards: tuple[PortForward, ...] = ()
+    """Of QEMU's own network; its user mode has no other way in."""
 
     @property
     def key(self) -> NicKey:

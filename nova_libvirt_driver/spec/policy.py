@@ -76,12 +76,16 @@ class GuestPolicy:
     disk_cachemodes: Mapping[str, str] = dataclasses.field(
         default_factory=dict)
     """Cache mode for each kind of source: file, block, network."""
+    disk_io: str = ''
+    """How QEMU writes to disks that the driver made, empty for its choice."""
     discard: str = ''
     tb_cache_mib: int | None = None
     """TCG's translation cache; QEMU's own default is 1 GiB a guest."""
     memory_source: memory.MemorySource = memory.MemorySource.ANONYMOUS
     stats_period_s: int = 10
     """Seconds between two memory statistics of the balloon; 0 for none."""
+    perf_events: tuple[str, ...] = ()
+    """What the kernel counts for guests."""
     pcie_ports: int = 0
     """PCIe root ports of a q35 machine, 0 for libvirt's choice."""
     rng_path: str = '/dev/urandom'
@@ -92,6 +96,18 @@ class GuestPolicy:
     """Empty is libvirt's choice."""
     rx_queue_size: int | None = None
     tx_queue_size: int | None = None
+
+    def usable_cpu_models(self, offered: Set[str]) -> list[str]:
+        """Return the models for the mode custom, the preferred one first.
+
+        :param offered: models that the hypervisor has, empty if it does not
+            say
+        """
+        # Libvirt tells capitals apart, the option does not.
+        known = {model.lower(): model for model in offered}
+        has_any = not offered or LikeNova.CPU_MODELS in self.like_nova
+        return [known.get(model.lower(), model) for model in self.cpu_models
+                if has_any or model.lower() in known]
 
     def chosen_cpu_mode(self, offered: Set[str]) -> cpu.CpuMode:
         """Return the CPU mode of a guest that does not ask for one.
@@ -120,8 +136,12 @@ class StoragePolicy:
     """Largest root disk where neither flavor nor request names a size."""
     console_log_max_mib: int = 2
     """Length above which a console log is rotated, 0 for no limit."""
+    preallocate: bool = False
+    """Disks take their room when they are made."""
     tool_cpu_s: int = 30
     """CPU time that a look at an image may take."""
+    tool_look_memory_mib: int = 2048
+    """Memory that a look at an image may take."""
     tool_convert_cpu_s: int = 3600
     """CPU time that a conversion may take."""
     tool_memory_mib: int = 2048
@@ -137,6 +157,9 @@ class StoragePolicy:
     snapshot_compression: bool = False
     host: str = ''
     """Name of this host; others may share the folders."""
+    snapshots_path: str = ''
+    """Folder of copies until they are uploaded; empty is below that of the
+    instances."""
     image_cache_folder: str = '_base'
     """Folder of the image cache, below that of the instances."""
     remove_unused_images: bool = True

@@ -1,3 +1,3 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""Disks of instances, the images they are made of, and their records."""
+"""Disks of instances, the images they are based on, and their records."""

@@ -25,10 +25,27 @@ def write(path: str, data: bytes, mode: int = MODE) -> None:
     make(path, fill, mode)
 
 
-def make(path: str, fill: Callable[[str], object], mode: int = MODE) -> None:
+def create(path: str, data: bytes) -> None:
+    """Write a file that is not there yet, or nothing at all.
+
+    :raises StorageFailure: there is one, no room, or no right to write
+    """
+    make(path, lambda temporary: pathlib.Path(temporary).write_bytes(data),
+         put=_put_new)
+
+
+def _put_new(temporary: str, path: str) -> None:
+    os.link(temporary, path)
+    os.unlink(temporary)
+
+
+def make(
+        path: str, fill: Callable[[str], object], mode: int = MODE, *,
+        put: Callable[[str, str], object] = os.rename) -> None:
     """Let a file be made beside its place, and put it there when it is whole.
 
     :param fill: makes the file of the path it is given, which exists
+    :param put: moves it to its place
     :raises StorageFailure: there is no room, or no right to write
     """
     folder = os.path.dirname(path)
@@ -40,7 +57,7 @@ def make(path: str, fill: Callable[[str], object], mode: int = MODE) -> None:
             fill(temporary)
             sync(temporary)
             os.chmod(temporary, mode)
-            os.rename(temporary, path)
+            put(temporary, path)
         except BaseException:
             pathlib.Path(temporary).unlink(missing_ok=True)
             raise
@@ -48,7 +65,7 @@ def make(path: str, fill: Callable[[str], object], mode: int = MODE) -> None:
 
 
 def sync(path: str) -> None:
-    """Bring a file, or the names in a folder, to the disk.
+    """Write a file, or the names in a folder, through to the disk.
 
     :raises OSError: that failed
     """

@@ -4,8 +4,8 @@
 
 For keeping images, for bringing one back, and for copying a disk whose
 recorded format is qcow2: the header of such a one no guest can write. A tenant
-can write any header to a raw disk: nothing is told to a guest or a tool
-because of that.
+can write any header to a raw disk: it gives neither a guest nor a tool
+anything.
 """
 
 from collections.abc import Iterator

@@ -36,7 +36,7 @@ MAX_BYTES = 100 * 1024
 """As much of the end of a log is read."""
 
 OLD_LOGS = 3
-"""As many as virtlogd keeps unless it is told otherwise."""
+"""As many as virtlogd keeps by default."""
 
 _INTERVAL_S = 5.0
 _LOOK_TIMEOUT_S = 60.0

@@ -6,10 +6,12 @@ Each disk is in the record before it is there. When it cannot be made,
 neither stays.
 """
 
+from collections.abc import Callable
 from collections.abc import Iterator
 import contextlib
 import os
 import re
+import shutil
 
 from oslo_log import log as logging
 
@@ -19,6 +21,7 @@ from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import image as image_spec
 from nova_libvirt_driver.spec import policy as policy_spec
 from nova_libvirt_driver.storage import atomic
+from nova_libvirt_driver.storage import failure
 from nova_libvirt_driver.storage import folder as folder_module
 from nova_libvirt_driver.storage import image_fetch
 from nova_libvirt_driver.storage import qemu_img as qemu_img_module
@@ -75,13 +78,15 @@ class Disks:
             if self._policy.backend is _QCOW2:
                 self._qemu_img.create_overlay(
                     path, cached.path, cached.format, size_bytes)
-                return
-            self._qemu_img.convert(
-                cached.path, cached.format, path, _RAW, progress=progress)
+            else:
+                self._qemu_img.convert(
+                    cached.path, cached.format, path, _RAW, progress=progress)
             with _removed_on_failure(path):
                 if size_bytes > self._qemu_img.virtual_size_bytes(
-                        path, _RAW):
+                        path, self._policy.backend):
                     self._qemu_img.resize(path, _RAW, size_bytes)
+                if not rescue:
+                    self._take_room(path, size_bytes)
 
     def make_blank(
             self, path: str, folder: folder_module.InstanceFolder,
@@ -92,6 +97,25 @@ class Disks:
         """
         with _recorded(folder, path, self._policy.backend):
             self._qemu_img.create(path, self._policy.backend, size_bytes)
+            with _removed_on_failure(path):
+                self._take_room(path, size_bytes)
+
+    def make_empty(self, path: str, format: str, size_bytes: int) -> None:
+        """Make a disk of a given format, for bytes that come later.
+
+        :raises StorageFailure: it cannot be made
+        """
+        self._qemu_img.create(path, format, size_bytes)
+
+    def make_overlay(
+            self, path: str, cached: image_spec.CachedImage,
+            size_bytes: int) -> None:
+        """Make a qcow2 disk over an image, for bytes that come later.
+
+        :raises StorageFailure: it cannot be made
+        """
+        self._qemu_img.create_overlay(
+            path, cached.path, cached.format, size_bytes)
 
     def make_ephemeral(
             self, folder: folder_module.InstanceFolder, number: int,
@@ -132,6 +156,50 @@ class Disks:
         if size_bytes > before:
             self._qemu_img.resize(path, format, size_bytes)
 
+    def fit(
+            self, folder: folder_module.InstanceFolder,
+            storage: disk_spec.StorageSpec) -> None:
+        """Give the local disks of a guest at least the sizes it asks for.
+
+        None becomes smaller. Ephemeral disks and swap that are not there are
+        made.
+
+        :raises StorageFailure: that fails; may be repeated
+        """
+        formats = record.read_all(folder.disk_info)
+        wanted = {folder.disk: storage.root_gib << 30} if (
+            storage.root_device is disk_spec.DiskDevice.DISK) else {}
+        for number, ephemeral in enumerate(storage.ephemerals):
+            wanted[folder.ephemeral(number)] = ephemeral.size_mib * _MIB
+            if not os.path.exists(folder.ephemeral(number)):
+                self.make_ephemeral(folder, number, ephemeral)
+        for path, size_bytes in wanted.items():
+            if path in formats and size_bytes > (
+                    self._qemu_img.virtual_size_bytes(path, formats[path])):
+                self._qemu_img.resize(path, formats[path], size_bytes)
+        if storage.swap is not None and not os.path.exists(folder.swap):
+            self.make_swap(folder, storage.swap)
+
+    def copy(
+            self, source: str, target: str,
+            watch: Callable[[], object]) -> None:
+        """Copy a file that no guest uses, with its holes, or a folder.
+
+        :param watch: called about once a second; what it raises ends it
+        :raises StorageFailure: it cannot be copied; the target is gone
+        """
+        with failure.naming(f'cannot copy {source} to {target}', target):
+            if os.path.isdir(source):
+                shutil.copytree(source, target)
+                return
+            os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o600))
+            with _removed_on_failure(target):
+                self._tool.run(['cp', '--', source, target],
+                               reads=[source], writes=[target],
+                               cpu_s=self._policy.tool_convert_cpu_s,
+                               watch=watch)
+                shutil.copymode(source, target)
+
     def _make_formatted(
             self, folder: folder_module.InstanceFolder, path: str,
             wanted: disk_spec.LocalDisk, file_system: str,
@@ -151,6 +219,20 @@ class Disks:
                         bare, _RAW, path, str(backend),
                         progress=ports.NullProgress())
                     os.unlink(bare)
+            with _removed_on_failure(path):
+                self._take_room(path, wanted.size_mib * _MIB)
+
+    def _take_room(self, path: str, size_bytes: int) -> None:
+        """Let a new disk take all its room, if the host wants that.
+
+        :raises StorageFailure: there is not so much, or the file system
+            cannot do it
+        """
+        if self._policy.preallocate:
+            # It need not be as long as the room it takes.
+            self._tool.run(
+                ['fallocate', '--keep-size', f'--length={size_bytes}', path],
+                writes=[path], cpu_s=self._policy.tool_convert_cpu_s)
 
 
 def _format_line(file_system: str, label: str) -> list[str]:
@@ -162,7 +244,7 @@ def _format_line(file_system: str, label: str) -> list[str]:
     if len(label) > longest or not _LABEL.fullmatch(label):
         raise exception.InvalidRequest(
             reason=f'a {file_system} file system cannot have the label '
-            f'{label!r}: {longest} letters, digits, _ . - at the most')
+            f'{label!r}: at most {longest} letters, digits, _ . -')
     return [*options, label]
 
 
@@ -181,7 +263,7 @@ def _recorded(
         try:
             record.forget(folder.disk_info, path)
         except exception.StorageFailure as error:
-            # It does no harm: a disk that is made there replaces it.
+            # It does no harm: a disk created there replaces it.
             LOG.warning('Could not create %s, and could not remove its '
                         'format from the record: %s', path, error)
         raise

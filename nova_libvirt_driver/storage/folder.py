@@ -9,6 +9,7 @@ import shutil
 
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.spec import live_migration as migration_spec
 from nova_libvirt_driver.storage import direct_io
 from nova_libvirt_driver.storage import failure
 
@@ -54,12 +55,17 @@ class InstanceFolder:
     """Disk that a rescued guest starts from."""
     rescue_config_drive = _File('disk.config.rescue')
     """Config drive of a rescued guest."""
+    autostart = _File('autostart')
+    """Mark of one that is to run by itself."""
+    domain_xml = _File('domain.xml')
+    """XML of the domain as it was before a migration."""
 
-    def __init__(self, instances_path: str, uuid: str) -> None:
+    def __init__(
+            self, instances_path: str, uuid: str, suffix: str = '') -> None:
         if not instance_spec.is_uuid(uuid):
             raise exception.InvalidRequest(
                 reason=f'{uuid!r} is not the uuid of an instance')
-        self.path = os.path.join(instances_path, uuid)
+        self.path = os.path.join(instances_path, uuid + suffix)
 
     def ephemeral(self, number: int) -> str:
         """Ephemeral disk, counted from 0."""
@@ -87,6 +93,20 @@ class InstanceFolder:
     def exists(self) -> bool:
         """Say whether there is something of that name."""
         return os.path.lexists(self.path)
+
+    def changed_at(self) -> float:
+        """Return when it, or a file in it, was changed last.
+
+        In seconds since the epoch, 0 when there is none. To copy a file with
+        its times, or to give it to another user, is a change.
+        """
+        try:
+            with os.scandir(self.path) as found:
+                return max(os.stat(self.path).st_ctime, *(
+                    one.stat(follow_symlinks=False).st_ctime
+                    for one in found), 0.0)
+        except FileNotFoundError:
+            return 0.0
 
     def has_disk(self) -> bool:
         """Say whether the root disk is there."""
@@ -140,6 +160,13 @@ class Folders:
         """Return the folder of an instance; it need not exist."""
         return InstanceFolder(self._path, instance.uuid)
 
+    def kept(self, instance: instance_spec.Instance) -> InstanceFolder:
+        """Return where its files are after a migration that may be reverted.
+
+        As in Nova, which looks for it, too.
+        """
+        return InstanceFolder(self._path, instance.uuid, '_resize')
+
     def cache_mode(self) -> str:
         """Return the cache mode that disks in them best have."""
         return direct_io.cache_mode(self._path)
@@ -159,6 +186,31 @@ class Folders:
         folder = self.of(instance)
         folder.create(self._group_id())
         return folder
+
+    def place(self, marker: str) -> migration_spec.Place:
+        """Say where the folders are, and who else sees them.
+
+        :param marker: name of a file that the other host has put beside its
+            own
+        """
+        # On NFS, what is new may not be seen before the folder changes.
+        with contextlib.suppress(OSError):
+            os.utime(self._path)
+        return migration_spec.Place(
+            instances_path=self._path, is_shared=bool(marker)
+            and os.path.exists(os.path.join(
+                self._path, os.path.basename(marker))))
+
+    def adopt(self, instance: instance_spec.Instance) -> None:
+        """Let QEMU into a folder that another host has made, and no others.
+
+        :raises StorageFailure: it is not there
+        """
+        path = self.of(instance).path
+        with failure.naming(f'cannot let QEMU into {path}', path):
+            let_group_in(path, self._group_id())
+            with contextlib.suppress(PermissionError):
+                os.chmod(path, _MODE)
 
 
 def let_group_in(path: str, group_id: int | None) -> None:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""Images that were brought to this host, for guests to share.
+"""Images fetched to this host, for guests to share.
 
-An image is ``_base/<key>``, where the key is made of its identifier alone;
+An image is ``_base/<key>``, where the key derives from its identifier alone;
 what it is was written down in ``<key>.json`` beside it. ``.locks/<key>`` is
 locked by the one who brings it, and shared by those who use it.
 """
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Set
 import contextlib
+import dataclasses
 import functools
 import hashlib
 import json
@@ -21,6 +22,7 @@ import re
 import stat
 import tempfile
 import time
+from typing import Any
 
 from oslo_log import log as logging
 
@@ -37,6 +39,7 @@ from nova_libvirt_driver.storage import folder as folder_module
 from nova_libvirt_driver.storage import image_fetch
 from nova_libvirt_driver.storage import inspection
 from nova_libvirt_driver.storage import qemu_img as qemu_img_module
+from nova_libvirt_driver.storage import usage
 
 LOG = logging.getLogger(__name__)
 
@@ -72,7 +75,7 @@ class ImageCache:
         Brings it when it is not there; of several who want it one does,
         the others wait. It is checked at each use.
 
-        :param at_most_bytes: an image with a larger disk is not brought
+        :param at_most_bytes: an image with a larger disk is not fetched
         :raises ImageNotFound: there is none
         :raises ImageRefused: it is not what it is declared to be
         :raises FlavorTooSmall: its disk is larger than that
@@ -95,7 +98,7 @@ class ImageCache:
     def bring(
             self, image_id: str, images: ports.ImageSource,
             progress: ports.Progress) -> bool:
-        """Bring an image; return False when it was here.
+        """Fetch an image; return False when it was here.
 
         :raises DriverError: see :meth:`using`
         """
@@ -134,11 +137,14 @@ class ImageCache:
                 f'{base.format} when the disk was made that is based on it: '
                 'see [DEFAULT] force_raw_images', path=base.path)
 
-    def sweep(self, find_used: Callable[[], Set[str]]) -> list[str]:
+    def sweep(
+            self, find_used: Callable[[], Set[str]],
+            min_age_s: float) -> list[str]:
         """Remove images that have not been used for long.
 
         :param find_used: returns the keys of the images that are in use;
-            they stay, and are as young as if they were just brought
+            they stay, and are as young as if they were just fetched
+        :param min_age_s: for how long the others have not been used
         :returns: what was removed
         :raises StorageFailure: the cache cannot be read
         """
@@ -148,7 +154,7 @@ class ImageCache:
                 return []
             # Taken before it is looked who uses what: an image that is used
             # meanwhile is not older than this.
-            limit = self._now() - self._policy.unused_image_age_s
+            limit = self._now() - min_age_s
         used = find_used()
         with self._naming():
             for key in used & set(keys):
@@ -174,7 +180,7 @@ class ImageCache:
             return removed
 
     def _is_left(self, name: str) -> bool:
-        """Say whether a file is of use only while an image is brought."""
+        """Say whether a file is of use only while an image is fetched."""
         if name.endswith(image_fetch.PART_SUFFIX):
             # Former versions did not write down the host.
             return '@' not in name or name.endswith(
@@ -187,7 +193,7 @@ class ImageCache:
     def _lease(
             self, key: str, progress: ports.Progress,
             bring: Callable[[], None]) -> tuple[int, bool]:
-        """Return a shared lock on an image, and whether this call brought it.
+        """Return a shared lock on an image, and whether this call fetched it.
 
         :param bring: gets it, under a lock that is not shared
         """
@@ -252,7 +258,7 @@ class ImageCache:
         path = self._path(key)
         known = self._read_record(key)
         if known is None:
-            # Brought by Nova's own driver, which keeps no record: it is
+            # Fetched by Nova's own driver, which keeps no record: it is
             # what it would have to be, or it is refused.
             facts = inspection.inspect(
                 path, self._expected(image_id, images), image=image_id)
@@ -262,7 +268,7 @@ class ImageCache:
             if facts != known:
                 raise exception.ImageRefused(
                     image=image_id, reason=f'{path} has another size than '
-                    'when it was brought: it was changed')
+                    'when it was fetched: it was changed')
         self._touch(key)
         return facts
 
@@ -340,6 +346,49 @@ class ImageCache:
 
     def _path(self, name: str) -> str:
         return os.path.join(self._folder, name)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One image in the cache."""
+
+    key: str
+    format: str
+    """Empty for one that has no record."""
+    virtual_size_bytes: int | None
+    taken_bytes: int
+    """What it takes of the host's file system."""
+    used_at: float
+    """When a guest was made of it last; seconds since the epoch."""
+
+
+def entries(folder: str) -> list[Entry]:
+    """Return the images in a cache.
+
+    :raises StorageFailure: it cannot be read
+    """
+    with failure.naming(f'the image cache {folder} cannot be read', folder):
+        return [entry for key in sorted(filter(
+            _KEY.fullmatch, _names(folder)))
+            if (entry := _entry(os.path.join(folder, key))) is not None]
+
+
+def _entry(path: str) -> Entry | None:
+    record: dict[str, Any] = {}
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return None
+    used_at = status.st_mtime
+    # It is of one that Nova's own driver has fetched, or is damaged.
+    with contextlib.suppress(OSError, ValueError):
+        record = records.load(f'{path}.json')
+        used_at = max(used_at, os.lstat(f'{path}.json').st_mtime)
+    size = record.get('virtual_size')
+    return Entry(
+        key=os.path.basename(path), format=str(record.get('format', '')),
+        virtual_size_bytes=size if type(size) is int else None,
+        taken_bytes=status.st_blocks * usage.BLOCK_BYTES, used_at=used_at)
 
 
 def key_of(image_id: str) -> str:

@@ -196,7 +196,7 @@ def report_refusal(report: Mapping[str, typing.Any]) -> str:
     # Told since QEMU 8.1.
     if any(child.get('name') != _CHILD for child in report.get(
             'children') or ()):
-        return 'QEMU finds that it is made up of several files'
+        return 'QEMU finds that it consists of several files'
     if report.get('encrypted'):
         return 'it is encrypted'
     if data.get('corrupt'):

@@ -64,7 +64,7 @@ class Owner:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """What an entry says."""
+    """What an entry says; fits where an instance is wanted."""
 
     id: str
     operation: str
@@ -83,6 +83,8 @@ class Note:
     go of it, and has not died. None while it is under way."""
     superseded_by: Owner | None = None
     """Who has the instance by now, and with it the files."""
+    boot_id: str | None = None
+    """The boot of the host that it is for; None: it is for later ones, too."""
     values: Mapping[str, Any]
     """What the operation wrote down for its clean-up."""
 
@@ -95,6 +97,11 @@ class Note:
     def is_open(self) -> bool:
         """Whether it waits for a decision, and has time to."""
         return self.deadline is not None and self.deadline > time.time()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it was for a former boot of the host only."""
+        return self.boot_id not in (None, records.boot_id())
 
     @property
     def is_rest(self) -> bool:
@@ -136,7 +143,9 @@ class Entry:
         return _read(self._path).superseded_by
 
     def advance(self, phase: str, **values: object) -> None:
-        """Write down how far the operation is; on the disk afterwards.
+        """Write down how far the operation is.
+
+        It is on the disk afterwards, if it was when the operation began.
 
         :param values: what else is needed to clean up
         :raises StorageFailure: it cannot be written, and stays as it was,
@@ -178,7 +187,8 @@ class Entry:
             values={**self.note.values, **values})
         with failure.naming(f'cannot write {self._path}',
                             os.path.dirname(self._path)):
-            descriptor = _write(self._path, note, self._end)
+            descriptor = _write(
+                self._path, note, self._end, lasting=note.boot_id is None)
         self.release()
         self.note, self._descriptor = note, descriptor
 
@@ -189,7 +199,7 @@ class Entry:
         """
         if self._descriptor is not None:
             # Removed before it is let go: it is never found unlocked.
-            remove(self._path)
+            remove(self._path, lasting=self.note.boot_id is None)
             self.release()
 
     def release(self) -> None:
@@ -218,21 +228,26 @@ class Journal:
 
     def begin(
             self, operation: str, *, uuid: str, name: str,
-            **values: object) -> Entry:
+            lasting: bool = True, **values: object) -> Entry:
         """Write down what begins; it is on the disk when this returns.
 
+        :param lasting: the clean-up has something to do after a boot of the
+            host as well. Else the kernel keeps the entry for the next
+            process, nothing waits for the disk, and after a loss of power it
+            may be gone, or back though it was ended
         :param values: what is needed to clean up; JSON can hold them
         :raises StorageFailure: it cannot be written; nothing is left
         """
         token = secrets.token_hex(8)
         note = Note(id=token, operation=operation, uuid=uuid, name=name,
-                    owner=self._owner(), begun_at=time.time(), values=values)
+                    owner=self._owner(), begun_at=time.time(), values=values,
+                    boot_id=None if lasting else records.boot_id())
         path = os.path.join(self.folder, f'{uuid}.{token}{self._end}')
         with self._failing('write in'):
             os.makedirs(self.folder, mode=0o750, exist_ok=True)
             try:
-                return Entry(
-                    path, _write(path, note, self._end), note, self._end)
+                return Entry(path, _write(
+                    path, note, self._end, lasting=lasting), note, self._end)
             except BaseException:
                 remove(path)
                 raise
@@ -246,12 +261,13 @@ class Journal:
         """
         return {note.uuid for _, note in self._notes(mine=True)}
 
-    def notes(self) -> list[Note]:
+    def notes(self, uuid: str = '') -> list[Note]:
         """Return what all entries say, of all hosts, the oldest first.
 
+        :param uuid: only of that instance
         :raises StorageFailure: the folder cannot be read
         """
-        return sorted((note for _, note in self._notes()),
+        return sorted((note for _, note in self._notes(uuid)),
                       key=lambda note: note.begun_at)
 
     def unreadable(self) -> list[str]:
@@ -299,7 +315,7 @@ class Journal:
     def _mark(self, path: str, note: Note, owner: Owner | None) -> None:
         with self._failing('write in'):
             os.close(_write(path, dataclasses.replace(
-                note, superseded_by=owner), self._end))
+                note, superseded_by=owner), self._end, lasting=True))
 
     def is_held(self, note: Note) -> bool:
         """Say whether a process of this host has an entry."""
@@ -358,10 +374,14 @@ class Journal:
                 state='without it open')
 
     def sweep(self) -> None:
-        """Remove entries that processes of this host died writing."""
+        """Remove entries that processes of this host died writing.
+
+        And those that a loss of power has left empty.
+        """
         for name in self._names():
-            if name.endswith(self._end + _NEW):
-                path = os.path.join(self.folder, name)
+            path = os.path.join(self.folder, name)
+            if name.endswith(self._end + _NEW) or (
+                    name.endswith(self._end) and self._is_lost(path)):
                 descriptor = locking.try_lock(path, create=False)
                 if descriptor is not None:
                     remove(path)
@@ -400,18 +420,26 @@ class Journal:
         :param uuid: leaves out those whose name says another one
         """
         for name in self._names():
-            stem, at, _ = name.partition('@')
-            if not name.endswith(_SUFFIX) or (
-                    at and (mine and not name.endswith(self._end)
-                            or uuid and not stem.startswith(uuid))):
+            if not may_concern(name, uuid) or (
+                    mine and '@' in name and not name.endswith(self._end)):
                 continue
             path = os.path.join(self.folder, name)
             try:
                 yield path, _read(path)
             except exception.StorageFailure as error:
                 # One that has ended by now does not count.
-                if not isinstance(error.__cause__, FileNotFoundError):
+                if not isinstance(error.__cause__, FileNotFoundError) and (
+                        not self._is_lost(path)):
                     yield path, error
+
+    def _is_lost(self, path: str) -> bool:
+        """Say whether an entry of this host was not brought to the disk.
+
+        After a loss of power its file is there without a byte.
+        """
+        with contextlib.suppress(FileNotFoundError):
+            return path.endswith(self._end) and not os.lstat(path).st_size
+        return True
 
     def _taken(self, path: str, uuid: str) -> Entry | None:
         """Return an entry, locked; None when it has just ended.
@@ -439,27 +467,40 @@ class Journal:
         return failure.naming(f'cannot {what} {self.folder}', self.folder)
 
 
+def may_concern(name: str, uuid: str) -> bool:
+    """Say whether a file may be an entry about an instance, by its name.
+
+    :param uuid: of the instance; empty for any
+    """
+    # Former versions wrote neither instance nor host into the name.
+    return name.endswith(_SUFFIX) and (
+        '@' not in name or name.startswith(uuid))
+
+
 def quoted(host: str) -> str:
     """Return a host's name as a part of a file's."""
     return parse.quote(host, safe='')[:_MAX_HOST]
 
 
-def remove(path: str) -> None:
+def remove(path: str, *, lasting: bool = True) -> None:
     """Remove a file, from the disk as well; there need not be one.
 
+    :param lasting: it must not be back after a loss of power
     :raises StorageFailure: it cannot be removed
     """
     with failure.naming(f'cannot remove {path}', path):
         pathlib.Path(path).unlink(missing_ok=True)
-        atomic.sync(os.path.dirname(path))
+        if lasting:
+            atomic.sync(os.path.dirname(path))
 
 
-def _write(path: str, note: Note, end: str) -> int:
+def _write(path: str, note: Note, end: str, *, lasting: bool) -> int:
     """Write an entry and return its descriptor, locked.
 
     It appears whole, and locked. One that is there is replaced.
 
     :param end: of the temporary name, which no other writer uses
+    :param lasting: it is on the disk when this returns
     """
     folder = os.path.dirname(path)
     new = os.path.join(
@@ -470,9 +511,11 @@ def _write(path: str, note: Note, end: str) -> int:
     try:
         with open(descriptor, 'wb', closefd=False) as file:
             file.write(note.data())
-        os.fsync(descriptor)
+        if lasting:
+            os.fsync(descriptor)
         os.rename(new, path)
-        atomic.sync(folder)
+        if lasting:
+            atomic.sync(folder)
     except BaseException:
         pathlib.Path(new).unlink(missing_ok=True)
         os.close(descriptor)

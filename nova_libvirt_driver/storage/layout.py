@@ -106,6 +106,7 @@ class _Planner:
         self._spec = spec
         self._formats = formats
         self._cache = guest_policy.disk_cachemodes.get('file', cache)
+        self._io = disk_spec.fitting_io(guest_policy.disk_io, self._cache)
         self._prefix = guest_policy.disk_prefix
         self._most = guest_policy.disks_max
         self._bus = (spec.storage.bus or guest_policy.disk_bus
@@ -114,17 +115,20 @@ class _Planner:
     def disk(
             self, path: str, *, boot_order: int | None = None,
             bus: disk_spec.DiskBus | None = None,
-            device: disk_spec.DiskDevice = _DEVICE.DISK,
+            device: disk_spec.DiskDevice = _DEVICE.DISK, format: str = '',
             ) -> disk_spec.DiskSpec:
-        """Return a disk that the driver made."""
+        """Return a disk that the driver made.
+
+        :param format: default is what the record says
+        """
         storage = self._spec.storage
         bus = self._fitting(bus, device)
         return disk_spec.DiskSpec(
             target_dev='', bus=bus, device=device, boot_order=boot_order,
-            format=self._format(path),
+            format=format or self._format(path),
             source=disk_spec.DiskSource(path=path),
             readonly=device is _DEVICE.CDROM, discard=storage.discard,
-            cache=self._cache,
+            cache=self._cache, io=self._io,
             scsi_model=storage.scsi_model if bus is _BUS.SCSI else '',
             iotune=storage.iotune)
 
@@ -151,18 +155,9 @@ class _Planner:
 
     def config_drive(self, path: str) -> Iterator[disk_spec.DiskSpec]:
         """Yield the config drive; its format is known without a record."""
-        if self._spec.config_drive is None:
-            return
-        device = _DEVICE(self._spec.config_drive.device)
-        bus = self._fitting(None, device)
-        yield disk_spec.DiskSpec(
-            target_dev='', bus=bus, device=device, format=_RAW,
-            source=disk_spec.DiskSource(path=path),
-            readonly=device is _DEVICE.CDROM, cache=self._cache,
-            discard=self._spec.storage.discard,
-            iotune=self._spec.storage.iotune,
-            scsi_model=(self._spec.storage.scsi_model
-                        if bus is _BUS.SCSI else ''))
+        drive = self._spec.config_drive
+        if drive is not None:
+            yield self.disk(path, device=_DEVICE(drive.device), format=_RAW)
 
     def named(
             self, disks: list[disk_spec.DiskSpec],

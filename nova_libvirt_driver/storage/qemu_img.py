@@ -5,14 +5,14 @@
 Every call names the format of every file: the tool never looks for itself
 (CVE-2013-1922, CVE-2026-24708). What is read is opened as a tree of nodes
 that names each file below it, or none: whatever an image says, QEMU opens
-no other. A file that is made must not exist before, and goes when it cannot
+no other. A file that it creates must not exist before, and goes when it cannot
 be made.
 """
 
-from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
 import contextlib
+import dataclasses
 import json
 import os
 import re
@@ -152,6 +152,7 @@ class QemuImg:
             progress: ports.Progress) -> None:
         top = layers[0]
         total = self.virtual_size_bytes(top.path, top.format)
+        report = _Report(progress, total)
         with _new_file(target):
             self._tool.run(
                 ['qemu-img', 'convert', '-p', *(['-c'] if compress else ()),
@@ -160,10 +161,10 @@ class QemuImg:
                 reads=[layer.path for layer in layers], writes=[target],
                 cpu_s=self._policy.tool_convert_cpu_s,
                 file_bytes=_longest(total, target_format),
-                on_line=_teller(progress, total))
+                on_line=report.read, watch=report.repeat)
 
     def flush(self, path: str) -> None:
-        """Bring a file to the disk.
+        """Write a file through to the disk.
 
         In a process of its own: that may take long, and would stop all of
         an eventlet process.
@@ -240,13 +241,24 @@ def _absolute(path: str) -> str:
     return path
 
 
-def _teller(
-        progress: ports.Progress, total: int) -> Callable[[str], None]:
-    def tell(line: str) -> None:
+@dataclasses.dataclass(slots=True)
+class _Report:
+    """How much of a conversion is done, as the program says."""
+
+    progress: ports.Progress
+    total: int
+    done: int = 0
+
+    def read(self, line: str) -> None:
+        """Take what it says in a line."""
         found = _PERCENT.search(line)
         if found is not None:
-            progress.advance(int(total * float(found[1]) / 100), total)
-    return tell
+            self.done = int(self.total * float(found[1]) / 100)
+            self.repeat()
+
+    def repeat(self) -> None:
+        """Say it once more; raises when the conversion is to end."""
+        self.progress.advance(self.done, self.total)
 
 
 @contextlib.contextmanager

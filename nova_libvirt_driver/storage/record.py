@@ -18,6 +18,7 @@ from typing import Any
 
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.filesystem import locking
+from nova_libvirt_driver.filesystem import paths
 from nova_libvirt_driver.filesystem import records
 from nova_libvirt_driver.storage import atomic
 from nova_libvirt_driver.storage import failure
@@ -56,12 +57,19 @@ def read(disk_info_path: str, disk_path: str) -> str:
 def read_all(disk_info_path: str) -> dict[str, str]:
     """Return the format of each disk, by path; none without a record.
 
+    Of a folder that was moved, by the path that a disk has now.
+
     :raises StorageFailure: the record is damaged
     """
     with failure.naming(
             f'the record {disk_info_path} cannot be read', disk_info_path
     ), contextlib.suppress(FileNotFoundError):
-        return _parsed(records.load(disk_info_path))
+        found = _parsed(records.load(disk_info_path))
+        folder = os.path.dirname(disk_info_path)
+        moved = {path: os.path.join(folder, os.path.basename(path))
+                 for path in found if paths.is_own(path, folder)}
+        return {moved.get(path, path): format
+                for path, format in found.items()}
     return {}
 
 

@@ -5,6 +5,7 @@
 As long as the XML from before a rescue is kept, the guest is rescued.
 """
 
+import dataclasses
 import pathlib
 
 from nova_libvirt_driver import exception
@@ -20,36 +21,33 @@ from nova_libvirt_driver.storage import image_cache
 from nova_libvirt_driver.storage import record
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
 class RescueFiles:
     """Makes and removes the files of rescues."""
 
-    def __init__(
-            self, folders: folder_module.Folders,
-            cache: image_cache.ImageCache, disks: disks_module.Disks,
-            drives: drive_module.ConfigDrives) -> None:
-        self._folders = folders
-        self._cache = cache
-        self._disks = disks
-        self._drives = drives
+    folders: folder_module.Folders
+    cache: image_cache.ImageCache
+    disks: disks_module.Disks
+    drives: drive_module.ConfigDrives
 
     def make(
             self, spec: guest_spec.GuestSpec, image_id: str,
             images: ports.ImageSource, progress: ports.Progress) -> None:
         """Make the disk and the config drive."""
-        folder = self._folders.of(spec)
+        folder = self.folders.of(spec)
         progress.step('image')
-        with self._cache.using(image_id, images, progress) as cached:
+        with self.cache.using(image_id, images, progress) as cached:
             progress.step('disks')
-            self._disks.make_root(
+            self.disks.make_root(
                 folder, cached, rescue=True, image_id=image_id,
                 progress=progress)
         if spec.config_drive is not None:
             progress.step('config drive')
-            self._drives.make(spec, folder.rescue_config_drive)
+            self.drives.make(spec, folder.rescue_config_drive)
 
     def remove(self, instance: instance_spec.Instance) -> None:
         """Remove all files of a rescue; idempotent."""
-        folder = self._folders.of(instance)
+        folder = self.folders.of(instance)
         if not folder.exists():
             return
         for path in (folder.rescue_disk, folder.rescue_config_drive):
@@ -60,14 +58,14 @@ class RescueFiles:
 
     def keep_xml(self, instance: instance_spec.Instance, xml: str) -> None:
         """Keep the XML of a domain as it was before a rescue."""
-        atomic.write(self._folders.of(instance).unrescue_xml, xml.encode())
+        atomic.write(self.folders.of(instance).unrescue_xml, xml.encode())
 
     def kept_xml(self, instance: instance_spec.Instance) -> str | None:
         """Return the XML from before a rescue, None without a rescue.
 
         :raises StorageFailure: it is damaged
         """
-        path = self._folders.of(instance).unrescue_xml
+        path = self.folders.of(instance).unrescue_xml
         try:
             return records.read(path).decode()
         except FileNotFoundError:

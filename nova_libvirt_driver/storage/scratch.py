@@ -10,20 +10,20 @@ import secrets
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.storage import folder as folder_module
 
-_FOLDER = 'snapshots'
 _NAME = re.compile(r'[0-9a-f]{32}')
 
 
 class Scratch:
-    """Makes and removes folders below that of the instances.
+    """Makes and removes folders below one of their own.
 
+    :param root: which is that folder
     :param group_id: returns QEMU's group, which has to write into them
     """
 
     def __init__(
-            self, instances_path: str,
+            self, root: str,
             group_id: Callable[[], int | None]) -> None:
-        self._root = os.path.join(instances_path, _FOLDER)
+        self._root = root
         self._group_id = group_id
 
     def choose(self) -> str:

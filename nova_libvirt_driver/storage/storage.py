@@ -4,9 +4,12 @@
 
 from collections.abc import Callable
 import dataclasses
+import os
 
 from nova_libvirt_driver.calls import calls
+from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.spec import policy as policy_spec
+from nova_libvirt_driver.storage import autostart
 from nova_libvirt_driver.storage.configdrive import drive
 from nova_libvirt_driver.storage import console_log
 from nova_libvirt_driver.storage import disks as disks_module
@@ -44,17 +47,21 @@ class Storage:
     journal: journal.Journal
     console_logs: console_log.ConsoleLogs
     survey: survey.Survey
+    autostart: autostart.Autostart
 
 
 def build(
         policy: policy_spec.StoragePolicy, *,
         group_id: Callable[[], int | None],
         identity: Callable[[], tuple[str, str]], look_timeout_s: float,
-        survey_max_age_s: float) -> Storage:
+        survey_max_age_s: float,
+        domain_xml: Callable[[instance_spec.Instance], str] | None,
+) -> Storage:
     """Make what works on files; touches none.
 
     :param group_id: returns QEMU's group, which has to get at the files
     :param identity: returns the URI and the host's uuid, as libvirt says
+    :param domain_xml: see :class:`spec_record.SpecRecords`
     :param look_timeout_s: how long a look at all instances may take
     """
     path, host = policy.instances_path, policy.host
@@ -70,8 +77,10 @@ def build(
         files=instance_files.InstanceFiles(
             policy, folders, cache, disks, drives),
         rescues=rescue_files.RescueFiles(folders, cache, disks, drives),
-        specs=spec_record.SpecRecords(folders, host),
-        scratch=scratch.Scratch(path, group_id),
+        specs=spec_record.SpecRecords(folders, host, domain_xml),
+        scratch=scratch.Scratch(
+            policy.snapshots_path or os.path.join(path, 'snapshots'),
+            group_id),
         journal=journal.Journal(path, host, identity),
         # Calls of their own: a disk that hangs keeps no thread from libvirt.
         console_logs=console_log.ConsoleLogs(
@@ -80,4 +89,5 @@ def build(
         survey=survey.Survey(
             path, policy.image_cache_path,
             calls.make(host=host, limit=_SURVEY_THREADS, share=_SHARE),
-            timeout_s=look_timeout_s, max_age_s=survey_max_age_s))
+            timeout_s=look_timeout_s, max_age_s=survey_max_age_s),
+        autostart=autostart.Autostart(folders))

@@ -19,6 +19,8 @@ from nova_libvirt_driver.calls import calls as calls_module
 from nova_libvirt_driver.calls import shared
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import disk as disk_spec
+from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.storage import folder as folder_module
 from nova_libvirt_driver.storage import usage
 
 LOG = logging.getLogger(__name__)
@@ -107,6 +109,20 @@ class Survey:
         """
         return self._shared.get().value
 
+    def rescued(self) -> frozenset[str]:
+        """Return the uuids of the guests that are in rescue.
+
+        One that cannot be looked at in time counts as not.
+        """
+        try:
+            return self._calls.run(
+                lambda: _rescued(self._path), timeout_s=self._step_s,
+                name='looking for guests in rescue')
+        except (exception.CallTimeout,
+                exception.CallBudgetExhausted) as error:
+            LOG.debug('Cannot see which guests are in rescue: %s', error)
+            return frozenset()
+
     def _look(self) -> disk_spec.DiskRoom:
         room, folders = self._outline()
         self._hung = {folder: walk for folder, walk in self._hung.items()
@@ -171,13 +187,20 @@ def _outline(
     """Return what there is, without a look into the folders, and those."""
     folder = pathlib.Path(path)
     while not os.path.isdir(folder):
-        # It is made later.
+        # It is created later.
         folder = folder.parent
     room = psutil.disk_usage(str(folder))
     return disk_spec.DiskRoom(
         total_bytes=room.total, used_bytes=room.used, free_bytes=room.free,
         image_cache_bytes=_bytes_of(image_cache_path), growth_bytes=0
     ), _folders(path)
+
+
+def _rescued(instances_path: str) -> frozenset[str]:
+    return frozenset(
+        uuid for uuid in map(os.path.basename, _folders(instances_path))
+        if instance_spec.is_uuid(uuid) and os.path.exists(
+            folder_module.InstanceFolder(instances_path, uuid).unrescue_xml))
 
 
 def _folders(instances_path: str) -> list[str]:

@@ -35,6 +35,7 @@ OnLine = Callable[[str], object]
 _PACKAGES = {
     'qemu-img': 'qemu-utils', 'mkfs.vfat': 'dosfstools',
     'mkfs.ext4': 'e2fsprogs', 'mkswap': 'util-linux',
+    'fallocate': 'util-linux',
     'prlimit': 'util-linux', 'mcopy': 'mtools', 'mmd': 'mtools'}
 _MIB = 1024 * 1024
 _MAX_OUTPUT_BYTES = 1024 * 1024
@@ -44,7 +45,8 @@ _SHELL_SIGNAL = 128
 # How long a killed program may take to go. One that waits within the kernel,
 # for a dead file server, cannot be killed; its caller must not hang as well.
 _KILL_S, _POLL_S = 10.0, 0.05
-# Options with which a tool is told formats instead of looking for itself,
+_WATCH_S = 1.0
+# Options that give a tool its formats instead of looking for itself,
 # and how a file begins that is named together with its format.
 _FORMAT_OPTIONS = frozenset({'-f', '--image-opts'})
 _NODE = 'json:{"driver": '
@@ -61,12 +63,13 @@ class Tool:
     def run(
             self, argv: Sequence[str], *, reads: Sequence[str] = (),
             writes: Sequence[str] = (), cpu_s: int | None = None,
-            file_bytes: int | None = None,
-            on_line: OnLine | None = None) -> str:
+            file_bytes: int | None = None, on_line: OnLine | None = None,
+            watch: Callable[[], object] = lambda: None) -> str:
         """Run a program and return what it wrote, the last MiB of it.
 
         Blocks until it ends. It is killed when this is interrupted in any
-        way, also by what ``on_line`` raises, and when this process dies.
+        way, also by what ``on_line`` and ``watch`` raise, and when this
+        process dies.
 
         :param reads: paths of the files and folders that it may read; the
             user of this process has to have that right, root has it always
@@ -75,6 +78,7 @@ class Tool:
         :param cpu_s: CPU time it may take, None for a look at an image
         :param file_bytes: longest file it may write, None for any length
         :param on_line: gets each line that it writes, as soon as it is there
+        :param watch: called about once a second while it runs
         :raises ToolFailure: it failed, or met a limit
         :raises StorageFailure: it is not installed, or could not be started
         :raises InvalidConfiguration: a sandbox is required and there is none
@@ -83,10 +87,11 @@ class Tool:
         if argv[0] == 'qemu-img' and _FORMAT_OPTIONS.isdisjoint(argv) and (
                 not any(word.startswith(_NODE) for word in argv)):
             raise ValueError(f'{argv} names no format')
-        limits = self._limits(cpu_s or self._policy.tool_cpu_s, file_bytes)
+        limits = self._limits(cpu_s, file_bytes)
         with self._confined([find(argv[0]), *argv[1:]], reads, writes) as (
                 line, descriptors):
-            return self._run([*limits, *line], descriptors, argv[0], on_line)
+            return self._run([*limits, *line], descriptors, argv[0],
+                             on_line, watch)
 
     def _confined(
             self, argv: Sequence[str], reads: Sequence[str],
@@ -106,7 +111,7 @@ class Tool:
 
     def _run(
             self, line: Sequence[str], descriptors: Sequence[int], name: str,
-            on_line: OnLine | None) -> str:
+            on_line: OnLine | None, watch: Callable[[], object]) -> str:
         try:
             process = subprocess.Popen(
                 line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -116,7 +121,7 @@ class Tool:
         except (OSError, ValueError) as error:
             raise self._failure(name, str(error)) from error
         with _killed(process):
-            output, errors = self._follow(process, name, on_line)
+            output, errors = self._follow(process, name, on_line, watch)
         if process.returncode:
             last = _last_line(errors)
             if last.startswith(f'{sandbox.PROGRAM}: '):
@@ -125,21 +130,27 @@ class Tool:
                                 exception.ToolFailure)
         return output
 
-    def _limits(self, cpu_s: int, file_bytes: int | None) -> list[str]:
-        return [*_tied(), find('prlimit'), f'--cpu={cpu_s}',
-                f'--as={self._policy.tool_memory_mib * _MIB}',
+    def _limits(
+            self, cpu_s: int | None, file_bytes: int | None) -> list[str]:
+        policy = self._policy
+        memory_mib = (policy.tool_look_memory_mib if cpu_s is None
+                      else policy.tool_memory_mib)
+        return [*_tied(), find('prlimit'),
+                f'--cpu={cpu_s or policy.tool_cpu_s}',
+                f'--as={memory_mib * _MIB}',
                 *(() if file_bytes is None else (f'--fsize={file_bytes}',)),
                 '--']
 
     def _follow(
             self, process: 'subprocess.Popen[bytes]', name: str,
-            on_line: OnLine | None) -> tuple[str, str]:
+            on_line: OnLine | None,
+            watch: Callable[[], object]) -> tuple[str, str]:
         deadline = time.monotonic() + self._policy.tool_timeout_s
         assert process.stdout is not None and process.stderr is not None
         streams = {process.stdout: _Stream(on_line),
                    process.stderr: _Stream(None)}
         try:
-            _read(streams, deadline)
+            _read(streams, deadline, watch)
             process.wait(max(0.0, deadline - time.monotonic()))
         except (subprocess.TimeoutExpired, TimeoutError) as error:
             raise self._failure(
@@ -193,7 +204,8 @@ class _Stream:
 
 
 def _read(
-        streams: dict[typing.IO[bytes], _Stream], deadline: float) -> None:
+        streams: dict[typing.IO[bytes], _Stream], deadline: float,
+        watch: Callable[[], object]) -> None:
     with selectors.DefaultSelector() as selector:
         for stream in streams:
             selector.register(stream.fileno(), selectors.EVENT_READ, stream)
@@ -201,7 +213,8 @@ def _read(
             left_s = deadline - time.monotonic()
             if left_s <= 0:
                 raise TimeoutError
-            for key, _ in selector.select(left_s):
+            watch()
+            for key, _ in selector.select(min(left_s, _WATCH_S)):
                 data = os.read(key.fd, _READ_BYTES)
                 if data:
                     streams[key.data].take(data)

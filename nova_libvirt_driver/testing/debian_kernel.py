@@ -14,6 +14,8 @@ import subprocess
 
 META_PACKAGE = 'linux-image-cloud-amd64'
 """Depends on the kernel for virtual machines: few drivers, quick to boot."""
+META_PACKAGE_OF_ALL = 'linux-image-amd64'
+"""Depends on the kernel with all drivers, such as those of USB."""
 
 _APT_TIMEOUT_S = 300.0
 # Root's folders are closed to apt's own user.
@@ -48,20 +50,22 @@ class Kernel:
         return list(ordered.values())
 
 
-def fetch(folder: pathlib.Path) -> Kernel:
-    """Download the kernel and unpack it into a folder.
+def fetch(
+        folder: pathlib.Path, meta_package: str = META_PACKAGE) -> Kernel:
+    """Download a kernel and unpack it into a folder.
 
     Takes seconds; asks for the list of packages when there is none.
 
+    :param meta_package: package that depends on the one of the kernel
     :raises KernelUnavailable: it cannot be had
     """
-    package = _package_name()
+    package = _package_name(meta_package)
     if package is None:
         _run(['apt-get', *_AS_ROOT, 'update'], folder)
-        package = _package_name()
+        package = _package_name(meta_package)
     if package is None:
         raise KernelUnavailable(
-            f'apt knows no package {META_PACKAGE}: a Linux guest needs '
+            f'apt knows no package {meta_package}: a Linux guest needs '
             'the package lists of Debian.')
     _run(['apt-get', *_AS_ROOT, 'download', package], folder)
     archive = next(folder.glob('*.deb'))
@@ -79,8 +83,8 @@ def _modules(folder: pathlib.Path) -> pathlib.Path:
     raise KernelUnavailable('The package of the kernel has no modules.')
 
 
-def _package_name() -> str | None:
-    said = _run(['apt-cache', 'depends', META_PACKAGE], pathlib.Path('/'),
+def _package_name(meta_package: str) -> str | None:
+    said = _run(['apt-cache', 'depends', meta_package], pathlib.Path('/'),
                 may_fail=True)
     found = re.search(r'Depends: (linux-image-\S+)', said)
     return found[1] if found else None

@@ -43,6 +43,7 @@ class FakeAttachment:
         self._change = change
         self._added = False
         self.memo: Mapping[str, Any] = {}
+        self.is_fleeting = False
 
     @property
     def is_connected(self) -> bool:

@@ -6,6 +6,7 @@ Owns how a guest changes. The link over which a handle reaches it belongs to
 the fake connection.
 """
 
+from collections.abc import Callable
 from typing import Any
 from typing import Protocol
 
@@ -260,6 +261,21 @@ class FakeDomain:
         self._enter('abortJob', 'virDomainAbortJob', write=True)
         raise fake_fault.invalid('no job is active on the domain')
 
+    def jobStats(self, flags: int = 0) -> dict[str, Any]:
+        """Nothing: every job is done at once."""
+        self._enter('jobStats', 'virDomainGetJobStats')
+        return {'type': libvirt.VIR_DOMAIN_JOB_NONE}
+
+    def migrateSetMaxDowntime(self, downtime: int, flags: int = 0) -> int:
+        raise fake_fault.no_support('virDomainMigrateSetMaxDowntime')
+
+    def migrateStartPostCopy(self, flags: int = 0) -> int:
+        raise fake_fault.no_support('virDomainMigrateStartPostCopy')
+
+    def migrateToURI3(self, dconnuri: str, params: Any, flags: int = 0) -> int:
+        """Fail: there is no other host."""
+        raise fake_fault.no_support('virDomainMigrateToURI3')
+
     # Definition.
 
     def undefineFlags(self, flags: int = 0) -> int:
@@ -321,25 +337,26 @@ class FakeDomain:
         self.guest.agent_timeout_s = timeout
         return 0
 
-    def fsFreeze(
-        self, mountpoints: list[str] | None = None, flags: int = 0
-    ) -> int:
+    def interfaceAddresses(self, source: int, flags: int = 0) -> Any:
+        """Say what the test has said that this source says."""
+        agent = source == libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT
+        (self._enter_agent if agent else self._enter)(
+            'interfaceAddresses', 'virDomainInterfaceAddresses')
+        return self.guest.addresses.get(source, {})
+
+    def fsFreeze(self, mountpoints: Any = None, flags: int = 0) -> int:
         """Freeze its one file system."""
         self._enter_agent('fsFreeze', 'virDomainFSFreeze')
         self.guest.frozen = True
         return 1
 
-    def fsThaw(
-        self, mountpoints: list[str] | None = None, flags: int = 0
-    ) -> int:
+    def fsThaw(self, mountpoints: Any = None, flags: int = 0) -> int:
         """Thaw its one file system."""
         self._enter_agent('fsThaw', 'virDomainFSThaw')
         thawed, self.guest.frozen = self.guest.frozen, False
         return int(thawed)
 
-    def setUserPassword(
-        self, user: str, password: str, flags: int = 0
-    ) -> int:
+    def setUserPassword(self, user: str, password: str, flags: int = 0) -> int:
         """Take note of the password."""
         self._enter_agent('setUserPassword', 'virDomainSetUserPassword')
         self.guest.passwords[user] = password
@@ -432,6 +449,46 @@ class FakeDomain:
             source.get('file', ''), destxml)
         return 0
 
+    def snapshotCreateXML(self, xml: str, flags: int = 0) -> object:
+        """Put a file over that of each disk of which there is a snapshot."""
+        self._enter('snapshotCreateXML', 'virDomainSnapshotCreateXML',
+                    write=True)
+        for disk in etree.fromstring(xml).iterfind('disks/disk'):
+            source = disk.find('source')
+            if source is not None:
+                self._rewrite(disk.get('name', ''), lambda files: [
+                    source.get('file', ''), *files])
+        return object()
+
+    def blockCommit(
+        self, disk: str, base: str | None, top: str | None, bandwidth: int,
+        flags: int = 0,
+    ) -> int:
+        """Merge files below a disk, at once."""
+        self._enter('blockCommit', 'virDomainBlockCommit', write=True)
+        self._require_active()
+        self._rewrite(disk, lambda files: [
+            *files[:files.index(str(top))], *files[files.index(str(base)):]])
+        return 0
+
+    def blockRebase(
+        self, disk: str, base: str | None, bandwidth: int, flags: int = 0,
+    ) -> int:
+        """Take in what is below a disk, at once."""
+        self._enter('blockRebase', 'virDomainBlockRebase', write=True)
+        self._require_active()
+        self._rewrite(disk, lambda files: files[:1] + (
+            files[files.index(base):] if base else []))
+        return 0
+
+    def _rewrite(
+        self, disk: str, change: Callable[[list[str]], list[str]],
+    ) -> None:
+        guest = self.guest
+        guest.definition = fake_xml.with_files(guest.definition, disk, change)
+        if guest.live is not None:
+            guest.live = fake_xml.with_files(guest.live, disk, change)
+
     def blockJobInfo(self, disk: str, flags: int = 0) -> dict[str, int]:
         """How far the copy is; empty when there is none."""
         self._enter('blockJobInfo', 'virDomainGetBlockJobInfo')
@@ -481,9 +538,7 @@ class FakeDomain:
 
     # How it is done.
 
-    def _enter(
-        self, method: str, c_name: str, *, write: bool = False
-    ) -> None:
+    def _enter(self, method: str, c_name: str, *, write: bool = False) -> None:
         self._link.enter(method, c_name, write=write)
         if self.guest not in self._link.hypervisor.guests:
             raise fake_fault.libvirt_error(

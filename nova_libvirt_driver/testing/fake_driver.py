@@ -13,6 +13,7 @@ from typing import Any
 from nova_libvirt_driver import base
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import connection as connection_spec
+from nova_libvirt_driver.spec import diagnostics as diagnostics_spec
 from nova_libvirt_driver.spec import event as event_spec
 from nova_libvirt_driver.spec import host as host_spec
 from nova_libvirt_driver.spec import instance as instance_spec
@@ -51,7 +52,8 @@ class FakeDriver(base.ComputeDriver):
         self.calls.append('cleanup_host')
 
     def manage_image_cache(
-            self, image_ids: Collection[str] = ()) -> list[str]:
+            self, image_ids: Collection[str] = (), *,
+            min_age_s: float | None = None) -> list[str]:
         self.tidyings += 1
         return []
 
@@ -130,6 +132,19 @@ class FakeDriver(base.ComputeDriver):
         return host_spec.CpuTimes(
             kernel_ns=1000, user_ns=2000, idle_ns=3000, iowait_ns=4000,
             frequency_mhz=2400)
+
+    def get_guest_figures(self) -> diagnostics_spec.GuestFigures:
+        disk = diagnostics_spec.DiskDiagnostics(
+            target_dev='vda', read_bytes=512, read_requests=1, write_bytes=0,
+            write_requests=0)
+        nic = diagnostics_spec.NicDiagnostics(
+            target_dev='tap0', rx_bytes=64, tx_bytes=32)
+        return {
+            known.uuid: diagnostics_spec.Diagnostics(
+                state=known.state.name.lower(), name=known.name,
+                vcpu_times_ns=(10 ** 9,) * (known.vcpus or 1),
+                memory_mib=known.memory_mib, disks=(disk,), nics=(nic,))
+            for known in self._reachable()}
 
     def get_host_ip_addr(self) -> str:
         return '192.0.2.1'

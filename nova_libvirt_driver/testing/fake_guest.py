@@ -60,6 +60,8 @@ class Guest:
     agent: bool = False
     """Its agent has opened the channel and answers."""
     agent_timeout_s: int = -2
+    addresses: dict[int, dict[str, Any]] = dataclasses.field(
+        default_factory=dict)
     """How long libvirt waits for its agent; -2 is for ever."""
     frozen: bool = False
     passwords: dict[str, str] = dataclasses.field(default_factory=dict)

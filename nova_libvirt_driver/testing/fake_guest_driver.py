@@ -6,6 +6,7 @@ It remembers every verb with its arguments, and has an idea of what a guest
 is afterwards. It makes no file and asks no libvirt.
 """
 
+from collections.abc import Sequence
 import dataclasses
 import tempfile
 from typing import Any
@@ -15,11 +16,14 @@ from lxml import etree
 from nova_libvirt_driver import base
 from nova_libvirt_driver import exception
 from nova_libvirt_driver import ports
+from nova_libvirt_driver.spec import agent as agent_spec
 from nova_libvirt_driver.spec import console as console_spec
+from nova_libvirt_driver.spec import diagnostics as diagnostics_spec
 from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import image as image_spec
 from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.spec import nic as nic_spec
 from nova_libvirt_driver.testing import fake_driver
 from nova_libvirt_driver.testing import fake_xml
 
@@ -59,6 +63,8 @@ class GuestDriver(fake_driver.FakeDriver):
         self.verbs: list[Call] = []
         self.specs: dict[str, guest_spec.GuestSpec] = {}
         self.consoles: dict[str, list[bytes]] = {}
+        self.autostart: dict[str, bool] = {}
+        self.found_addresses: dict[str, list[nic_spec.FoundAddress]] = {}
         self.xml: dict[str, tuple[str, str]] = {}
         self.addresses: dict[str, console_spec.ConsoleAddress] = {}
         self.failing: dict[str, BaseException] = {}
@@ -113,6 +119,54 @@ class GuestDriver(fake_driver.FakeDriver):
                 instance=instance.uuid, host=self.host)
         return self.specs[instance.uuid]
 
+    def list_networks(self) -> list[tuple[str, bool]]:
+        """Return libvirt's networks, and whether each is active."""
+        return [('default', True), ('lab', False)]
+
+    # Devices.
+
+    def attach_disk(
+            self, spec: guest_spec.GuestSpec, disk: disk_spec.DiskSpec, *,
+            attachments: ports.Attachments = (),
+            progress: ports.Progress = base.NO_PROGRESS,
+    ) -> disk_spec.DiskSpec:
+        self._called('attach_disk', spec, disk=disk)
+        disk = dataclasses.replace(disk, target_dev='vdx')
+        self.specs[spec.uuid] = self.specs[spec.uuid].with_device(disk)
+        return disk
+
+    def detach_disk(
+            self, instance: instance_spec.Instance,
+            disk: disk_spec.DiskKey, *,
+            attachments: ports.Attachments = (),
+            progress: ports.Progress = base.NO_PROGRESS) -> None:
+        self._called('detach_disk', instance, disk=disk)
+        self.specs[instance.uuid] = self.specs[
+            instance.uuid].without_device(disk)
+
+    def extend_disk(
+            self, instance: instance_spec.Instance,
+            disk: disk_spec.DiskKey, size_bytes: int, *,
+            volume: ports.VolumeAttachment | None = None,
+            progress: ports.Progress = base.NO_PROGRESS) -> None:
+        self._called('extend_disk', instance, size_bytes=size_bytes)
+
+    def attach_nic(
+            self, spec: guest_spec.GuestSpec, nic: nic_spec.NicSpec, *,
+            attachments: ports.Attachments = (),
+            progress: ports.Progress = base.NO_PROGRESS) -> None:
+        self._called('attach_nic', spec, nic=nic)
+        self.specs[spec.uuid] = self.specs[spec.uuid].with_device(nic)
+
+    def detach_nic(
+            self, instance: instance_spec.Instance,
+            nic: nic_spec.NicKey, *, later: bool = False,
+            attachments: ports.Attachments = (),
+            progress: ports.Progress = base.NO_PROGRESS) -> None:
+        self._called('detach_nic', instance, nic=nic)
+        self.specs[instance.uuid] = self.specs[
+            instance.uuid].without_device(nic)
+
     def get_guest_xml(self, spec: guest_spec.GuestSpec) -> str:
         return _xml(spec)
 
@@ -135,6 +189,41 @@ class GuestDriver(fake_driver.FakeDriver):
         self._called('rename', instance, display_name=display_name)
         self._change(instance, display_name=display_name)
 
+    def delete_instance_files(
+            self, instance: instance_spec.Instance) -> bool:
+        self._called('delete_instance_files', instance)
+        return True
+
+    def execute_in_guest(
+            self, instance: instance_spec.Instance, words: Sequence[str], *,
+            timeout_s: float) -> agent_spec.Outcome:
+        """Print the words."""
+        self._called('execute_in_guest', instance, words=tuple(words))
+        return agent_spec.Outcome(
+            exit_code=3, stdout=f'{" ".join(words)}\x1b[1m\n'.encode(),
+            stderr=b'hm\n')
+
+    def list_addresses(self) -> dict[str, list[nic_spec.FoundAddress]]:
+        """Return the addresses that a test has given."""
+        return self.found_addresses
+
+    def get_addresses(
+            self, instance: instance_spec.Instance,
+    ) -> list[nic_spec.FoundAddress]:
+        """Return those of one guest."""
+        return self.found_addresses.get(instance.uuid, [])
+
+    def set_autostart(
+            self, instance: instance_spec.Instance, *,
+            enabled: bool) -> None:
+        """Mark a guest, or take the mark away."""
+        self._called('set_autostart', instance, enabled=enabled)
+        self.autostart[instance.uuid] = enabled
+
+    def get_autostart(self, instance: instance_spec.Instance) -> bool:
+        """Say whether a guest has the mark."""
+        return self.autostart.get(instance.uuid, False)
+
     # Power.
 
     def power_on(
@@ -147,7 +236,8 @@ class GuestDriver(fake_driver.FakeDriver):
 
     def power_off(
             self, instance: instance_spec.Instance, timeout_s: float = 0,
-            retry_interval_s: float = 0) -> None:
+            retry_interval_s: float = 0, *,
+            progress: ports.Progress = base.NO_PROGRESS) -> None:
         self._called('power_off', instance, timeout_s=timeout_s)
         self._change(instance, state=State.SHUTDOWN)
 
@@ -212,6 +302,31 @@ class GuestDriver(fake_driver.FakeDriver):
                 image_spec.Image(id=image_id, name=name, disk_format='raw'),
                 file, progress)
 
+    # Inside.
+
+    def resize_root_disk(
+            self, instance: instance_spec.Instance, size_gib: int, *,
+            progress: ports.Progress = base.NO_PROGRESS) -> None:
+        self._called('resize_root_disk', instance, size_gib=size_gib)
+
+    def set_admin_password(
+            self, instance: instance_spec.Instance, new_pass: str, *,
+            user: str = '') -> None:
+        self._called('set_admin_password', instance, new_pass=new_pass,
+                     user=user)
+
+    def trigger_crash_dump(self, instance: instance_spec.Instance) -> None:
+        self._called('trigger_crash_dump', instance)
+
+    def get_diagnostics(
+            self, instance: instance_spec.Instance
+    ) -> diagnostics_spec.Diagnostics:
+        state = self.get_info(instance).state
+        return diagnostics_spec.Diagnostics(
+            state=state.name.lower(), uptime_s=60, vcpu_times_ns=(7, 8),
+            memory_mib=32, disks=(diagnostics_spec.DiskDiagnostics(
+                target_dev='vda', read_bytes=512),))
+
     # Consoles.
 
     def get_console_output(
@@ -275,6 +390,13 @@ def _xml(spec: guest_spec.GuestSpec) -> str:
         interface = etree.SubElement(
             devices, 'interface', type=nic.kind.value)
         etree.SubElement(interface, 'mac', address=nic.mac)
+        etree.SubElement(interface, 'source', {nic.kind.value: nic.source})
+        if nic.key.alias:
+            etree.SubElement(interface, 'alias', name=nic.key.alias)
+    for disk in spec.storage.volumes:
+        element = etree.SubElement(devices, 'disk', type='file')
+        etree.SubElement(element, 'source', file=disk.source.path)
+        etree.SubElement(element, 'serial').text = disk.serial
     for serial in spec.consoles.serials:
         etree.SubElement(devices, 'serial', type=serial.kind.value)
     for graphics in spec.consoles.graphics:

@@ -70,6 +70,8 @@ class FakeHypervisor:
         self.faults = fake_fault.Faults(wait)
         self.guests: list[Guest] = []
         self.secrets: list[fake_secret.Kept] = []
+        self.others: dict[str, 'FakeHypervisor'] = {}
+        """Other hosts, by the URIs that lead to them."""
         self.connections: list['FakeConnection'] = []
         """Every connection ever opened, in this order."""
         self._lock = runtime.original('threading').Lock()
@@ -227,6 +229,8 @@ class FakeHypervisor:
         self, uri: str, auth: fake_auth.Auth, flags: int = 0
     ) -> 'FakeConnection':
         """Stand in for ``libvirt.openAuth``."""
+        if uri in self.others:
+            return self.others[uri].open_auth(uri, auth, flags)
         self.faults.enter('openAuth')
         if self._refusal is not None:
             raise self._refusal
@@ -440,6 +444,16 @@ class FakeConnection:
         self._enter('getHostname')
         return self.hypervisor.hostname
 
+    def listNetworks(self) -> list[str]:
+        """Names of the networks that are active: none."""
+        self._enter('listNetworks')
+        return []
+
+    def listDefinedNetworks(self) -> list[str]:
+        """Names of the networks that are not: none."""
+        self._enter('listDefinedNetworks')
+        return []
+
     def getLibVersion(self) -> int:
         """Version of libvirt on the host."""
         self._enter('getLibVersion')
@@ -472,6 +486,14 @@ class FakeConnection:
         if self.hypervisor.baseline_cpu is None:
             raise fake_fault.no_support('virConnectBaselineCPU')
         return self.hypervisor.baseline_cpu
+
+    def compareHypervisorCPU(
+        self, emulator: str | None, arch: str | None, machine: str | None,
+        virttype: str | None, xmlCPU: str, flags: int = 0,
+    ) -> int:
+        """Not supported, as by libvirt's own driver for tests."""
+        self._enter('compareHypervisorCPU')
+        raise fake_fault.no_support('virConnectCompareHypervisorCPU')
 
     def getFreeMemory(self) -> int:
         """Bytes; the binding gives 0 on a dead link and raises nothing."""

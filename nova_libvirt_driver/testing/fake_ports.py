@@ -75,14 +75,16 @@ def virt_api(
         attachments: ports.AttachmentsOf | None = lambda instance: (),
         volumes: Callable[[], ports.VolumeConnector] | None = None,
         attachment: ports.AttachmentOf | None = (
-            lambda instance, name, memo: None)
-) -> ports.VirtAPI:
+            lambda instance, name, memo: None),
+        *, knows_instances: bool = False,
+        home: ports.HomeOf = lambda instance: None) -> ports.VirtAPI:
     """Return ports, recording ones where none are given, and no images."""
     return ports.VirtAPI(
         notifier=notifier or RecordingNotifier(),
         service_state=service_state or RecordingServiceState(),
         images=images or ports.NullImages(), attachments=attachments,
-        volumes=volumes, attachment=attachment)
+        volumes=volumes, attachment=attachment,
+        knows_instances=knows_instances, home=home)
 
 
 def wait_until(

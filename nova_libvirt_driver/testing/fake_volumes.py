@@ -38,6 +38,8 @@ class FakeConnector:
         self.settings = settings
         self.passphrase: bytes | None = b'passphrase'
         self.forced: list[bool] = []
+        self.told: list[dict[str, Any]] = []
+        """Connection data by which it was disconnected."""
         self.refused: set[str] = set()
         """Ids of volumes from which the host cannot be disconnected."""
         self.broken: set[str] = set()
@@ -82,6 +84,7 @@ class FakeConnector:
     def disconnect(self, info: dict[str, Any], *, force: bool) -> None:
         """Remove the file."""
         self.forced.append(force)
+        self.told.append(dict(info['data']))
         self.at('disconnect')
         volume_id = info['data']['volume_id']
         if volume_id in self.refused:

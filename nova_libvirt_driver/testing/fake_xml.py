@@ -6,6 +6,7 @@ Owns reading and changing the few elements that the fake knows; everything
 else stays as it was defined. It validates nothing.
 """
 
+from collections.abc import Callable
 import copy
 
 from lxml import etree
@@ -118,6 +119,32 @@ def with_source(xml: str, target_dev: str, other: str) -> str:
                 and target.get('dev') == target_dev):
             disk.set('type', source.get('type', ''))
             disk.replace(old, copy.deepcopy(new))
+    return _text(domain)
+
+
+def with_files(
+        xml: str, target_dev: str,
+        change: Callable[[list[str]], list[str]]) -> str:
+    """Return the XML in which a disk consists of other files.
+
+    :param change: gets the paths, the one that is written to first
+    """
+    domain = etree.fromstring(xml)
+    for disk in domain.iterfind('devices/disk'):
+        target = disk.find('target')
+        if target is None or target.get('dev') != target_dev:
+            continue
+        path, *below = change([
+            str(source.get('file')) for source in disk.iter('source')])
+        for store in disk.findall('backingStore'):
+            disk.remove(store)
+        source = disk.find('source')
+        assert source is not None
+        source.set('file', path)
+        place = disk
+        for path in below:
+            place = etree.SubElement(place, 'backingStore', type='file')
+            etree.SubElement(place, 'source', file=path)
     return _text(domain)
 
 

@@ -54,6 +54,43 @@ _COUNT = b''.join((
 ))
 _FIRST = '00000000'
 
+# Instead of a halt: waits, 18 times a second, then turns the power off by the
+# ACPI of QEMU's machine "pc".
+_OFF = b''.join((
+    b'\xfb',          # 1f        sti             ; the clock ends a halt
+    b'\xb9%b',        # 20        mov cx, ticks
+    b'\xf4',          # 23  tick: hlt
+    b'\xe2\xfd',      # 24        loop tick
+    b'\xba\xf8\x03',  # 26        mov dx, 0x3f8
+    b'\xb0\x2e',      # 29        mov al, '.'
+    b'\xee',          # 2b        out dx, al
+    b'\xba\x04\x06',  # 2c        mov dx, 0x604   ; PM1a control
+    b'\xb8\x00\x20',  # 2f        mov ax, 0x2000  ; sleep: off
+    b'\xef',          # 32        out dx, ax
+    b'\xf4',          # 33        hlt
+))
+_TICKS_PER_S = 18
+
+# Writes the number to the second sector of a disk before it prints it, having
+# read there what it wrote last. Uses the BIOS for that, so with a stack.
+_WRITE = bytes.fromhex(
+    'fafc31c08ed88ec08ed0bc007c'        # 00  cli; cld; ds, es, ss and sp
+    'b442bb0080e84d00'                  # 0d  again: read the sector to 0x8000
+    'be007dbf0080b90400'                # 15  compare it with the text,
+    '803efd7d007404f3a77525'            # 1e  but not the first time
+    'c606fd7d01'                        # 29  there was a first time
+    'bf077dfe05803d397606c605304febf3'  # 2e  count: as above
+    'b443bb007de81c00'                  # 3e  write the sector from 0x7d00
+    'be007de82800ebbf'                  # 46  print the text; again
+    'be0080c7060880210a'                # 4e  lost: what is there, and a !
+    'c6060a8000e81500f4ebfd'            # 57  print that; halt
+    '891ef47cbef07c8a16ee7cb000cd13'    # 62  disk: by the packet, drive dl
+    '72dbc3'                            # 71  one that fails is lost; ret
+    'ac84c0741188c4bafd03eca82074fbb2'  # 74  print: as above; ret
+    'f888e0eeebeac3')
+_PACKET = bytes.fromhex('10000100000000000100000000000000')
+_DRIVE_OFFSET = 0xEE
+
 
 def boot_sector(message: str) -> bytes:
     """Return a disk of 512 bytes whose guest writes one line and halts.
@@ -83,6 +120,30 @@ def counting_sector() -> bytes:
     :func:`boot_sector` for the rest. The guest takes all of a processor.
     """
     return _sector(_CODE[:0x1f] + _COUNT, _FIRST)
+
+
+def power_off_sector(message: str, after_s: int) -> bytes:
+    """Return a disk whose guest turns itself off a while after its line.
+
+    On a machine of the type "pc"; it writes a dot before. See
+    :func:`boot_sector` for the rest.
+    """
+    ticks = (after_s * _TICKS_PER_S).to_bytes(2, 'little')
+    return _sector(_CODE[:0x1f] + _OFF % ticks, message)
+
+
+def writing_sector(drive: int = 0x80) -> bytes:
+    """Return a disk of 512 bytes whose guest counts on a disk as well.
+
+    Before a line it writes the number to the second sector of a disk, where
+    it has to find the one before. If it does not, or the disk fails, it
+    writes what it found with a ``!`` behind, and halts. See
+    :func:`counting_sector`.
+
+    :param drive: of the BIOS, 0x80 for the disk that it boots from
+    """
+    code = _WRITE.ljust(_DRIVE_OFFSET, b'\0') + bytes([drive, 0]) + _PACKET
+    return _sector(code, _FIRST)
 
 
 def boot_guest_xml(

@@ -56,28 +56,35 @@ def kernel_arguments(name: str = '') -> str:
     return f'{_ARGUMENTS} guest.image={name}' if name else _ARGUMENTS
 
 
-def default_folder() -> pathlib.Path:
+def default_folder(*, usb: bool = False) -> pathlib.Path:
     """Return where the guest is kept; it need not exist."""
     made_from = '\n'.join((
-        _VERSION, linux_init.script(), *linux_init.MODULES))
+        _VERSION, linux_init.script(), *_modules(usb)))
     digest = hashlib.sha256(made_from.encode()).hexdigest()[:12]
     return capability_cache.default_folder().with_name(
         f'linux-guest-{digest}')
 
 
-def build(folder: pathlib.Path | None = None) -> LinuxGuest:
+def _modules(usb: bool) -> tuple[str, ...]:
+    return linux_init.MODULES + (linux_init.USB_MODULES if usb else ())
+
+
+def build(
+        folder: pathlib.Path | None = None, *,
+        usb: bool = False) -> LinuxGuest:
     """Return the guest, made first if need be, which takes some 10 s.
 
     Several processes may do so at a time; one makes it, the others wait.
 
     :param folder: where it is kept (default: below the user's cache)
+    :param usb: with a larger kernel, which knows USB
     :raises GuestUnavailable: what it is made of cannot be had
     """
-    target = folder or default_folder()
+    target = folder or default_folder(usb=usb)
     target.parent.mkdir(parents=True, exist_ok=True)
     with _locked(target):
         if not target.exists():
-            _make(target)
+            _make(target, usb)
     return LinuxGuest(
         kernel=target / 'vmlinuz', initrd=target / 'initrd')
 
@@ -89,7 +96,7 @@ def _locked(target: pathlib.Path) -> Iterator[None]:
         yield
 
 
-def _make(target: pathlib.Path) -> None:
+def _make(target: pathlib.Path, usb: bool) -> None:
     busybox = shutil.which('busybox')
     if busybox is None or shutil.which('cpio') is None:
         raise GuestUnavailable('A Linux guest needs busybox and cpio: install '
@@ -98,30 +105,32 @@ def _make(target: pathlib.Path) -> None:
             dir=target.parent, prefix='.linux-guest-') as work:
         new = pathlib.Path(work, 'new')
         new.mkdir()
-        kernel = _fetch(pathlib.Path(work))
+        kernel = _fetch(pathlib.Path(work), usb)
         shutil.copy(kernel.image, new / 'vmlinuz')
         root = pathlib.Path(work, 'root')
-        _fill(root, pathlib.Path(busybox), kernel)
+        _fill(root, pathlib.Path(busybox), kernel, _modules(usb))
         (new / 'initrd').write_bytes(_pack(root))
         os.replace(new, target)
 
 
-def _fetch(work: pathlib.Path) -> debian_kernel.Kernel:
+def _fetch(work: pathlib.Path, usb: bool) -> debian_kernel.Kernel:
     folder = work / 'kernel'
     folder.mkdir()
     try:
-        return debian_kernel.fetch(folder)
+        return debian_kernel.fetch(
+            folder, debian_kernel.META_PACKAGE_OF_ALL if usb
+            else debian_kernel.META_PACKAGE)
     except debian_kernel.KernelUnavailable as error:
         raise GuestUnavailable(str(error)) from error
 
 
 def _fill(root: pathlib.Path, busybox: pathlib.Path,
-          kernel: debian_kernel.Kernel) -> None:
+          kernel: debian_kernel.Kernel, modules: tuple[str, ...]) -> None:
     for name in _FOLDERS:
         (root / name).mkdir(parents=True)
     shutil.copy(busybox.resolve(), root / 'bin' / 'busybox')
     order = []
-    for path in kernel.module_files(linux_init.MODULES):
+    for path in kernel.module_files(modules):
         shutil.copy(path, root / 'modules' / path.name)
         order.append(f'{path.name}\n')
     (root / 'modules' / 'order').write_text(''.join(order))

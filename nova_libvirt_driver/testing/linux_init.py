@@ -5,10 +5,12 @@
 The guest speaks over its first serial port in lines that begin with
 ``guest:``, and takes one command in a line from there: ``write TEXT`` puts a
 note on the root disk, ``put DISK TEXT`` on any disk, ``disks`` and ``nics``
-tell of these again, ``poweroff`` ends it. Its boot counter and the note are
-in sectors of the root disk that no partition uses. It obeys the power button,
-and a guest agent of its own answers at the usual channel: it says what it was
-told, and freezes nothing.
+tell of these again, ``listen PORT`` answers at a port of its first card, which
+gets the address of QEMU's own network, and says how many datagrams came in by
+UDP, ``poweroff`` ends it. Its boot counter and the note are in sectors of
+the root disk that no partition uses. It obeys the power button, and a guest
+agent of its own answers at the usual channel: it says what it was told, and
+freezes nothing.
 """
 
 STATE_SECTOR = 1024
@@ -20,6 +22,8 @@ MODULES = (
     'sr_mod', 'isofs', 'vfat', 'nls_cp437', 'nls_iso8859-1', 'nls_ascii',
     'evdev', 'button')
 """Kernel modules that the guest loads, beside what these need."""
+USB_MODULES = ('xhci-pci', 'usb-storage')
+"""Those of a guest that has USB; the kernel for virtual machines has none."""
 
 _HEAD = r'''#!/bin/busybox sh
 export PATH=/bin
@@ -36,12 +40,14 @@ say() { echo "guest: $*"; }
 _STATE = r'''
 disks() { for d in /sys/block/[vsh]d[a-z]; do
     [ -e "$d" ] && echo "${d##*/}"; done; }
+cds() { for d in /sys/block/sr[0-9]; do
+    [ -e "$d" ] && echo "${d##*/}"; done; }
 get() { dd if="/dev/$1" bs=512 count=1 skip="$2" 2>/dev/null |
     tr -d '\000' | head -n 1; }
 put() { printf '%s\n' "$3" | dd of="/dev/$1" bs=512 count=1 seek="$2" \
     conv=sync,fsync 2>/dev/null; }
 tell_disks() {
-    for d in $(disks); do
+    for d in $(disks) $(cds); do
         say "disk $d sectors=$(cat "/sys/block/$d/size")" \
             "serial=$(cat "/sys/block/$d/serial" 2>/dev/null)" \
             "note=$(get "$d" $((STATE + 1)))"
@@ -108,6 +114,8 @@ tell_devices() {
         say "tpm=$tpm"
     tell_nics
 }
+# Those to ports where nothing listens: the nc of busybox knows no UDP.
+datagrams() { awk '/^Udp: [0-9]/ {print $3}' /proc/net/snmp; }
 tell_nics() {
     for nic in /sys/class/net/e*; do
         [ -e "$nic" ] && say "nic mac=$(cat "$nic/address")" \
@@ -139,6 +147,11 @@ agent() { while :; do
     guest-fsfreeze-thaw) frozen=0 answer=1;;
     guest-fsfreeze-status) answer='"thawed"'
         [ "$frozen" = 1 ] && answer='"frozen"';;
+    guest-exec) answer='{"pid": 7}'
+        say "exec $(field path /request)" >/dev/console;;
+    guest-exec-status) answer='{"exited": true, "exitcode": 3,
+        "out-data": "aGVsbG8K", "err-data": "aG0K"}'
+        answer=$(echo $answer);;
     *) answer='{}';;
     esac
     say "agent $command" >/dev/console
@@ -169,6 +182,10 @@ while read -r command text; do
     put) put "${text%% *}" $((STATE + 1)) "${text#* }"; say "put $text";;
     disks) tell_disks; say "disks told $text";;
     nics) tell_nics; say "nics told $text";;
+    listen) ifconfig eth0 10.0.2.15; (while :; do
+        echo "hello from $text, datagrams: $(datagrams)" |
+            nc -l -p "$text" || sleep 1; done) &
+        say "listening at $text";;
     poweroff) poweroff -f;;
     esac
 done

@@ -94,7 +94,7 @@ class Queue:
     def empty(self) -> bool:
         return not self._items
 
-    def size(self) -> int:
+    def qsize(self) -> int:
         return len(self._items)
 
 

@@ -17,7 +17,6 @@ from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.spec import volume as volume_spec
 from nova_libvirt_driver.volumes import host as host_module
-from nova_libvirt_driver.volumes import uses as uses_module
 
 LOG = logging.getLogger(__name__)
 
@@ -36,6 +35,7 @@ class Volumes:
     :param keep_secrets: passphrases stay in libvirt when it is disconnected
     :param force: the host is disconnected also when data that were not
         written yet are lost
+    :param own: only those are disconnected that this driver has connected
     """
 
     name = 'volumes'
@@ -45,9 +45,11 @@ class Volumes:
             instance: instance_spec.Instance,
             volumes: Sequence[volume_spec.Volume],
             connector: ports.VolumeConnector, note_left: NoteLeft, *,
-            keep_secrets: bool = False, force: bool = True) -> None:
+            keep_secrets: bool = False, force: bool = True,
+            own: bool = False) -> None:
         self.missing: list[volume_spec.Volume] = []
         """Those without which the guest was prepared."""
+        self.own = own
         self._host = host
         self._instance = instance
         self._volumes = volumes
@@ -56,6 +58,12 @@ class Volumes:
         self._keep_secrets = keep_secrets
         self._force = force
         self._added: list[volume_spec.Volume] = []
+
+    @property
+    def is_fleeting(self) -> bool:
+        """Whether the host keeps nothing of them itself."""
+        return not any(self._host.has_part(volume.info)
+                       for volume in self._volumes)
 
     def prepare(self, spec: guest_spec.GuestSpec) -> guest_spec.GuestSpec:
         """Connect the host, and return the guest with its volumes.
@@ -66,6 +74,8 @@ class Volumes:
             or the device is that of another volume
         """
         self.missing = []
+        if not self._volumes and not spec.storage.volumes:
+            return spec
         uses = self._host.look()
         disks = [disk for volume in self._volumes
                  if (disk := self._connected(volume, uses)) is not None]
@@ -100,7 +110,7 @@ class Volumes:
 
     def _connected(
             self, volume: volume_spec.Volume,
-            uses: uses_module.Uses) -> disk_spec.DiskSpec | None:
+            uses: host_module.Uses) -> disk_spec.DiskSpec | None:
         try:
             if volume not in self._added and not self._host.is_user(
                     volume.info, self._instance, uses):
@@ -130,13 +140,13 @@ class Volumes:
                     self._end, volume, uses, keep_secrets, force)
 
     def _end(
-            self, volume: volume_spec.Volume, uses: uses_module.Uses,
+            self, volume: volume_spec.Volume, uses: host_module.Uses,
             keep_secrets: bool, force: bool) -> None:
         try:
             # What stayed here would be taken for the next volume.
             self._host.disconnect(
                 volume.info, self._instance, self._connector, uses,
-                force=force, keep_secret=keep_secrets)
+                force=force, keep_secret=keep_secrets, own=self.own)
         except exception.VolumeFailure as error:
             if not force:
                 raise

@@ -15,56 +15,120 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 import contextlib
 import dataclasses
+import functools
 import os
 from typing import Any
+
+from oslo_log import log as logging
 
 from nova_libvirt_driver.guest import secrets as secrets_module
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.spec import volume as volume_spec
-from nova_libvirt_driver.volumes import block
 from nova_libvirt_driver.volumes import connection as connection_module
-from nova_libvirt_driver.volumes import disk
 from nova_libvirt_driver.volumes import identity
 from nova_libvirt_driver.volumes import protocols
 from nova_libvirt_driver.volumes import records as records_module
 from nova_libvirt_driver.volumes import secrecy
-from nova_libvirt_driver.volumes import uses as uses_module
+from nova_libvirt_driver.xmlmodel.devices import disk as disk_model
+from nova_libvirt_driver.xmlmodel import domain as domain_model
+
+LOG = logging.getLogger(__name__)
 
 LOCK_TIMEOUT_S = 600.0
 """Longer than a connector takes for one volume, whatever hangs."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Use:
+    """One disk of one domain."""
+
+    uuid: str
+    """Of the domain."""
+    path: str
+    """Empty where it says nothing: the device of a stopped domain may have
+    another name by now, and its name another device."""
+    serial: str
+
+
+class Uses:
+    """The disks of all domains, read once and when they are first needed.
+
+    :param definitions: returns the XML of all domains
+    """
+
+    def __init__(self, definitions: Callable[[], Iterable[str]]) -> None:
+        self._definitions = definitions
+
+    @functools.cached_property
+    def _all(self) -> list[Use]:
+        return [
+            Use(domain.uuid or '', _path_of(domain, disk), disk.serial or '')
+            for domain in map(
+                domain_model.Domain.parse, self._definitions())
+            for disk in domain.devices.disks]
+
+    def of_path(self, path: str, *, but: str) -> set[str]:
+        """Return the uuids of domains that have a file or device.
+
+        :param but: uuid that does not count
+        """
+        real = os.path.realpath(path)
+        return {use.uuid for use in self._all if use.path == real} - {but}
+
+    def has_volume(self, uuid: str, serial: str) -> bool:
+        """Say whether a domain has a disk of that serial number.
+
+        After a swap it has that of another volume, which may be in use by
+        another domain: so a serial number finds a volume in one domain only.
+        """
+        return any(use.uuid == uuid and use.serial == serial
+                   for use in self._all)
+
+    def below(self, folder: str, *, but: str) -> set[str]:
+        """Return the uuids of domains that have a file in a folder."""
+        real = os.path.realpath(folder)
+        return {use.uuid for use in self._all
+                if os.path.dirname(use.path) == real} - {but}
+
+
+def _path_of(domain: domain_model.Domain, disk: disk_model.Disk) -> str:
+    path = disk.source_file or (
+        disk.source_dev if domain.id is not None else '')
+    return os.path.realpath(path) if path else ''
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class HostVolumes:
     """The volumes of one host.
 
     :param definitions: returns the XML of all domains
     """
 
-    def __init__(
-            self, records: records_module.Records,
-            secrets: secrets_module.Secrets,
-            definitions: Callable[[], Iterable[str]]) -> None:
-        self._records = records
-        self._secrets = secrets
-        self._definitions = definitions
+    records: records_module.Records
+    secrets: secrets_module.Secrets
+    definitions: Callable[[], Iterable[str]]
 
-    def look(self) -> uses_module.Uses:
+    def look(self) -> Uses:
         """Return which domains have which disks.
 
         For one call of a verb: what is connected later is in the records.
         """
-        return uses_module.Uses(self._definitions)
+        return Uses(self.definitions)
+
+    def has_part(self, info: dict[str, Any]) -> bool:
+        """Say whether the host keeps anything of a volume itself."""
+        return _has_host_part(connection_module.read(info))
 
     def is_user(
             self, info: dict[str, Any], instance: instance_spec.Instance,
-            uses: uses_module.Uses) -> bool:
+            uses: Uses) -> bool:
         """Say whether the host is connected for an instance already."""
         connection = connection_module.read(info)
         if not _has_host_part(connection):
             return False
-        record = self._records.read(connection.volume_id)
+        record = self.records.read(connection.volume_id)
         # One that another driver has connected is in the domain only.
         return (record is not None and instance.uuid in record.users
                 or uses.has_volume(instance.uuid, connection.serial))
@@ -73,7 +137,7 @@ class HostVolumes:
             self, volume: volume_spec.Volume,
             instance: instance_spec.Instance,
             connector: ports.VolumeConnector,
-            uses: uses_module.Uses) -> disk_spec.DiskSpec:
+            uses: Uses) -> disk_spec.DiskSpec:
         """Connect the host for an instance; return the disk of the guest.
 
         What is connected already stays so. After an error something of it
@@ -84,12 +148,13 @@ class HostVolumes:
         """
         connection = connection_module.read(volume.info)
         if not _has_host_part(connection):
-            return disk.spec(connection, volume.place, connector.settings)
+            return protocols.disk(
+                connection, volume.place, connector.settings)
         with self._alone(connection):
-            last = self._records.read(connection.volume_id)
+            last = self.records.read(connection.volume_id)
             self._refuse_shared(connection, instance, last)
-            record = _begun(connection, instance, last)
-            self._records.write(record)
+            record = _begun(connection, volume.info, instance, last)
+            self.records.write(record)
             wwn = ''
             if _is(connection, protocols.HostPart.NOTHING):
                 found = identity.Identity()
@@ -97,64 +162,82 @@ class HostVolumes:
                 wwn = connector.connect(volume.info)
                 connection = connection_module.read(volume.info)
                 # If it is refused, it is known whose device is not touched.
-                record = dataclasses.replace(record, path=_path(connection))
-                self._records.write(record)
+                record = dataclasses.replace(
+                    record, path=_path(connection),
+                    info=secrecy.without(volume.info))
+                self.records.write(record)
                 found = self._checked(
                     volume, connection, wwn, last, instance, uses)
             secret = self._unlocked(connection, volume.info, connector)
             connection = connection_module.read(volume.info)
-            self._records.write(dataclasses.replace(
+            self.records.write(dataclasses.replace(
                 record, path=_path(connection),
+                info=secrecy.without(volume.info),
                 wwn=found.wwn, size_bytes=found.size_bytes))
-            return disk.spec(connection, volume.place, connector.settings,
-                             secret_uuid=secret)
+            return protocols.disk(
+                connection, volume.place, connector.settings,
+                secret_uuid=secret)
 
     def disconnect(
             self, info: dict[str, Any], instance: instance_spec.Instance,
-            connector: ports.VolumeConnector, uses: uses_module.Uses, *,
+            connector: ports.VolumeConnector, uses: Uses, *,
             force: bool = False, keep_secret: bool = False,
-            left: bool = False) -> None:
+            own: bool = False, left: bool = False) -> None:
         """Disconnect the host, unless another guest uses the volume.
 
         Idempotent. It need not have been connected by this process, nor by
-        this driver.
+        this driver. What was written down when it was connected counts for
+        more than *info*, which may be about another host, unless the kernel
+        has the volume only where *info* says. Where neither tells how this
+        host is connected, it stays so, and that is logged.
 
+        :param own: only if this driver has connected it: *info* is about
+            another host
         :param force: also when data that were not written yet are lost
         :param keep_secret: libvirt still has to open it without a user
         :param left: an earlier call has failed, maybe long ago: the volume
             may be in use again, and its place that of another one
         :raises VolumeFailure: the host is connected still
         """
+        told = info
+        found = records_module.as_connected(told, self._known(told))
+        info = found or told
         connection = connection_module.read(info)
         protocols.of(connection)
         if not _has_host_part(connection):
             return
+        if found is None and not _is(connection, protocols.HostPart.NOTHING):
+            _log_kept(connection, instance, 'a former version of this driver')
+            return
         with self._alone(connection):
-            known = self._records.read(connection.volume_id)
+            known = self._known(told)
+            if own and known is None:
+                _log_kept(connection, instance, 'another driver, if any')
+                return
             if left and (known is None or known.users):
                 return
             if known is not None and not known.path:
                 # Of before the last boot of the host: another device's.
-                info = _without_path(info)
+                info = records_module.anywhere(info, 'device_path')
             record = dataclasses.replace(
                 known or _seen(connection), users=tuple(
                     user for user in known.users if user != instance.uuid)
                 if known is not None else ())
-            self._records.write(record)
+            self.records.write(record)
             if self._users(record, instance) or (
                     record.path and uses.of_path(
                         record.path, but='' if left else instance.uuid)):
                 if not record.users:
-                    self._records.remove(connection.volume_id)
+                    self.records.remove(connection.volume_id)
                 return
             if not keep_secret:
-                self._secrets.delete_of_volume(connection.volume_id)
+                self.secrets.delete_of_volume(connection.volume_id)
             if not (_is(connection, protocols.HostPart.NOTHING)
                     or self._is_anothers(record)
                     or left and _has_gone(connection, record)):
                 self._end(connection, record, info, instance, uses,
                           connector, force=force)
-            self._records.remove(connection.volume_id)
+            self.records.remove(connection.volume_id)
 
     def extend(
             self, info: dict[str, Any], connector: ports.VolumeConnector,
@@ -177,16 +260,37 @@ class HostVolumes:
                     f'after it was extended, and not {size_bytes}',
                     hint='see whether each path to it is up, and extend it '
                     'again')
-            record = self._records.read(connection.volume_id)
+            record = self.records.read(connection.volume_id)
             if record is not None:
-                self._records.write(dataclasses.replace(
+                self.records.write(dataclasses.replace(
                     record, size_bytes=found_bytes))
             return connector.extend_decrypted(info, found_bytes)
+
+    def _known(self, told: dict[str, Any]) -> records_module.Record | None:
+        """Return the record of a volume, corrected if it is out of date.
+
+        Another driver may have connected the host in another place since it
+        was written.
+        """
+        record = self.records.read(connection_module.id_of(told))
+        if record is None or not record.wwn:
+            return record
+        connection = connection_module.read(told)
+        place, luns = records_module.place(connection), _luns(told)
+        if record.place == place or not luns:
+            return record
+        found = identity.luns(record.wwn)
+        if not luns <= found or record.info and _luns(record.info) & found:
+            return record
+        return dataclasses.replace(
+            record, place=place, info=secrecy.without(told),
+            # After a boot neither tells the name of a device.
+            path=record.path and _path(connection))
 
     def _end(
             self, connection: connection_module.VolumeConnection,
             record: records_module.Record, info: dict[str, Any],
-            instance: instance_spec.Instance, uses: uses_module.Uses,
+            instance: instance_spec.Instance, uses: Uses,
             connector: ports.VolumeConnector, *, force: bool) -> None:
         if self._is_mount_used(connection, record.path, instance, uses):
             return
@@ -204,7 +308,7 @@ class HostVolumes:
     def _alone(
             self, connection: connection_module.VolumeConnection
     ) -> Iterator[None]:
-        with self._records.locked(
+        with self.records.locked(
                 _shared(connection) or connection.volume_id, LOCK_TIMEOUT_S):
             yield
 
@@ -223,7 +327,7 @@ class HostVolumes:
         return bool(record.path) and any(
             other.path == record.path and other.users
             and other.volume_id != record.volume_id
-            for other in self._records.all())
+            for other in self.records.all())
 
     def _users(
             self, record: records_module.Record | None,
@@ -231,12 +335,12 @@ class HostVolumes:
         """Return the other instances for which the host is connected."""
         return {user for user in (() if record is None else record.users)
                 if user != instance.uuid
-                and self._records.has_instance(user)}
+                and self.records.has_instance(user)}
 
     def _is_mount_used(
             self, connection: connection_module.VolumeConnection, path: str,
             instance: instance_spec.Instance,
-            uses: uses_module.Uses) -> bool:
+            uses: Uses) -> bool:
         """Say whether another volume on the same mount is in use."""
         shared = _shared(connection)
         if not shared:
@@ -251,7 +355,7 @@ class HostVolumes:
             connection: connection_module.VolumeConnection, wwn: str,
             last: records_module.Record | None,
             instance: instance_spec.Instance,
-            uses: uses_module.Uses) -> identity.Identity:
+            uses: Uses) -> identity.Identity:
         found = identity.ask(connection)
         if _is(connection, protocols.HostPart.MOUNT):
             return found
@@ -268,7 +372,7 @@ class HostVolumes:
     def _but(
             self, connection: connection_module.VolumeConnection
     ) -> list[records_module.Record]:
-        return [record for record in self._records.all()
+        return [record for record in self.records.all()
                 if record.volume_id != connection.volume_id]
 
     def _unlocked(
@@ -277,26 +381,31 @@ class HostVolumes:
         """Return the uuid of the secret by which QEMU decrypts a volume."""
         # Before any key is asked for: a start without a user's rights, as
         # after a boot of the host, has only this.
-        known = self._secrets.find_of_volume(connection.volume_id)
+        known = self.secrets.find_of_volume(connection.volume_id)
         if known is not None or not connection.encrypted:
             return known or ''
         passphrase = connector.unlock(info)
         if passphrase is None:
             return ''
-        return self._secrets.keep_of_volume(
+        return self.secrets.keep_of_volume(
             connection.volume_id, passphrase,
             ephemeral=connector.settings.ephemeral_secrets)
 
 
 def _begun(
-        connection: connection_module.VolumeConnection,
+        connection: connection_module.VolumeConnection, info: dict[str, Any],
         instance: instance_spec.Instance,
         last: records_module.Record | None) -> records_module.Record:
     """Return the record of a volume that is about to be connected."""
-    known = last or records_module.Record(volume_id=connection.volume_id)
+    known, place = last or records_module.Record(
+        volume_id=connection.volume_id), records_module.place(connection)
     return dataclasses.replace(
-        known, shared=_shared(connection),
-        place=records_module.place(connection),
+        known, shared=_shared(connection), place=place,
+        # What is told may name a device of another host.
+        info=secrecy.without(
+            known.place == place and known.info is not None
+            and records_module.as_connected(info, known)
+            or records_module.anywhere(info)),
         users=tuple(sorted({*known.users, instance.uuid})))
 
 
@@ -321,15 +430,28 @@ def _shared(connection: connection_module.VolumeConnection) -> str:
     return records_module.digest([connection.protocol, data['export']])
 
 
+def _luns(info: dict[str, Any]) -> set[str]:
+    """Return the numbers by which a host finds a volume of SCSI."""
+    data = info['data']
+    return {str(lun) for lun in (
+        data.get('target_lun'), *(data.get('target_luns') or ()))
+        if lun is not None}
+
+
+def _log_kept(
+        connection: connection_module.VolumeConnection,
+        instance: instance_spec.Instance,
+        whose: str) -> None:
+    LOG.warning(
+        'The host is not disconnected from volume %s: what is said of it is '
+        'about another host, and what connected this one was %s; see whether '
+        'a device of it is left', connection.volume_id, whose,
+        instance={'uuid': instance.uuid})
+
+
 def _path(connection: connection_module.VolumeConnection) -> str:
     path = connection.device_path
     return os.path.realpath(path) if path else ''
-
-
-def _without_path(info: dict[str, Any]) -> dict[str, Any]:
-    data = {**info['data']}
-    data.pop('device_path', None)
-    return {**info, 'data': data}
 
 
 def _seen(
@@ -351,6 +473,6 @@ def _has_gone(
     A connector finds SCSI devices by a number alone, which may be another
     volume's by now. Of other protocols it knows the volume itself.
     """
-    if protocols.of(connection).backing is not block.scsi:
+    if protocols.of(connection) is not protocols.SCSI:
         return False
     return not (identity.is_there(record.wwn) if record.wwn else record.path)

@@ -77,6 +77,15 @@ def is_there(wwn: str, folder: str = '/sys/class/block') -> bool:
                for name in os.listdir(folder))
 
 
+def luns(wwn: str, folder: str = '/sys/class/block') -> set[str]:
+    """Return by which numbers the kernel has a volume of SCSI."""
+    return {
+        os.path.basename(os.path.realpath(
+            os.path.join(folder, name, 'device'))).rpartition(':')[2]
+        for name in os.listdir(folder)
+        if read(os.path.join(folder, name)).wwn == wwn}
+
+
 def at(path: str) -> Identity:
     """Return what the kernel knows of a path; nothing unless a device."""
     with contextlib.suppress(OSError):

@@ -12,6 +12,7 @@ import dataclasses
 import hashlib
 import json
 import os
+from typing import Any
 from urllib import parse
 
 from oslo_log import log as logging
@@ -29,7 +30,6 @@ LOG = logging.getLogger(__name__)
 FOLDER = '.volumes'
 """Name of the folder of records beside those of the instances."""
 
-_BOOT_ID = '/proc/sys/kernel/random/boot_id'
 _SUFFIX = '.json'
 _MODE = 0o600
 _FOLDER_MODE = 0o700
@@ -37,6 +37,8 @@ _CHANGING = frozenset((
     'access_mode', 'device_path', 'discard', 'encrypted', 'multipath_id',
     'qos_specs', 'volume_id'))
 """What connection data say besides where the volume is."""
+_OF_HOST = ('device_path', 'multipath_id')
+"""What a connector has found out on this host."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,9 @@ class Record:
     size_bytes: int = 0
     place: str = ''
     """A digest of where the volume service said that it is."""
+    info: dict[str, Any] | None = None
+    """What the volume service said when this host was connected, without
+    keys and passwords; None in a record of a former version."""
 
 
 class Records:
@@ -65,7 +70,6 @@ class Records:
     """
 
     def __init__(self, instances_path: str, host: str) -> None:
-        self._boot_id = ''
         self._instances_path = instances_path
         self.folder = os.path.join(
             instances_path, FOLDER, journal.quoted(host))
@@ -116,7 +120,7 @@ class Records:
         atomic.write(
             self._path(record.volume_id),
             json.dumps({**dataclasses.asdict(record),
-                        'boot': self._boot()}).encode(), _MODE)
+                        'boot': records.boot_id()}).encode(), _MODE)
 
     def remove(self, volume_id: str) -> None:
         """Forget a volume; idempotent."""
@@ -133,16 +137,10 @@ class Records:
         return os.path.join(
             self.folder, parse.quote(volume_id, safe='') + _SUFFIX)
 
-    def _boot(self) -> str:
-        if not self._boot_id:
-            with open(_BOOT_ID, encoding='ascii') as file:
-                self._boot_id = file.read().strip()
-        return self._boot_id
-
     def _load(self, path: str) -> Record | None:
         try:
             found = records.load(path)
-            if found.pop('boot') != self._boot():
+            if found.pop('boot') != records.boot_id():
                 found['path'] = ''
             return Record(**{**found, 'users': tuple(found['users'])})
         except FileNotFoundError:
@@ -151,6 +149,41 @@ class Records:
             LOG.warning('The record of a volume, %s, cannot be read: %s',
                         path, error)
             return None
+
+
+def as_connected(
+        told: dict[str, Any],
+        record: Record | None) -> dict[str, Any] | None:
+    """Return connection information by which this host is connected.
+
+    What is told may be that of another host, from which the guest came or to
+    which it was to go: there the volume may have another number, which is that
+    of another volume here.
+
+    :param record: of the volume on this host
+    :returns: None if it is another place, and the record does not say which
+    """
+    if record is None:
+        return told
+    if record.place != place(connection_module.read(told)):
+        return record.info
+    if record.info is None:
+        return told
+    # The same, and it may have the keys that the record has not.
+    return {**told, 'data': {**anywhere(told)['data'], **{
+        name: value for name, value in record.info['data'].items()
+        if name in _OF_HOST}}}
+
+
+def anywhere(
+        info: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Return connection information without what was found out on a host.
+
+    :param names: of that; default is all of it
+    """
+    return {**info, 'data': {
+        name: value for name, value in info['data'].items()
+        if name not in (names or _OF_HOST)}}
 
 
 def place(connection: connection_module.VolumeConnection) -> str:

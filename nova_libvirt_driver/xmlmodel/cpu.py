@@ -38,13 +38,11 @@ class Cpu(element.Element):
     model_fallback = fields.Text('model/@fallback')
     vendor = fields.Text('vendor')
     sockets = fields.Integer('topology/@sockets')
-    dies = fields.Integer('topology/@dies')
     cores = fields.Integer('topology/@cores')
     threads = fields.Integer('topology/@threads')
     maxphysaddr_mode = fields.Text('maxphysaddr/@mode')
     maxphysaddr_bits = fields.Integer('maxphysaddr/@bits')
     cache_mode = fields.Text('cache/@mode')
-    cache_level = fields.Integer('cache/@level')
     features = fields.Children(Feature)
     cells = fields.Children(Cell, 'numa')
 

@@ -54,7 +54,7 @@ def _range(word: str) -> range:
 def _number(word: str) -> int:
     # Other digits than these, signs and underscores are no numbers here.
     if not (word.isascii() and word.isdigit()):
-        raise ValueError(f'{word!r} is no number of a CPU')
+        raise ValueError(f'{word!r} is not the number of a CPU')
     number = int(word) if len(word) < 10 else _NUMBER_MAX + 1
     if number > _NUMBER_MAX:
         raise ValueError(f'{word} is more than {_NUMBER_MAX}')

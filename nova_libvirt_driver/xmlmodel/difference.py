@@ -2,7 +2,7 @@
 
 """The difference between a domain that runs and its definition.
 
-Both are brought into one order, and what libvirt adds to every domain that
+Both are put into the same order, and what libvirt adds to every domain that
 runs (names of taps, chosen ports, labels) is left out. Text in, text out.
 """
 

@@ -16,11 +16,8 @@ class Features(element.Element):
     smm = fields.OnOff('smm/@state')
     kvm_hidden = fields.OnOff('kvm/hidden/@state')
     pmu = fields.OnOff('pmu/@state')
-    vmport = fields.OnOff('vmport/@state')
     vmcoreinfo = fields.OnOff('vmcoreinfo/@state')
     ioapic_driver = fields.Text('ioapic/@driver')
-    gic_version = fields.Text('gic/@version')
-    hyperv_mode = fields.Text('hyperv/@mode')
     hyperv_relaxed = fields.OnOff('hyperv/relaxed/@state')
     hyperv_vapic = fields.OnOff('hyperv/vapic/@state')
     hyperv_spinlocks = fields.OnOff('hyperv/spinlocks/@state')
@@ -29,15 +26,12 @@ class Features(element.Element):
     hyperv_runtime = fields.OnOff('hyperv/runtime/@state')
     hyperv_synic = fields.OnOff('hyperv/synic/@state')
     hyperv_stimer = fields.OnOff('hyperv/stimer/@state')
-    hyperv_stimer_direct = fields.OnOff('hyperv/stimer/direct/@state')
     hyperv_reset = fields.OnOff('hyperv/reset/@state')
     hyperv_vendor_id_state = fields.OnOff('hyperv/vendor_id/@state')
     hyperv_vendor_id = fields.Text('hyperv/vendor_id/@value')
     hyperv_frequencies = fields.OnOff('hyperv/frequencies/@state')
-    hyperv_reenlightenment = fields.OnOff('hyperv/reenlightenment/@state')
     hyperv_tlbflush = fields.OnOff('hyperv/tlbflush/@state')
     hyperv_ipi = fields.OnOff('hyperv/ipi/@state')
-    hyperv_evmcs = fields.OnOff('hyperv/evmcs/@state')
     tb_cache = fields.Size('tcg/tb-cache', 'MiB')
 
 
@@ -48,7 +42,6 @@ class Timer(element.Element):
     name = fields.Text('@name')
     tickpolicy = fields.Text('@tickpolicy')
     present = fields.YesNo('@present')
-    track = fields.Text('@track')
 
 
 class Clock(element.Element):

@@ -2,7 +2,7 @@
 
 """Fields of elements: where a value is, and how it is written.
 
-A path is made of the names of child elements; ``@name`` at its end is an
+A path consists of the names of child elements; ``@name`` at its end is an
 attribute, ``.`` the text of the element itself, otherwise the value is the
 text of the last child. Setting None takes the value away, and with it
 whatever elements of the path are empty then.
@@ -10,6 +10,7 @@ whatever elements of the path are empty then.
 
 from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Iterator
 import re
 from typing import Any
 from typing import Generic
@@ -21,7 +22,6 @@ from lxml import etree
 
 from nova_libvirt_driver.xmlmodel import cpuset
 from nova_libvirt_driver.xmlmodel import element as element_module
-from nova_libvirt_driver.xmlmodel import listing
 from nova_libvirt_driver.xmlmodel import size
 
 T = TypeVar('T')
@@ -90,7 +90,7 @@ class Field(Generic[T]):
             text = self._write(value)
         except ValueError as error:
             raise ValueError(f'{self._label(obj)}: {error}') from error
-        # Before any element of the path is made.
+        # Before any element of the path is created.
         if wrong := element_module.forbidden(text):
             raise ValueError(f'{self._label(obj)}: XML cannot hold the '
                              f'character U+{ord(wrong):04X}; leave it out')
@@ -242,7 +242,7 @@ def _integer(text: str) -> int:
         return int(text)
     except ValueError as error:
         raise ValueError(
-            f'{text[:_SHOWN]!r} is no decimal number') from error
+            f'{text[:_SHOWN]!r} is not a decimal number') from error
 
 
 class Child(Generic[E]):
@@ -279,6 +279,67 @@ class Child(Generic[E]):
             remove(obj, node)
 
 
+class Listing(Generic[E]):
+    """The elements of one kind below another one, in document order."""
+
+    def __init__(
+            self, obj: element_module.Element, steps: tuple[str, ...],
+            kind: type[E]) -> None:
+        self._obj = obj
+        self._steps = steps
+        self._kind = kind
+
+    def __iter__(self) -> Iterator[E]:
+        return iter([self._kind(node) for node in self._nodes()])
+
+    def __len__(self) -> int:
+        return len(self._nodes())
+
+    def __getitem__(self, index: int) -> E:
+        return self._kind(self._nodes()[index])
+
+    def append(self, item: E) -> E:
+        """Add an element behind all others below the parent.
+
+        An element that stands in a document already is moved.
+        """
+        element_module.descend(
+            self._obj.element, self._steps, self._obj.NAMESPACES
+        ).append(item.element)
+        return item
+
+    def add(self) -> E:
+        """Add a new element and return it."""
+        return self.append(self._kind())
+
+    def remove(self, item: E) -> None:
+        """Take an element away.
+
+        :raises ValueError: it is not one of these
+        """
+        node = item.peek()
+        parent = self._parent()
+        if node is None or parent is None or node not in self._nodes():
+            raise ValueError(f'the {self._kind.__name__} is not in the list')
+        element_module.detach(node, parent)
+        self._obj.prune(parent)
+
+    def clear(self) -> None:
+        """Take all elements of the kind away."""
+        for item in self:
+            self.remove(item)
+
+    def _parent(self) -> etree._Element | None:
+        node = self._obj.peek()
+        return None if node is None else element_module.find(
+            node, self._steps)
+
+    def _nodes(self) -> list[etree._Element]:
+        parent = self._parent()
+        return [] if parent is None else list(
+            parent.iterchildren(self._kind.TAG))
+
+
 class Children(Generic[E]):
     """Elements of one kind below another one.
 
@@ -298,20 +359,20 @@ class Children(Generic[E]):
     @overload
     def __get__(
             self, obj: element_module.Element, owner: type
-    ) -> listing.Listing[E]: ...
+    ) -> Listing[E]: ...
 
     def __get__(
             self, obj: element_module.Element | None,
-            owner: type) -> Self | listing.Listing[E]:
+            owner: type) -> Self | Listing[E]:
         if obj is None:
             return self
-        return listing.Listing(obj, self._steps, self.kind)
+        return Listing(obj, self._steps, self.kind)
 
     def __set__(
             self, obj: element_module.Element,
             value: Iterable[E] | None) -> None:
         items = list(value or ())
-        found = listing.Listing(obj, self._steps, self.kind)
+        found = Listing(obj, self._steps, self.kind)
         found.clear()
         for item in items:
             found.append(item)

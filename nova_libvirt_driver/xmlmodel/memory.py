@@ -16,7 +16,7 @@ class Page(element.Element):
 
 
 class MemoryBacking(element.Element):
-    """What the memory is made of."""
+    """What backs the memory."""
 
     TAG = 'memoryBacking'
     hugepages = fields.Flag('hugepages')

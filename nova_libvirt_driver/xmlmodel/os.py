@@ -36,13 +36,11 @@ class Os(element.Element):
     loader_type = fields.Text('loader/@type')
     loader_stateless = fields.YesNo('loader/@stateless')
     nvram = fields.Text('nvram')
-    nvram_template = fields.Text('nvram/@template')
     kernel = fields.Text('kernel')
     initrd = fields.Text('initrd')
     cmdline = fields.Text('cmdline')
     boots = fields.Children(Boot)
     bootmenu_enable = fields.YesNo('bootmenu/@enable')
-    bootmenu_timeout_ms = fields.Integer('bootmenu/@timeout')
     smbios_mode = fields.Text('smbios/@mode')
 
 
@@ -59,7 +57,4 @@ class Sysinfo(element.Element):
 
     TAG = 'sysinfo'
     type = fields.Text('@type')
-    bios_entries = fields.Children(Entry, 'bios')
     system_entries = fields.Children(Entry, 'system')
-    baseboard_entries = fields.Children(Entry, 'baseBoard')
-    chassis_entries = fields.Children(Entry, 'chassis')

@@ -21,7 +21,7 @@ def factor(unit: str) -> int:
         return binary
     if decimal and lower[1:] == 'b':
         return decimal
-    raise ValueError(f'{unit!r} is no unit of memory')
+    raise ValueError(f'{unit!r} is not a unit of memory')
 
 
 def convert(value: int, unit: str, wanted: str) -> int:

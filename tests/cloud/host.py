@@ -3,17 +3,16 @@
 """The compute host as one sees who is logged in there."""
 
 import dataclasses
-import os
 import pathlib
 import re
 import subprocess
 
-STATE = pathlib.Path(os.environ['DEVCLOUD_STATE'])
+from checks import compute
+
+STATE = compute.STATE
 INSTANCES = STATE / 'nova-compute' / 'instances'
 LOG = STATE / 'log'
-DEVCLOUD = pathlib.Path(__file__).parents[2] / 'tools' / 'devcloud'
 TIMEOUT_S = 120
-RESTART_LIMIT_S = 240
 # What a driver keeps there for itself.
 OWN_FOLDERS = re.compile(r'(_base|locks|snapshots|\..*)$')
 # A whole image and its record, under the digest of its id; whatever else is
@@ -33,16 +32,7 @@ def crash(daemon: str, after_s: float = 1) -> None:
 
     :param daemon: nova-compute or libvirtd
     """
-    run(str(DEVCLOUD / 'crash'), daemon, str(after_s))
-
-
-def restart_compute(driver: str) -> None:
-    """Restart nova-compute with a driver; return when it reports.
-
-    :param driver: as nova.conf names it
-    """
-    run('env', f'COMPUTE_DRIVER={driver}', str(DEVCLOUD / 'restart-compute'),
-        timeout_s=RESTART_LIMIT_S)
+    run(str(compute.DEVCLOUD / 'crash'), daemon, str(after_s))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,6 +5,7 @@
 from typing import Any
 import unittest
 
+from checks import compute
 from checks import session
 
 from tests.cloud import base
@@ -32,7 +33,7 @@ class Life(unittest.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
         if cls.maker is not None:
-            host.restart_compute(cls.maker)
+            compute.restart(cls.maker)
         cls.addClassCleanup(base.nothing_left, host.traces())
         cls.check = base.check('life')
         cls.addClassCleanup(cls.check.close)
@@ -51,7 +52,7 @@ class Life(unittest.TestCase):
     def _hand_over(cls, keeper: str) -> None:
         name = cls.nova.get_server(cls.server.id).instance_name
         before = cls.reach(), host.process(name)
-        host.restart_compute(keeper)
+        compute.restart(keeper)
         if before != (cls.reach(), host.process(name)):
             raise AssertionError('the guest did not run on')
 
@@ -161,6 +162,32 @@ class Life(unittest.TestCase):
 
         self.reach()
         self.assertEqual('marked', self.ssh(f'cat {MARK}'))
+
+    def test_resize_is_confirmed_and_reverted(self) -> None:
+        before = self.memory_kib()
+        self.resize('84')
+        larger = self.memory_kib()
+        self.nova.revert_server_resize(self.server)
+        self.settled()
+        self.assertLess(self.memory_kib(), larger)
+        self.assertEqual('marked', self.ssh(f'cat {MARK}'))
+        self.resize('84')
+        self.nova.confirm_server_resize(self.server)
+        self.settled()
+
+        self.assertLess(before, self.memory_kib())
+        self.assertEqual('marked', self.ssh(f'cat {MARK}'))
+
+    def resize(self, flavor_id: str) -> None:
+        """Give the server another flavor, and wait until it has it."""
+        self.nova.resize_server(self.server, flavor_id)
+        self.settled('VERIFY_RESIZE')
+
+    def memory_kib(self) -> int:
+        """Return how much memory the guest sees."""
+        self.reach()
+        return int(self.ssh(
+            "sed -n 's/MemTotal: *\\([0-9]*\\).*/\\1/p' /proc/meminfo"))
 
     def test_rebuild_starts_afresh(self) -> None:
         self.ssh('echo lost >/root/lost; sync')

@@ -2,27 +2,25 @@
 
 """Guests that one driver made and another one looks after."""
 
-from tests.cloud import host
-from tests.cloud import life
+from checks import compute
 
-OURS = 'nova_libvirt_driver.LibvirtDriver'
-NOVAS = 'libvirt.LibvirtDriver'
+from tests.cloud import life
 
 
 class TakenOverTest(life.Life):
     """A guest of Nova's own driver, under this one."""
 
-    maker = NOVAS
-    keeper = OURS
+    maker = compute.NOVAS
+    keeper = compute.OURS
 
 
 class HandedBackTest(life.Life):
     """A guest of this driver, under Nova's own."""
 
-    maker = OURS
-    keeper = NOVAS
+    maker = compute.OURS
+    keeper = compute.NOVAS
 
     @classmethod
     def setUpClass(cls) -> None:
-        cls.addClassCleanup(host.restart_compute, OURS)
+        cls.addClassCleanup(compute.restart, compute.OURS)
         super().setUpClass()

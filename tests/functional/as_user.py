@@ -34,8 +34,8 @@ def main(config_file: str) -> int:
     driver = driver_module.LibvirtDriver(fake_ports.virt_api(images=images))
     driver.init_host('here')
     for line in sys.stdin:
-        print(json.dumps(_answer(driver, images, json.loads(line))),
-              flush=True)
+        print(json.dumps(_answer(driver, images, json.loads(line)),
+                         default=str), flush=True)
     driver.cleanup_host('here')
     return 0
 

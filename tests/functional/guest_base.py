@@ -2,10 +2,12 @@
 
 """What the tests share that make real guests through the driver."""
 
+from collections.abc import Callable
 import functools
 import os
 import pathlib
 import re
+import subprocess
 import tempfile
 from typing import Any
 from typing import ClassVar
@@ -14,11 +16,13 @@ import fixtures
 
 from nova_libvirt_driver import driver as driver_module
 from nova_libvirt_driver import exception
+from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import image as image_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.testing import fake_images
 from nova_libvirt_driver.testing import fake_ports
+from nova_libvirt_driver.testing import fake_progress
 from nova_libvirt_driver.testing import footprint
 from nova_libvirt_driver.testing import linux_disk
 from nova_libvirt_driver.testing import linux_guest
@@ -32,6 +36,7 @@ CONSOLE_TIMEOUT_S = 90.0
 PATIENT: dict[str, Any] = {'keepalive_interval': 2, 'keepalive_count': 10}
 TB_CACHE_MIB = 32
 SETTLE_TIMEOUT_S = 10.0
+_LUKS_TRIES = 20
 
 
 class GuestTestCase(base.PrivateHostTestCase):
@@ -87,9 +92,11 @@ class GuestTestCase(base.PrivateHostTestCase):
             self.images, f'{name} is up', padding=padding)
         return specs.guest_spec(name, image.id, **overrides)
 
-    def linux_image(self, name: str, note: str = '') -> image_spec.Image:
+    def linux_image(
+            self, name: str, note: str = '', *,
+            usb: bool = False) -> image_spec.Image:
         """Keep an image with Linux, see :func:`linux_disk.write_disk`."""
-        return self.images.add(_linux_disk(name, note), name=name)
+        return self.images.add(_linux_disk(name, note, usb), name=name)
 
     def linux_guest(
             self, name: str, image_id: str, **overrides: Any
@@ -97,6 +104,21 @@ class GuestTestCase(base.PrivateHostTestCase):
         """Return a guest with a disk of such an image."""
         return specs.guest_spec(
             name, image_id, memory_mib=linux_guest.MEMORY_MIB, **overrides)
+
+    def fail_each_step(
+            self, verb: Callable[[ports.Progress], object],
+            check: Callable[[str], object]) -> int:
+        """Let each step of a verb fail; return how many there are."""
+        number = 0
+        while True:
+            number += 1
+            progress = fake_progress.FailingProgress(number)
+            try:
+                verb(progress)
+            except fake_progress.Stopped:
+                check(progress.steps[-1])
+                continue
+            return number - 1
 
     # What is to be seen of one.
 
@@ -183,10 +205,28 @@ class GuestTestCase(base.PrivateHostTestCase):
                 before.difference(self.look_at_host())))
 
 
+def write_luks(image: pathlib.Path) -> bytes:
+    """Write an encrypted image of one MiB; return its passphrase.
+
+    QEMU measures how fast the processor is, and gives up where other work
+    takes that away from it.
+    """
+    for _ in range(_LUKS_TRIES):
+        done = subprocess.run(
+            ['qemu-img', 'create', '-q', '-f', 'luks', '--object',
+             'secret,id=s,data=a phrase', '-o', 'key-secret=s,iter-time=10',
+             str(image), '1M'], capture_output=True, text=True)
+        if 'accurate CPU usage' not in done.stderr:
+            break
+    if done.returncode:
+        raise AssertionError(done.stderr)
+    return b'a phrase'
+
+
 @functools.cache
-def _linux_disk(name: str, note: str) -> bytes:
+def _linux_disk(name: str, note: str, usb: bool) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         disk = pathlib.Path(folder, 'disk')
         linux_disk.write_disk(
-            disk, linux_guest.build(), name=name, note=note)
+            disk, linux_guest.build(usb=usb), name=name, note=note)
         return disk.read_bytes()

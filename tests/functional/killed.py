@@ -84,8 +84,8 @@ def one(
 
 
 def run_hot(
-        driver: base.ComputeDriver, verb: str, spec: guest_spec.GuestSpec,
-        connector: ports.VolumeConnector,
+        driver: driver_module.LibvirtDriver, verb: str,
+        spec: guest_spec.GuestSpec, connector: ports.VolumeConnector,
         progress: ports.Progress = base.NO_PROGRESS) -> None:
     """Give a guest a volume, take it away, or swap it for another one."""
     old, new = (one(driver, spec, connector, volume_id)
@@ -95,7 +95,12 @@ def run_hot(
         target_dev='vdb', id=volume_id, serial=VOLUMES[0], format='raw',
         bus=disk_spec.DiskBus.VIRTIO, source=disk_spec.DiskSource())
         for volume_id in VOLUMES]
-    if verb == 'attach_disk':
+    if verb == 'snapshot_disk':
+        driver.snapshot_disk(spec, key, 'two', progress=progress)
+    elif verb == 'merge_disk':
+        driver.merge_disk(spec, key, base_name='base', top_name='one',
+                          progress=progress)
+    elif verb == 'attach_disk':
         driver.attach_disk(
             spec, disks[0], attachments=[old], progress=progress)
     elif verb == 'detach_disk':
@@ -106,12 +111,16 @@ def run_hot(
             spec, key, disks[1], old=old, new=new, progress=progress)
 
 
-def volumes() -> list[volume_spec.Volume]:
-    """Return two volumes of a guest, one of them encrypted."""
+def volumes(**data: object) -> list[volume_spec.Volume]:
+    """Return two volumes of a guest, one of them encrypted.
+
+    :param data: which their connections have besides
+    """
     return [
         volume_spec.Volume(
             info={'driver_volume_type': 'iscsi', 'serial': volume_id,
-                  'data': {'volume_id': volume_id, 'encrypted': encrypted}},
+                  'data': {'volume_id': volume_id, 'encrypted': encrypted,
+                           **data}},
             place=volume_spec.Placement(
                 target_dev=name, bus=disk_spec.DiskBus.VIRTIO))
         for name, volume_id, encrypted in (
@@ -129,7 +138,8 @@ def run(
     elif verb == 'reboot':
         driver.reboot(spec, guest_spec.RebootType.HARD, progress=progress,
                       attachments=attachments)
-    elif verb in ('spawn', 'power_on', 'destroy'):
+    elif verb in ('spawn', 'power_on', 'destroy', 'finish_migration',
+                  'migrate_disk_and_power_off', 'finish_revert_migration'):
         getattr(driver, verb)(
             spec, progress=progress, attachments=attachments)
     else:

@@ -47,7 +47,7 @@ class Prepared:
         self.journal = owners.journal(folder, owner)
         self.clean_ups = clean_ups_module.CleanUps(
             self.journal, guests, lambda instance: ())
-        self.clean_ups.register(self)
+        self.clean_ups.register(self.OPERATION, self)
         self.exclusive = exclusive_module.Exclusive(
             self.journal.folder, owner.host, settle=self.clean_ups.settle)
         self._guests = guests
@@ -65,9 +65,7 @@ class Prepared:
                 instance, self.OPERATION, progress) as watched,
               undo_module.Undo(self.OPERATION, instance) as undo):
             watched.step('begin')
-            entry = self.journal.begin(
-                self.OPERATION, uuid=instance.uuid, name=instance.name)
-            undo.journal(entry)
+            entry = undo.begin(self.journal)
             watched.step('file')
             undo.add('remove the file', self._remove_file)
             self._file.touch()

@@ -76,7 +76,8 @@ class ServiceTestCase(base.TestCase):
     def configure(self, *lines: str) -> str:
         path = os.path.join(self.folder, 'service.conf')
         pathlib.Path(path).write_text('\n'.join(
-            ('[DEFAULT]', f'host = {HOST}',
+            ('[libvirt]', 'connection_uri = test:///default',
+             '[DEFAULT]', f'host = {HOST}',
              f'state_path = {self.state_path}', *lines)) + '\n')
         return path
 

@@ -45,6 +45,19 @@ class QemuTest(base.PrivateHostTestCase):
         self.assertEqual((0, 0), (host.qemu_uid, host.qemu_gid))
         self.assertEqual(36, len(host.host_uuid))
 
+    def test_a_cpu_is_one_that_the_hypervisor_has(self) -> None:
+        driver = self.make_driver(self.host.uri)
+        self.addCleanup(driver.cleanup_host, 'here')
+        cpu = ("<cpu mode='custom' match='exact'><model>%s</model>"
+               "<feature policy='require' name='%s'/></cpu>")
+
+        driver.check_cpu(cpu % ('qemu64', 'sse2'), 'qemu')
+        error = self.assertRaises(
+            exception.UnsupportedOperation, driver.check_cpu,
+            cpu % ('qemu64', 'invtsc'), 'qemu')
+
+        self.assertIn('invtsc', str(error))
+
     def test_unknown_kind_is_unsupported(self) -> None:
         self.assertRaises(exception.UnsupportedOperation,
                           self.capabilities.get, machine='vax')

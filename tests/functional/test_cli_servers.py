@@ -20,6 +20,7 @@ from nova_libvirt_driver.testing import fake_ports
 from nova_libvirt_driver.testing import footprint
 from nova_libvirt_driver.testing import guests
 from tests.functional import base
+from tests import output_schema
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 _TIMEOUT_S = 120
@@ -39,6 +40,8 @@ class ClientTestCase(base.PrivateHostTestCase):
             self.useFixture(fixtures.TempDir()).path)
         self.config_file = self.configure(self.host.uri)
         self.addCleanup(self._remove_domains)
+        # The commands whose output was compared with the schema.
+        self.checked: set[str] = set()
 
     def configure(self, uri: str) -> pathlib.Path:
         """Write the configuration; return its file."""
@@ -69,7 +72,11 @@ class ClientTestCase(base.PrivateHostTestCase):
         """Run a command that must succeed; return its JSON."""
         done = self.type(*words, '-f', 'json')
         self.assertEqual(_CODES, (done.returncode, done.stderr))
-        return json.loads(done.stdout)
+        printed = json.loads(done.stdout)
+        if '-c' not in words:
+            output_schema.check(words, printed)
+            self.checked.add(output_schema.command_in(words))
+        return printed
 
     def have_image(self, name: str, message: str) -> None:
         """Add an image whose server prints one line, and halts."""

@@ -125,14 +125,14 @@ class DeadFolderTest(base.TestCase):
 
         self.assertLess(time.monotonic() - begun, 60)
         self.assertIn('guest1 do not answer within 1 s', self.log.output)
-        self.assertEqual(1, self.calls.abandoned())
+        self.assertEqual(1, self.calls.budget.abandoned)
         # The next ones do not even try.
         self.survey.take()
-        self.assertEqual(1, self.calls.abandoned())
+        self.assertEqual(1, self.calls.budget.abandoned)
 
         self.revive()
         fake_ports.wait_until(
-            lambda: not self.calls.abandoned(), 'the thread to come back')
+            lambda: not self.calls.budget.abandoned, 'the thread to come back')
         self.assertEqual(10 << 20, self.survey.take().growth_bytes)
 
     def test_the_folder_of_the_instances_hangs(self) -> None:

@@ -14,6 +14,7 @@ from nova_libvirt_driver.guest import freeze
 from nova_libvirt_driver.guest import handle
 from nova_libvirt_driver.operations.steps import shutdown
 from nova_libvirt_driver import ports
+from nova_libvirt_driver.spec import agent as agent_spec
 from nova_libvirt_driver.spec import device as device_spec
 from nova_libvirt_driver.testing import fake_ports
 from nova_libvirt_driver.testing import linux_guest
@@ -78,6 +79,16 @@ class AgentTest(boot_guest.BootGuestTestCase):
                 f'agent guest-{command}') == times, command)
         self.assertNotIn(CANARY, self.log.output)
 
+    def test_agent_runs_a_command(self) -> None:
+        guest = self.boot()
+
+        outcome = guest.agent.execute(['/bin/hello', 'you'], timeout_s=30)
+
+        self.assertEqual(
+            agent_spec.Outcome(exit_code=3, stdout=b'hello\n',
+                               stderr=b'hm\n'), outcome)
+        wait_until(lambda: self.printed('exec /bin/hello') == 1, 'the order')
+
     def test_agent_of_a_guest_that_boots_is_waited_for(self) -> None:
         guest = self.start()
         self.assertFalse(guest.agent.is_connected())
@@ -90,7 +101,7 @@ class AgentTest(boot_guest.BootGuestTestCase):
     def test_agent_that_does_nothing_does_not_keep_a_guest_up(self) -> None:
         guest = self.boot()
 
-        self.assertTrue(shutdown.Shutdown().run(
+        self.assertTrue(shutdown.run(
             guest, 60, 2, ports.NullProgress()))
 
         self.assertFalse(guest.is_active())

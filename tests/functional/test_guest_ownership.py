@@ -4,12 +4,14 @@
 
 from collections.abc import Callable
 import dataclasses
+import pathlib
 
 from lxml import etree
 
 from nova_libvirt_driver import driver as driver_module
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import guest as guest_spec
+from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.testing import guests
 from tests.functional import guest_base
 
@@ -71,7 +73,9 @@ class OwnershipTest(guest_base.GuestTestCase):
     def xml(self, name: str) -> str:
         return self.host.virsh('dumpxml', name, '--inactive')
 
-    def assert_refused(self, spec: Spec) -> None:
+    def assert_refused(
+            self, spec: Spec,
+            said: str = 'does not belong to this driver') -> None:
         """Fail unless every verb leaves a domain alone, and says so."""
         before, xml = self.look_at_host(), self.xml(spec.name)
 
@@ -79,6 +83,7 @@ class OwnershipTest(guest_base.GuestTestCase):
             error = self.assertRaises(
                 exception.ForeignDomain, verb, self.driver, spec)
             self.assertIn(spec.uuid, str(error), name)
+            self.assertIn(said, str(error), name)
             self.assertEqual(xml, self.xml(spec.name), name)
             self.assertEqual([], before.difference(self.look_at_host()),
                              name)
@@ -94,6 +99,57 @@ class OwnershipTest(guest_base.GuestTestCase):
         self.assert_refused(spec)
 
         self.assertEqual(pid, self.host.guest_pid('theirs'))
+
+    def test_guest_of_another_service_is_left_alone(self) -> None:
+        theirs, spec = self.driver, self.boot_guest('theirs')
+        theirs.spawn(spec)
+        self.addCleanup(theirs.destroy, spec)
+        self.wait_console(spec, 'theirs is up')
+        folder = self.instances_path
+        self.instances_path = self.host.directory / 'other'
+        self.instances_path.mkdir()
+        self.driver = self.make_guest_driver()
+
+        self.assert_refused(
+            spec, f'belongs to the service with its instances in {folder}')
+
+        row, = self.driver.list_instance_summaries()
+        self.assertEqual((False, str(folder)), (row.owned, row.other_folder))
+        row, = theirs.list_instance_summaries()
+        self.assertEqual((True, ''), (row.owned, row.other_folder))
+
+    def test_a_guest_starts_whose_folder_was_moved(self) -> None:
+        spec = self.boot_guest('moved')
+        self.driver.spawn(spec)
+        self.wait_console(spec, 'moved is up')
+        self.driver.power_off(spec)
+        old = self.instances_path
+        self.instances_path = self.host.directory / 'new'
+        old.rename(self.instances_path)
+        # Disks name the image below them by its path.
+        old.symlink_to(self.instances_path)
+        self.driver = self.make_guest_driver()
+        self.addCleanup(self.driver.destroy, spec)
+        record = self.instances_path / spec.uuid / 'guest.json'
+
+        for is_lost in (False, True):
+            if is_lost:
+                record.unlink()
+                self.host.virsh(
+                    'define', self._moved_back(spec, old))
+            self.driver.power_on(
+                instance_spec.InstanceRef(spec.uuid, spec.name))
+
+            self.assertIn(f'{self.instances_path}/{spec.uuid}/disk',
+                          self.xml(spec.name))
+            self.assertNotIn(f'{old}/', self.xml(spec.name))
+            self.driver.power_off(spec)
+
+    def _moved_back(self, spec: Spec, old: pathlib.Path) -> str:
+        path = self.host.directory / 'old.xml'
+        path.write_text(self.xml(spec.name).replace(
+            f'{self.instances_path}/', f'{old}/'))
+        return str(path)
 
     def test_foreign_domain_does_not_get_our_files_removed(self) -> None:
         spec = self.foreign()

@@ -11,10 +11,8 @@ from typing import Any
 import uuid as uuid_module
 
 from nova_libvirt_driver import exception
-from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import instance as instance_spec
-from nova_libvirt_driver.testing import fake_progress
 from tests.functional import guest_base
 from tests.functional import kills
 
@@ -28,21 +26,6 @@ class UndoTestCase(guest_base.GuestTestCase):
         self.wait_console(spec, 'web is up')
         return spec
 
-    def each_step(
-            self, verb: Callable[[ports.Progress], object],
-            check: Callable[[str], object]) -> int:
-        """Let each step of a verb fail; return how many there are."""
-        number = 0
-        while True:
-            number += 1
-            progress = fake_progress.FailingProgress(number)
-            try:
-                verb(progress)
-            except fake_progress.Stopped:
-                check(progress.steps[-1])
-                continue
-            return number - 1
-
 
 class FailedStepTest(UndoTestCase):
 
@@ -50,7 +33,7 @@ class FailedStepTest(UndoTestCase):
         spec = self.boot_guest('web', config_drive=kills.DRIVE)
         before = self.look_at_host()
 
-        steps = self.each_step(
+        steps = self.fail_each_step(
             lambda progress: self.driver.spawn(spec, progress=progress),
             lambda step: self.assert_host_is(before))
 
@@ -67,7 +50,7 @@ class FailedStepTest(UndoTestCase):
             self.assertEqual(pid, self.host.guest_pid('web'))
             self.assertEqual(1, len(self.images.ids))
 
-        steps = self.each_step(
+        steps = self.fail_each_step(
             lambda progress: self.driver.snapshot(
                 spec, str(uuid_module.uuid4()), progress=progress), check)
 
@@ -86,7 +69,7 @@ class FailedStepTest(UndoTestCase):
                 xml, self.driver.get_domain_xml(spec, inactive=True))
             self.assertIs(instance_spec.PowerState.RUNNING, self.state(spec))
 
-        steps = self.each_step(
+        steps = self.fail_each_step(
             lambda progress: self.driver.rescue(
                 spec, spec.storage.image_id, progress=progress), check)
 
@@ -114,7 +97,7 @@ class FailedStepTest(UndoTestCase):
         before = self.look_at_host()
         disk = self.instances_path / spec.uuid / 'disk'
 
-        steps = self.each_step(
+        steps = self.fail_each_step(
             lambda progress: self.driver.resize_root_disk(
                 spec, 1, progress=progress),
             lambda step: self.assert_host_is(before))

@@ -9,6 +9,7 @@ import re
 import signal
 import threading
 import time
+from typing import ClassVar
 
 from nova_libvirt_driver import exception
 from nova_libvirt_driver import ports
@@ -103,12 +104,21 @@ class HotPlugTestCase(guest_base.GuestTestCase):
         os.kill(pid, number)
 
 
-class ObedientTest(HotPlugTestCase):
-    """A guest that has a driver for it."""
+class LinuxTestCase(HotPlugTestCase):
+    """A guest that has a driver for it, and says what it sees.
+
+    :cvar usb: whether its kernel knows USB
+    """
+
+    usb: ClassVar[bool] = False
 
     def setUp(self) -> None:
         super().setUp()
-        self.spec = self.linux_guest('linux', self.linux_image('base').id)
+        self.spec = self.linux_guest(
+            'linux', self.linux_image('base', usb=self.usb).id,
+            devices=device_spec.DeviceSpec(
+                video=None, rng=None, usb_controller=self.usb,
+                usb_model='qemu-xhci' if self.usb else ''))
         self.driver.spawn(self.spec)
         self.wait_console(self.spec, 'guest: ready')
         self.looks = 0
@@ -130,6 +140,27 @@ class ObedientTest(HotPlugTestCase):
             lambda: re.search(pattern, self.look()), pattern)
         return found
 
+
+class UsbTest(LinuxTestCase):
+
+    usb = True
+
+    def test_the_guest_reads_and_writes_a_usb_disk(self) -> None:
+        self.attach(self.spec, Bus.USB)
+
+        found = self.wait_disk('sd[a-z]')
+        self.type_line(self.spec, f'put {found[1]} from within',
+                       f'put {found[1]} from within')
+        self.take(self.spec)
+
+        self.assertNotIn(f'disk {found[1]} ', self.look())
+        self.assertIn(b'from within', self.volume.read_bytes())
+        self.assertEqual([], self.devices(self.spec))
+        self.assertFalse(self.attachment().is_connected)
+
+
+class ObedientTest(LinuxTestCase):
+
     def test_the_guest_reads_and_writes_a_disk_until_it_is_detached(
             self) -> None:
         for bus, name, serial in ((Bus.VIRTIO, 'vd[b-z]', SHORT),
@@ -149,6 +180,18 @@ class ObedientTest(HotPlugTestCase):
                 self.assertIn(b'from within', self.volume.read_bytes())
                 self.assertEqual([], self.devices(self.spec))
                 self.assertFalse(self.attachment().is_connected)
+
+    def test_the_guest_reads_a_cd_until_it_is_detached(self) -> None:
+        self.driver.attach_disk(self.spec, dataclasses.replace(
+            self.disk(Bus.SCSI), device=disk_spec.DiskDevice.CDROM),
+            attachments=[self.attachment()])
+
+        found = self.wait_disk('sr[0-9]')
+        self.take(self.spec)
+
+        self.assertNotIn(f'disk {found[1]} ', self.look())
+        self.assertEqual([], self.devices(self.spec))
+        self.assertFalse(self.attachment().is_connected)
 
     def test_the_guest_sees_an_interface_until_it_is_detached(self) -> None:
         before = self.look_at_host()

@@ -2,12 +2,14 @@
 
 """Remote calls to a real service over a real broker."""
 
+import dataclasses
 import signal
 import subprocess
 import sys
 import time
 from typing import ClassVar
 
+from nova_libvirt_driver.compute import remote
 from nova_libvirt_driver.compute import rpc_client
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.messaging import transport
@@ -52,19 +54,18 @@ class BrokerTestCase(RpcTestCase):
         service.wait_for('Serving RPC')
         client = self.client(url)
 
-        status = client.status()
+        status = client.call('status', {})
         self.assertEqual('connected', status['connection']['state'])
         self.assertTrue(status['service']['enabled'])
-        row, = client.list_instances()
+        driver = remote.RemoteDriver(client)
+        row, = driver.list_instance_summaries()
         self.assertEqual(
-            (GUEST, 'test', 'running'),
-            (row['uuid'], row['name'], row['state']))
-        for name in ('test', GUEST):
-            self.assertEqual(row, client.show_instance(name))
-            self.assertEqual(1, client.get_power_state(name)['power_state'])
+            (GUEST, 'test', 'running'), (row.uuid, row.name, row.status))
+        self.assertEqual(1, driver.get_info(row).state)
         error = self.assertRaises(
-            exception.InstanceNotFound, client.show_instance, 'web9')
-        self.assertIn('web9', str(error))
+            exception.InstanceNotFound, driver.get_domain_xml,
+            dataclasses.replace(row, uuid=GUEST.replace('6', '7')))
+        self.assertIn('was not found on host node1', str(error))
         self.assertLess(self.stop(service, signal.SIGTERM), 5)
 
     def test_the_command_asks_a_service_over_the_broker(self) -> None:
@@ -74,7 +75,7 @@ class BrokerTestCase(RpcTestCase):
 
         cases = {('server', 'list', '--all', '-f', 'csv'): GUEST,
                  ('host', 'show', '-f', 'json'): 'test:///default',
-                 ('service', 'show', '-f', 'value'): 'True'}
+                 ('service', 'show', '-f', 'value'): '"enabled": true'}
         for words, expected in cases.items():
             done = self.run_client('--rpc', process.HOST, *words)
             self.assertEqual(0, done.returncode, done.stderr)
@@ -85,7 +86,7 @@ class BrokerTestCase(RpcTestCase):
         url = self.broker.transport_url
 
         error = self.assertRaises(
-            exception.RemoteError, self.client(url, 1).status)
+            exception.RemoteError, self.client(url, 1).call, 'status', {})
 
         self.assertIn('no answer within 1 s', str(error))
         self.assertIn('nova-libvirt-compute', error.next_step)

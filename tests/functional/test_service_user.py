@@ -132,6 +132,13 @@ class ServiceUserTestCase(base.PrivateHostTestCase):
         call('power_on', spec)
         self.wait_console(spec, 'web is up')
         self.assertEqual(QEMU_USER, self.owner(spec, 'disk'))
+        call('migrate_disk_and_power_off', spec)
+        call('finish_revert_migration', spec)
+        self.wait_console(spec, 'web is up')
+        call('migrate_disk_and_power_off', spec)
+        call('finish_migration', spec)
+        self.wait_console(spec, 'web is up')
+        call('confirm_migration', spec, is_here=True)
         call('destroy', spec)
         self.assertEqual([], self.left())
 

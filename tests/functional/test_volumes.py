@@ -127,6 +127,34 @@ class VolumesTest(guest_base.GuestTestCase):
             self.assertIn(str(self.folder / 'devices' / 'other'),
                           self.host.virsh('domblklist', spec.name, *flags))
 
+    def test_a_rescue_has_all_volumes_and_starts_from_its_image(
+            self) -> None:
+        root = self.image('root', guests_rig.boot_sector('one is up'))
+        infos = [self.export(root), self.file(self.image('data'))]
+        spec = specs.guest_spec('one')
+        self.driver.spawn(spec, attachments=[self.attachment(spec, *infos)])
+        self.wait_console(spec, 'one is up')
+        before = self.driver.get_domain_xml(spec, inactive=True)
+        tool = specs.boot_sector_image(self.images, 'the tool is up')
+
+        self.driver.rescue(
+            spec, tool.id, attachments=[self.attachment(spec, *infos)],
+            stable_device=disk_spec.RescueDevice(
+                bus=disk_spec.DiskBus.VIRTIO))
+
+        self.wait_console(spec, 'the tool is up')
+        self.assertEqual(
+            ['vda', 'vdb', 'vdc'], re.findall(r'^ (vd.)\s', self.host.virsh(
+                'domblklist', spec.name), re.MULTILINE))
+        self.driver.unrescue(
+            spec, attachments=[self.attachment(spec, *infos)])
+        self.assertEqual(
+            before, self.driver.get_domain_xml(spec, inactive=True))
+        self.wait_console(spec, 'one is up')
+        self.driver.destroy(
+            spec, attachments=[self.attachment(spec, *infos)])
+        self.assertEqual([], self.connector.connected())
+
     def test_a_guest_moves_to_another_volume(self) -> None:
         root = self.image('root', guests_rig.boot_sector('one is up'))
         data, other = self.file(self.image('data', b'bytes')), self.file(
@@ -218,11 +246,7 @@ class VolumesTest(guest_base.GuestTestCase):
     def encrypted(self) -> dict[str, Any]:
         """Make an encrypted volume; return how to connect to it."""
         image = self.folder / 'luks'
-        self.connector.passphrase = b'a phrase'
-        subprocess.run(
-            ['qemu-img', 'create', '-q', '-f', 'luks', '--object',
-             'secret,id=s,data=a phrase', '-o', 'key-secret=s,iter-time=10',
-             str(image), '1M'], check=True)
+        self.connector.passphrase = guest_base.write_luks(image)
         info = self.file(image)
         info['data']['encrypted'] = True
         return info
@@ -241,8 +265,10 @@ class KilledTest(kills.KillTestCase):
 
     def attachments_of(
             self, instance: instance_spec.Instance) -> ports.Attachments:
+        # What is recorded may be how another host has them.
         return [self.driver.volume_attachment(
-            instance, killed.volumes(), self.connector)]
+            instance, killed.volumes(target_lun=7, device_path='/dev/null'),
+            self.connector, own=True)]
 
     def assert_nothing_left(self) -> None:
         self.make_guest_driver()
@@ -253,6 +279,8 @@ class KilledTest(kills.KillTestCase):
             if path.is_file()])
         self.assertNotIn('volume', self.host.virsh('secret-list'))
         self.assertFalse((self.instances_path / self.spec.uuid).exists())
+        self.assertFalse([data for data in self.connector.told if (
+            'target_lun' in data or data.get('device_path') == '/dev/null')])
 
     def test_a_spawn_that_was_killed_is_disconnected(self) -> None:
         for point in (*fake_volumes.POINTS, 'define', 'start'):
@@ -266,7 +294,8 @@ class KilledTest(kills.KillTestCase):
             with self.subTest(point=point):
                 self.driver.spawn(
                     self.spec, power_on=False,
-                    attachments=self.attachments_of(self.spec))
+                    attachments=[self.driver.volume_attachment(
+                        self.spec, killed.volumes(), self.connector)])
                 self.assertEqual(2, len(self.connector.connected()))
 
                 self.assertTrue(self.run_verb(

@@ -60,13 +60,13 @@ class Faults(stage.Stage):
     @stateful.rule(number=strategies.integers(1, 4), steps=_STEPS)
     def ask(self, number: int, steps: int | None) -> None:
         for _ in range(number):
-            self.call(self.supervisor.connection)
+            self.call(self.link.connection)
         self.go_on(steps)
 
     @stateful.precondition(lambda self: self.keepalive)
     @stateful.rule(steps=_STEPS)
     def look(self, steps: int | None) -> None:
-        self.call(lambda: self.supervisor.look(
+        self.call(lambda: self.link.look(
             'ask for the version', lambda raw: raw.getLibVersion()))
         self.go_on(steps)
 
@@ -106,7 +106,7 @@ class Faults(stage.Stage):
     def attempt_hangs(self, method: str, seconds: float) -> None:
         self.hangs.append(self.hypervisor.block(method, 1))
         self.hypervisor.break_connections()
-        self.call(self.supervisor.connection)
+        self.call(self.link.connection)
         self.pass_time(seconds)
 
     @stateful.rule(steps=_STEPS)
@@ -127,8 +127,8 @@ class Faults(stage.Stage):
     @stateful.rule(age=strategies.integers(0, 3), steps=_STEPS)
     def close_is_told(self, age: int, steps: int | None) -> None:
         """A session is said to be closed; an old one, or once more."""
-        number = self.supervisor.generation - age
-        session = self.supervisor.session
+        number = self.link.current.generation - age
+        session = self.link.current.session
         if session is None or session.generation != number:
             self.world.inbox.put(inbox_module.Closed(number, 1))
         elif session.closed:
@@ -140,20 +140,20 @@ class Faults(stage.Stage):
     def old_news(self, number: int) -> None:
         """News of old sessions change nothing."""
         self.go_on(None)
-        before = self.traces(), self.supervisor.session
-        generation = self.supervisor.generation
+        before = self.traces(), self.link.current.session
+        generation = self.link.current.generation
         guest = self.guests[number].guest
-        if self.supervisor.session is None or self.callers and not all(
+        if self.link.current.session is None or self.callers and not all(
                 one.done() for one in self.callers):
             return
         for old in range(max(0, generation - 2), generation):
             self.world.inbox.put(inbox_module.Closed(old, 1))
             for _, kind in guests.EVENTS.values():
-                self.supervisor.attempts.receive(
+                self.link.attempts.receive(
                     fake_libvirt.FakeDomain(self.any_link(), guest),
                     kind, 0, old)
         self.go_on(None)
-        assert before == (self.traces(), self.supervisor.session), 'old news'
+        assert before == (self.traces(), self.link.current.session), 'old news'
 
     def any_link(self) -> Any:
         return self.hypervisor.connections[-1]
@@ -173,7 +173,7 @@ class Faults(stage.Stage):
             guest.id = self.hypervisor.new_id()
         elif transition == _Transition.STOPPED:
             guest.id = -1
-        session = self.supervisor.session
+        session = self.link.current.session
         if session is not None and not session.closed:
             watched.live.append(transition)
         else:

@@ -26,7 +26,7 @@ class Stage(stateful.RuleBasedStateMachine):
         self.world = world = supervised.World(seed, keepalive=keepalive)
         world.setUp()
         self.stepped = world.runtime
-        self.supervisor = world.supervisor
+        self.link = world.link
         self.hypervisor = world.hypervisor
         self.callers: list[futures.Future[Any]] = []
         self.hangs: list[fake_fault.Hang] = []

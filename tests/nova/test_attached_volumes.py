@@ -2,16 +2,20 @@
 
 """Volumes that a server gets, loses or sees growing while it is there."""
 
+import contextlib
 import json
 import os
+import pathlib
 from typing import Any
 
 from nova import exception as nova_exception
 from nova.network import model as network_model
 from nova import objects
 
+import nova.conf
 from nova_libvirt_driver.nova_plugin import driver
 from nova_libvirt_driver.testing import fake_devices
+from nova_libvirt_driver.testing import fake_libvirt
 from nova_libvirt_driver.testing import fake_ports
 from tests.nova import test_translate
 from tests.nova import volumes_rig as rig
@@ -29,6 +33,7 @@ class VerbsTestCase(rig.VolumesTestCase):
         super().setUp()
         for name in ('device_detach_attempts', 'device_detach_timeout'):
             self.option(name, 1, 'libvirt')
+        self.option('host', 'here')
         # There is no database.
         for name in ('InstanceList.get_by_host',
                      'VirtualInterfaceList.get_by_instance_uuid',
@@ -101,6 +106,17 @@ class VerbsTest(VerbsTestCase):
         self.assertEqual([OTHER], self.connected())
         self.assertNotIn(VOLUME, self.xml())
         self.assertEqual([False], [call[-1] for call in self.brick.calls])
+
+    def test_a_server_that_nova_has_elsewhere(self) -> None:
+        # Nova asks for it when a live migration has failed.
+        self.attach(self.info())
+        self.instance.host = 'there'
+
+        with self.assertRaises(nova_exception.NovaException):
+            self.detach(self.info())
+
+        self.assertEqual([OTHER, VOLUME], self.connected())
+        self.assertIn(VOLUME, self.xml())
 
     def test_what_fails_leaves_nothing(self) -> None:
         self.brick.error = OSError('no path')
@@ -191,6 +207,136 @@ class VerbsTest(VerbsTestCase):
         self.assertEqual(2 * GIB, guest.sizes['vdb'])
         self.assertEqual(['ISCSI'], sorted({
             made['protocol'] for made in self.brick.made}))
+
+
+class ElsewhereTest(VerbsTestCase):
+    """What Nova says of a volume is how another host has it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.attach(self.info())
+
+    def told(self) -> dict[str, Any]:
+        return self.info(target_lun=7, device_path='/dev/other')
+
+    def disconnected(self) -> list[tuple[str, int]]:
+        """Return volumes, with the numbers by which they were found."""
+        return sorted((properties['volume_id'], properties['target_lun'])
+                      for properties, *_ in self.brick.calls)
+
+    def test_its_own_connections_end(self) -> None:
+        for verb in ('destroy', 'cleanup'):
+            with self.subTest(verb=verb):
+                self.brick.calls.clear()
+                devices = self.block_devices()
+                devices['block_device_mapping'].append(
+                    rig.device(self.told()))
+
+                getattr(self.driver, verb)(
+                    self.context, self.instance, [], devices)
+
+                self.assertEqual([], self.connected())
+                self.assertEqual(
+                    [(OTHER, 1), (VOLUME, 1)], self.disconnected())
+                self.spawn()
+                self.attach(self.info())
+
+    def test_an_evacuated_server_of_another_driver(self) -> None:
+        for path in pathlib.Path(
+                nova.conf.CONF.instances_path).glob('.volumes/*/*.json'):
+            path.unlink()
+        self.instance.host = 'there'
+        devices = {'block_device_mapping': [rig.device(self.told())]}
+
+        self.driver.destroy(self.context, self.instance, [], devices)
+
+        self.assertEqual([], self.hypervisor.guests)
+        self.assertEqual([], self.disconnected())
+
+    def test_a_volume_is_detached_as_it_was_attached(self) -> None:
+        self.detach(self.told())
+
+        self.assertEqual([(VOLUME, 1)], self.disconnected())
+
+    def test_a_server_that_did_not_come(self) -> None:
+        self.driver.destroy(self.context, self.instance, [])
+        self.instance.host = 'there'
+
+        # Only the first time there is anything to end.
+        for _ in range(2):
+            self.driver.rollback_live_migration_at_destination(
+                self.context, self.instance, [], {'block_device_mapping': [
+                    rig.device(self.told())]})
+            self.detach(self.told())
+
+        self.assertEqual([OTHER], self.connected())
+        self.assertEqual([(VOLUME, 1)], self.disconnected())
+
+    def test_what_was_interrupted(self) -> None:
+        self.driver.destroy(self.context, self.instance, [])
+        self.put('nova.objects.BlockDeviceMappingList.get_by_instance_uuid',
+                 lambda *arguments: objects.BlockDeviceMappingList(
+                     objects=[self.recorded()]))
+        core: Any = self.driver._core
+        journal = core._parts.storage.journal
+        for host, calls in (('there', [(VOLUME, 1)]), ('here', [
+                (VOLUME, 1), (VOLUME, 7)])):
+            with self.subTest(host=host):
+                self.instance.host = host
+                for _ in range(2):
+                    journal.begin(
+                        'spawn', uuid=self.instance.uuid,
+                        name=self.instance.name,
+                        attachments=['volumes']).release()
+                    # Whichever comes first: this, or what looks for it.
+                    with contextlib.suppress(nova_exception.NovaException):
+                        self.driver.power_off(self.instance)
+                    self.assertEqual([], journal.notes())
+
+                self.assertEqual(calls, sorted(set(self.disconnected())))
+
+    def recorded(self) -> Any:
+        return objects.BlockDeviceMapping(
+            source_type='volume', destination_type='volume',
+            no_device=False, volume_id=VOLUME, deleted=False,
+            connection_info=json.dumps(self.told()), boot_index=None,
+            device_name='/dev/vdb', device_type='disk', disk_bus='virtio',
+            guest_format=None, attachment_id=None, volume_size=1,
+            delete_on_termination=False, volume_type=None)
+
+
+class GoneTest(VerbsTestCase):
+
+    def test_a_server_that_has_moved_waits_for_novas_record(self) -> None:
+        core: Any = self.driver._core
+        journal = core._parts.storage.journal
+        guest, = self.hypervisor.guests
+        self.hypervisor.remove_guest(guest)
+        uri = 'qemu+tcp://two/system'
+        self.hypervisor.others[uri] = fake_libvirt.FakeHypervisor()
+        self.hypervisor.others[uri].guests.append(guest)
+        self.instance.host = 'here'
+        journal.begin(
+            'live-migrate', uuid=self.instance.uuid, is_shared=True,
+            name=self.instance.name, uri=uri,
+            was_paused=False, attachments=[]).leave_open('moved', 0.0)
+
+        with self.assertRaises(nova_exception.NovaException):
+            self.driver.reboot(self.context, self.instance, [], 'HARD')
+        with self.assertRaises(nova_exception.NovaException):
+            self.start()
+        with self.assertRaises(nova_exception.NovaException):
+            self.spawn()
+
+        self.assertEqual([], self.hypervisor.guests)
+        self.instance.host = 'there'
+        self.start()
+        self.assertEqual(1, len(self.hypervisor.guests))
+        self.assertEqual([], journal.notes())
+
+    def start(self) -> None:
+        self.driver.power_on(
+            self.context, self.instance, [], self.block_devices())
 
 
 class RebuildTest(VerbsTestCase):

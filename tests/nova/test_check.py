@@ -11,6 +11,7 @@ import tempfile
 from typing import Any
 import unittest
 
+from nova_libvirt_driver.xmlmodel import domain
 from tests.nova import environments
 
 COMMAND = [sys.executable, '-m', 'nova_libvirt_driver.cli', 'nova', 'check',
@@ -84,7 +85,7 @@ class CheckTest(unittest.TestCase):
     def test_strictly_an_option_without_effect_is_a_failure(self) -> None:
         for text, expected in (
                 ('[spice]\nrequire_secure = true\n', 0),
-                ('[DEFAULT]\npreallocate_images = space\n', 1)):
+                ('[libvirt]\nswtpm_user = tss\n', 1)):
             code, rows = self.check(
                 f'[DEFAULT]\ncompute_driver = {DRIVER}\n{text}',
                 arguments=('--strict',))
@@ -94,13 +95,24 @@ class CheckTest(unittest.TestCase):
     def test_what_becomes_of_options_that_are_set(self) -> None:
         code, rows = self.check(
             f'[DEFAULT]\ncompute_driver = {DRIVER}\n'
-            '[libvirt]\nvirt_type = qemu\ninject_key = true\n')
+            '[libvirt]\nvirt_type = qemu\ninject_key = true\n'
+            'swtpm_user = tss\npmem_namespaces =\n')
 
         self.assertEqual(0, code)
         self.assertEqual(
-            {'[libvirt] virt_type': 'ok', '[libvirt] inject_key': 'warning'},
-            {name: row['Status'] for name, row in rows.items()
-             if name.startswith('[libvirt]')})
+            {'virt_type': 'ok', 'inject_key': 'ok', 'pmem_namespaces': 'ok',
+             'swtpm_user': 'warning'},
+            {name.removeprefix('[libvirt] '): row['Status']
+             for name, row in rows.items() if name.startswith('[libvirt]')})
+
+    def test_an_option_with_which_the_service_does_not_start(self) -> None:
+        code, rows = self.check(
+            f'[DEFAULT]\ncompute_driver = {DRIVER}\n'
+            '[libvirt]\ninject_partition = -1\n')
+
+        self.assertEqual(1, code)
+        self.assertIn(
+            'config drive', rows['[libvirt] inject_partition']['Detail'])
 
     def test_guests_are_asked_for(self) -> None:
         text = f'[DEFAULT]\ncompute_driver = {DRIVER}\n[libvirt]\n'
@@ -113,6 +125,26 @@ class CheckTest(unittest.TestCase):
 
             self.assertEqual(expected, code, rows)
             self.assertIn('guests', rows)
+
+    def test_guests_are_nova_s_wherever_their_files_are(self) -> None:
+        uuid = '6d3a1a52-3f6c-4a5b-9c1e-0a1b2c3d4e5f'
+        path = self.folder / 'host.xml'
+        path.write_text(f"""
+            <node><domain type='test'><name>one</name><uuid>{uuid}</uuid>
+              <metadata>
+                <nova:instance xmlns:nova='{domain.NAMESPACE}'/></metadata>
+              <memory>65536</memory><os><type>hvm</type></os><devices>
+              <disk type='file'><source file='/elsewhere/{uuid}/disk'/>
+                <target dev='vda'/></disk>
+              <disk type='block'><source dev='/dev/vg/data'/>
+                <target dev='vdz'/></disk></devices></domain></node>""")
+
+        _, rows = self.check(
+            f'[DEFAULT]\ncompute_driver = {DRIVER}\n[libvirt]\n'
+            f'connection_uri = test://{path}\nvirt_type = qemu\n',
+            arguments=('--guests',))
+
+        self.assertIn('vdz', rows['guest one']['Detail'])
 
 
 class NotInstalledTest(unittest.TestCase):

@@ -61,5 +61,11 @@ class ConformanceTest(unittest.TestCase):
     def test_volumes(self) -> None:
         self.check('volumes', eventlet=False, at_least=3)
 
+    def test_moves(self) -> None:
+        self.check('moves', eventlet=False, at_least=7)
+
+    def test_live(self) -> None:
+        self.check('live', eventlet=False, at_least=9)
+
     def test_servers(self) -> None:
         self.check('servers', eventlet=False, at_least=24)

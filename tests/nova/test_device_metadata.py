@@ -10,7 +10,7 @@ from nova import context as nova_context
 from nova.network import model as network_model
 from nova import objects
 
-from nova_libvirt_driver.nova_plugin import device_metadata
+from nova_libvirt_driver.nova_plugin import config_drive
 
 objects.register_all()
 
@@ -55,8 +55,9 @@ class DeviceMetadataTest(unittest.TestCase):
                         device_name=f'/dev/{name}', tag=tag,
                         volume_id=VOLUME)
                     for name, tag in (disks or {}).items()])):
-            return device_metadata.built(
-                context, objects.Instance(uuid=INSTANCE), network_info, XML)
+            return config_drive.tagged_devices(
+                context, objects.Instance(uuid=INSTANCE), network_info,
+                lambda: XML)
 
     def test_nothing_has_a_tag(self) -> None:
         self.assertIsNone(self.built(

@@ -244,7 +244,8 @@ class DriverTest(unittest.TestCase):
                     side_effect=filled(kind)):
                 with self.assertRaises(
                         nova_exception.NovaException) as caught:
-                    made.destroy(None, test_translate.make_instance(), [])
+                    made.destroy(
+                        None, test_translate.make_instance(host=None), [])
 
                 self.assertNotRegex(str(caught.exception), HINTS)
                 self.assertEqual(kind in RUNS_ON, isinstance(

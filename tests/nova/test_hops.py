@@ -8,7 +8,7 @@ import unittest
 
 from tests.nova import environments
 
-MOST = {'spawn': 84, 'get_info': 12, 'pause': 23, 'destroy': 43}
+MOST = {'spawn': 76, 'get_info': 11, 'pause': 17, 'destroy': 35}
 
 
 class HopsTest(unittest.TestCase):

@@ -53,6 +53,8 @@ class DisksTest(unittest.TestCase):
              'virt_disk_size': 100, 'disk_size': 200,
              'over_committed_disk_size': 0, 'backing_file': ''},
         ], json.loads(text))
+        self.assertEqual({'disk': 'qcow2', 'disk.config': 'raw'},
+                         results.formats(text))
 
 
 class VolumesTest(unittest.TestCase):

@@ -73,6 +73,8 @@ class StartupTest(unittest.TestCase):
                                'compute__cpu_dedicated_set': '1-2'}),
                 ('reserved_host_cpus', {'compute__cpu_shared_set': '0',
                                         'reserved_host_cpus': 1}),
+                ('inject_partition has to be left', {
+                    'libvirt__inject_partition': -1}),
                 ('unset the former', {'vcpu_pin_set': '0',
                                       'compute__cpu_dedicated_set': '1'})):
             with self.subTest(said=said):

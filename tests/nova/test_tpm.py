@@ -177,6 +177,21 @@ class TpmTest(unittest.TestCase):
                 nova_exception.NovaException, 'has no secret'):
             self.start(instance)
 
+    def test_a_flavor_that_is_given_up_takes_its_secret_along(self) -> None:
+        without = test_translate.make_instance().flavor
+        for kept, secrets in ((without, 0), (None, 1)):
+            instance = self.instance()
+            self.keys.keys.clear()
+            self.start(instance)
+            gone = instance.flavor
+
+            tpm.forget_unused(self.context, instance,
+                              kept=kept or instance.flavor, gone=gone)
+
+            self.assertEqual(secrets, len(self.keys.keys))
+            self.assertEqual(
+                secrets, 'vtpm_secret_uuid' in instance.system_metadata)
+
     def test_without_a_tpm_nobody_is_asked(self) -> None:
         instance = test_translate.make_instance()
 

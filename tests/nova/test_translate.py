@@ -80,7 +80,8 @@ def make_instance(
             'display_name': 'a <b> & c', 'user_id': 'u', 'project_id': 'p',
             'kernel_id': '', 'ramdisk_id': '', 'flavor': flavor,
             'numa_topology': None, 'system_metadata': {}, 'os_type': None,
-            'vm_mode': None, 'deleted': False, **fields})
+            'vm_mode': None, 'deleted': False, 'task_state': None,
+            **fields})
 
 
 def make_image(**properties: Any) -> objects.ImageMeta:

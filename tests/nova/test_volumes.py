@@ -15,7 +15,6 @@ from nova import objects
 
 from nova_libvirt_driver import driver
 from nova_libvirt_driver import exception
-from nova_libvirt_driver.nova_plugin import refusals
 from nova_libvirt_driver.nova_plugin import volumes
 from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import volume as volume_spec
@@ -55,7 +54,12 @@ class PlaceTest(unittest.TestCase):
                  ('vdb', 'sata', 'disk', 1, '')),
                 ({'boot_index': -1}, {'hw_disk_bus': 'scsi',
                                       'hw_scsi_model': 'virtio-scsi'},
-                 ('vdb', 'scsi', 'disk', None, 'virtio-scsi')),
+                 ('vdb', 'virtio', 'disk', None, '')),
+                ({'boot_index': -1, 'name': '/dev/sdb'},
+                 {'hw_disk_bus': 'sata', 'hw_scsi_model': 'virtio-scsi'},
+                 ('sdb', 'scsi', 'disk', None, 'virtio-scsi')),
+                ({'name': None}, {'hw_disk_bus': 'sata'},
+                 ('', 'sata', 'disk', None, '')),
                 ({'disk_bus': 'xen'}, {},
                  ('vdb', 'virtio', 'disk', None, '')),
                 (cdrom, {}, ('vdb', 'ide', 'cdrom', None, '')),
@@ -231,24 +235,6 @@ class RecordedTest(unittest.TestCase):
     def test_a_deleted_server_has_what_it_had_at_its_end(self) -> None:
         self.assertEqual(['now', 'at the end'], self.ids(
             deleted=True, deleted_at=END + datetime.timedelta(seconds=9)))
-
-
-class RefusalsTest(unittest.TestCase):
-
-    def test_a_server_that_came_too_late_is_in_error(self) -> None:
-        # Not one of those after which it would be shown as active.
-        with self.assertRaises(nova_exception.MigrationError) as caught:
-            refusals.Refusals(None).finish_migration(None, None, None)
-
-        self.assertNotIsInstance(
-            caught.exception, nova_exception.InstanceFaultRollback)
-
-    def test_live_migration_is_refused_by_its_check(self) -> None:
-        made = refusals.Refusals(None)
-        for check in (made.check_can_live_migrate_destination,
-                      made.check_can_live_migrate_source):
-            self.assertRaises(
-                nova_exception.MigrationPreCheckError, check, None, None)
 
 
 class RescueDeviceTest(unittest.TestCase):

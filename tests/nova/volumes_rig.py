@@ -12,6 +12,7 @@ from unittest import mock
 from nova import config
 from nova import context as nova_context
 
+from nova_libvirt_driver import conf
 from nova_libvirt_driver.nova_plugin import brick
 from nova_libvirt_driver.testing import fake_libvirt
 
@@ -107,6 +108,7 @@ class VolumesTestCase(unittest.TestCase):
         self.addCleanup(patch.stop)
 
     def option(self, name: str, value: Any, *group: str) -> None:
+        conf.register_opts(CONF)
         CONF.set_override(name, value, *group)
         self.addCleanup(CONF.clear_override, name, *group)
 

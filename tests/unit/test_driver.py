@@ -109,7 +109,7 @@ class ConnectTest(DriverTestCase):
         self.driver._get_connection()
 
         # Eight kinds of events and the close callback.
-        self.assertEqual(9, self.hypervisor.callback_count())
+        self.assertEqual(10, self.hypervisor.callback_count())
 
     def test_read_only_is_handed_on(self) -> None:
         driver = self.make_driver(read_only=True)
@@ -181,6 +181,15 @@ class UnvouchedConnectionTest(DriverTestCase):
 
         self.assertIs(connection, self.driver._conn)
         self.assertEqual(before + 1, self.calls['getLibVersion'])
+
+    def test_the_driver_itself_calls_it_without_a_test(self) -> None:
+        """The hypervisor is in this process: there is no link to break."""
+        self.assertIsNotNone(self.driver._conn)
+        before = self.calls['getLibVersion']
+
+        self.assertIn('<capabilities', self.driver.get_capabilities())
+
+        self.assertEqual(before, self.calls['getLibVersion'])
 
     def test_a_broken_one_is_replaced_and_closed(self) -> None:
         first = self.driver._conn
@@ -458,7 +467,7 @@ class LossTest(DriverTestCase):
             lambda: all(one.closed
                         for one in self.hypervisor.connections[:-1]),
             'old connections to be closed')
-        self.assertEqual(9, self.hypervisor.callback_count())
+        self.assertEqual(10, self.hypervisor.callback_count())
 
     def _wait_for_connection(self, generation: int) -> None:
         wait_until(

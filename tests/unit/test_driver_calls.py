@@ -84,7 +84,7 @@ class TurnTest(test_driver_faults.FaultTestCase):
         hang.release()
 
         wait_until(lambda: self.hypervisor.connections[0].closed,
-                   'the first one to be closed', timeout_s=5)
+                   'the first one to be closed')
 
     @unittest.skipUnless(base.eventlet_mode(), 'needs green threads')
     def test_a_killed_caller_leaves_it_to_be_closed(self) -> None:
@@ -101,7 +101,7 @@ class TurnTest(test_driver_faults.FaultTestCase):
         hang.release()
 
         wait_until(lambda: self.hypervisor.connections[0].closed,
-                   'the first one to be closed', timeout_s=5)
+                   'the first one to be closed')
 
 
 class NoThreadTest(test_driver_faults.FaultTestCase):
@@ -143,7 +143,7 @@ class NoThreadTest(test_driver_faults.FaultTestCase):
 
         self.hypervisor.emit(_LIFECYCLE, self.guest, _STOPPED, 0)
 
-        wait_until(lambda: self.listener.events, 'the event', timeout_s=5)
+        wait_until(lambda: self.listener.events, 'the event')
 
 
 @unittest.skipUnless(base.eventlet_mode(), 'needs green threads')

@@ -30,7 +30,7 @@ class GapTest(test_driver_faults.FaultTestCase):
             self.driver._get_connection()
 
         wait_until(lambda: len(self.listener.events) >= 2 * rounds,
-                   'all events', timeout_s=5)
+                   'all events')
         self.assertEqual(['stopped', 'started'] * rounds,
                          self.listener.transitions('guest'))
         self.assert_one_left()
@@ -52,11 +52,10 @@ class GapTest(test_driver_faults.FaultTestCase):
         """Wait until a later event of another guest has come through."""
         mark = self.hypervisor.add_guest(f'mark{len(self.listener.events)}')
         self.hypervisor.emit(_LIFECYCLE, mark, _STARTED, 0)
-        wait_until(lambda: self.listener.transitions(mark.name), 'the mark',
-                   timeout_s=5)
+        wait_until(lambda: self.listener.transitions(mark.name), 'the mark')
         wait_until(
             lambda: not self.driver.connection_status().queued_events,
-            'all other events', timeout_s=5)
+            'all other events')
 
     def heard(self) -> list[tuple[str, bool]]:
         return [(str(item.transition), item.synthesized)

@@ -28,8 +28,11 @@ _STOPPED = libvirt.VIR_DOMAIN_EVENT_STOPPED
 _SET_UP = ('setKeepAlive', 'registerCloseCallback',
            'domainEventRegisterAny', 'getAllDomainStats')
 
+# What hangs does so for a minute; a busy machine may take seconds.
+PATIENCE_S = 20.0
+
 # Eight kinds of events and the close callback.
-_CALLBACKS = 9
+_CALLBACKS = 10
 
 
 def broken_link() -> libvirt.libvirtError:
@@ -104,8 +107,7 @@ class FaultTestCase(test_driver.DriverTestCase):
         return self.driver.connection_status().state
 
     def wait_connected(self) -> None:
-        wait_until(lambda: self.state == _State.CONNECTED, 'a connection',
-                   timeout_s=5)
+        wait_until(lambda: self.state == _State.CONNECTED, 'a connection')
 
     def lose(self) -> None:
         """Break the connection and let no other be made for now."""
@@ -113,20 +115,20 @@ class FaultTestCase(test_driver.DriverTestCase):
         self.hypervisor.break_connections()
         wait_until(lambda: self.driver._wrapped_conn is None
                    and self.driver.connection_status().last_error,
-                   'the loss to be noticed', timeout_s=5)
+                   'the loss to be noticed')
 
     def assert_one_left(self) -> None:
         """All connections but the one in use come to be closed."""
         connection = self.driver._wrapped_conn
         wait_until(
             lambda: self.hypervisor.unclosed_connections() == [connection],
-            'all others to be closed', timeout_s=5)
+            'all others to be closed')
         self.assertEqual(_CALLBACKS, self.hypervisor.callback_count())
 
     def assert_none_left(self) -> None:
         """Every connection comes to be closed, without a callback."""
         wait_until(lambda: not self.hypervisor.unclosed_connections(),
-                   'all connections to be closed', timeout_s=5)
+                   'all connections to be closed')
         self.assertEqual(0, self.hypervisor.callback_count())
 
     def assert_no_threads(self) -> None:
@@ -135,7 +137,7 @@ class FaultTestCase(test_driver.DriverTestCase):
             thread.name for thread in threading.enumerate()
             if thread.name.startswith('libvirt-')
             and not thread.name.startswith(base.PROCESS_THREADS)],
-            'the threads to end', timeout_s=5)
+            'the threads to end')
 
 
 class HelperTest(FaultTestCase):
@@ -189,10 +191,10 @@ class StartTest(FaultTestCase):
 class CleanupTest(FaultTestCase):
 
     def clean_up(self) -> None:
-        """Clean up, which takes less than two seconds."""
+        """Clean up, which waits for nothing that hangs."""
         started = time.monotonic()
         self.driver.cleanup_host('here')
-        self.assertLess(time.monotonic() - started, 2)
+        self.assertLess(time.monotonic() - started, PATIENCE_S)
 
     def check_verbs_fail(self) -> None:
         driver = self.driver
@@ -334,7 +336,7 @@ class CleanupTest(FaultTestCase):
         self.driver.init_host('here')
         self.hypervisor.emit(_LIFECYCLE, self.guest, _STOPPED, 0)
 
-        wait_until(lambda: self.listener.events, 'the event', timeout_s=5)
+        wait_until(lambda: self.listener.events, 'the event')
         self.assertEqual(['stopped'], self.listener.transitions('guest'))
         self.assertEqual(['guest'], self.driver.list_instances())
         self.assert_one_left()
@@ -377,13 +379,13 @@ class SetUpTest(FaultTestCase):
             with self.subTest(method), self.hypervisor.block(method) as hang:
                 started = time.monotonic()
                 self.refused(self.driver._get_connection)
-                self.assertLess(time.monotonic() - started, 0.8)
+                self.assertLess(time.monotonic() - started, PATIENCE_S)
                 self.assertTrue(hang.entered)
                 hang.release()
                 self.assert_none_left()
         wait_until(
             lambda: not self.driver.connection_status().running_calls,
-            'the calls to end', timeout_s=5)
+            'the calls to end')
 
     def test_callers_use_no_connection_that_is_being_set_up(self) -> None:
         hang = self.block('getAllDomainStats')
@@ -422,7 +424,7 @@ class PortTest(FaultTestCase):
         self.wait_connected()
         started = time.monotonic()
         self.assertEqual(['guest'], self.driver.list_instances())
-        self.assertLess(time.monotonic() - started, 1.5)
+        self.assertLess(time.monotonic() - started, PATIENCE_S)
 
     def test_record_agrees_at_last_when_connected(self) -> None:
         self.service_state = state = HangingServiceState()
@@ -430,7 +432,7 @@ class PortTest(FaultTestCase):
         self.remake()
         started = time.monotonic()
         self.driver.init_host('here')
-        self.assertLess(time.monotonic() - started, 2)
+        self.assertLess(time.monotonic() - started, PATIENCE_S)
 
         self.check_recovery()
         state.hang.release()
@@ -499,7 +501,7 @@ class PortTest(FaultTestCase):
 
         wait_until(
             lambda: self.driver.connection_status().generation > 1
-            and self.state == _State.CONNECTED, 'another', timeout_s=5)
+            and self.state == _State.CONNECTED, 'another')
 
 
 class RenewTest(FaultTestCase):

@@ -28,7 +28,7 @@ class SupervisorTest(base.TestCase):
         self.world.hypervisor.refuse_connections()
         self.world.hypervisor.break_connections()
         self.clock.advance(100)
-        self.assertEqual(_State.BROKEN, self.world.supervisor.current.state)
+        self.assertEqual(_State.BROKEN, self.world.link.current.state)
 
     def attempts(self) -> int:
         """Return how many attempts are made in 200 seconds."""
@@ -42,15 +42,15 @@ class SupervisorTest(base.TestCase):
 
         for _ in range(10):
             self.assertRaises(exception.HypervisorUnavailable,
-                              self.world.supervisor.attempts.renew)
+                              self.world.link.attempts.renew)
             self.clock.advance(1)
 
         self.assertAlmostEqual(before, self.attempts(), delta=1)
 
     def test_caller_behind_a_failed_attempt_makes_no_other(self) -> None:
         with self.world.hypervisor.block('openAuth'):
-            for job in (self.world.supervisor.attempts.renew,
-                        self.world.supervisor.connection):
+            for job in (self.world.link.attempts.renew,
+                        self.world.link.connection):
                 self.clock.spawn('caller', lambda: self.assertRaises(
                     exception.HypervisorUnavailable, job))
                 self.clock.run()
@@ -70,7 +70,7 @@ class SupervisorTest(base.TestCase):
         self.world.hypervisor.accept_connections()
 
         self.clock.advance(15)
-        self.assertEqual(_State.CONNECTED, self.world.supervisor.current.state)
+        self.assertEqual(_State.CONNECTED, self.world.link.current.state)
         self.assertTrue(record.content.driver_reason)
         self.clock.advance(30)
 
@@ -104,15 +104,15 @@ class SupervisorTest(base.TestCase):
     def test_one_of_no_session_is_of_the_present_one(self) -> None:
         self.world.hypervisor.break_connections()
         self.clock.advance(10)
-        self.assertEqual(2, self.world.supervisor.generation)
+        self.assertEqual(2, self.world.link.current.generation)
 
         self.assertEqual(2, self.generation_of(object()))
 
     def generation_of(self, opaque: object) -> int:
         """Return the generation of an event that libvirt reports."""
         self.world.hypervisor.add_guest('guest')
-        connection = self.world.supervisor.connection()
-        self.world.supervisor.attempts.receive(
+        connection = self.world.link.connection()
+        self.world.link.attempts.receive(
             connection.lookupByName('guest'),
             libvirt.VIR_DOMAIN_EVENT_STOPPED, 0, opaque)
         return int(self.world.inbox.get().generation)

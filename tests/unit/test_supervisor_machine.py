@@ -26,7 +26,7 @@ from tests.machine import stage
 _EXAMPLES = int(os.environ.get('NOVA_LIBVIRT_MACHINE_EXAMPLES', '0'))
 _State = connection_spec.ConnectionState
 
-_CALLBACKS = 9
+_CALLBACKS = 10
 
 
 class SupervisorMachine(faults.Faults):
@@ -53,13 +53,13 @@ class SupervisorMachine(faults.Faults):
         """All faults end; everything is as it should be."""
         self.heal()
         if self.world.supervised:
-            assert self.supervisor.current.state == _State.CONNECTED, (
+            assert self.link.current.state == _State.CONNECTED, (
                 'no connection')
             self.check_connected()
         elif not self.is_stopped:
             # One for each fault that has not happened yet.
             for _ in range(60):
-                asked = self.call(self.supervisor.connection)
+                asked = self.call(self.link.connection)
                 self.pass_time(stage.LONG_S / 4)
                 if not isinstance(asked.result(0), Exception):
                     break
@@ -67,7 +67,7 @@ class SupervisorMachine(faults.Faults):
         self.check_rest()
 
     def check_connected(self) -> None:
-        session = self.supervisor.session
+        session = self.link.current.session
         assert session is not None, 'no session'
         assert self.hypervisor.unclosed_connections() == [session.raw]
         assert self.hypervisor.callback_count() == _CALLBACKS
@@ -77,7 +77,7 @@ class SupervisorMachine(faults.Faults):
     def check_rest(self) -> None:
         """Nobody waits, and nothing happens any more."""
         assert all(one.done() for one in self.callers), 'a caller waits'
-        assert not self.world.calls.running(), 'a call runs'
+        assert not self.world.calls.budget.running, 'a call runs'
         before = self.traces()
         self.stepped.advance(stage.LONG_S)
         assert before == self.traces(), 'no rest'
@@ -137,7 +137,7 @@ class SupervisorMachine(faults.Faults):
         attempts = len(self.world.attempts)
         self.pass_time(stage.LONG_S)
         assert self.world.record.content.driver_reason, 'still enabled'
-        assert self.supervisor.current.state == _State.BROKEN
+        assert self.link.current.state == _State.BROKEN
         tried = len(self.world.attempts) - attempts
         assert 18 <= tried <= 27, f'{tried} attempts'
         assert not self.hypervisor.unclosed_connections()
@@ -147,10 +147,10 @@ class SupervisorMachine(faults.Faults):
     def breaker_is_open(self) -> None:
         """After a failed attempt callers fail at once."""
         if not (self.world.supervised and self.world.failures
-                and self.supervisor.current.state == _State.BROKEN):
+                and self.link.current.state == _State.BROKEN):
             return
         attempts = len(self.world.attempts)
-        future = self.call(self.supervisor.connection)
+        future = self.call(self.link.connection)
         self.stepped.step(self.stepped.threads[-1])
         assert future.done(), 'a caller waits although the breaker is open'
         assert isinstance(
@@ -172,8 +172,8 @@ class SupervisorMachine(faults.Faults):
         assert len(world.notifier.errors) <= world.outages + 1
         if self.stopped_with is not None:
             assert self.stopped_with == self.traces(), 'not stopped'
-            assert self.supervisor.session is None
-            assert self.supervisor.current.state == _State.DISCONNECTED
+            assert self.link.current.session is None
+            assert self.link.current.state == _State.DISCONNECTED
 
     def end_well(self) -> None:
         """Stop, whatever there was; nothing is left."""

@@ -3,10 +3,14 @@
 """What the commands have in common."""
 
 import argparse
+from typing import Any
 
+from cliff import app as cliff_app
 from cliff import command
 from cliff import lister
 from cliff import show
+
+from nova_libvirt_driver.cli.output import plain_formats
 
 
 class Command(command.Command):
@@ -20,6 +24,18 @@ class Command(command.Command):
 class Lister(lister.Lister):
     """A command that prints rows."""
 
+    def __init__(
+            self, app: cliff_app.App, app_args: argparse.Namespace | None,
+            cmd_name: str | None = None) -> None:
+        super().__init__(app, app_args, cmd_name=cmd_name)
+        _install(self._formatter_plugins, 'list')
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        # Nothing is an answer too, and looks like one.
+        parser.set_defaults(print_empty=True)
+        return parser
+
     def get_epilog(self) -> str:
         return ''
 
@@ -27,8 +43,21 @@ class Lister(lister.Lister):
 class ShowOne(show.ShowOne):
     """A command that prints the fields of one thing."""
 
+    def __init__(
+            self, app: cliff_app.App, app_args: argparse.Namespace | None,
+            cmd_name: str | None = None) -> None:
+        super().__init__(app, app_args, cmd_name=cmd_name)
+        _install(self._formatter_plugins, 'show')
+        plain_formats.install(
+            self._formatter_plugins, 'show', shell=plain_formats.Shell())
+
     def get_epilog(self) -> str:
         return ''
+
+
+def _install(plugins: Any, kind: str) -> None:
+    plain_formats.install(plugins, kind, csv=plain_formats.Csv(),
+                          value=plain_formats.Values())
 
 
 def arguments_of(command: command.Command) -> argparse.Namespace:

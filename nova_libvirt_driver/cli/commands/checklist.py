@@ -13,6 +13,7 @@ from nova_libvirt_driver.cli.commands import base
 from nova_libvirt_driver.cli.doctor import checks
 from nova_libvirt_driver.cli import exit_code
 from nova_libvirt_driver.cli.output import lines
+from nova_libvirt_driver.cli.output import plain_formats
 
 _COLUMNS = ('Status', 'Check', 'Detail', 'Fix')
 _CALM = (checks.Status.OK, checks.Status.SKIPPED)
@@ -25,7 +26,8 @@ class Checklist(base.Lister, abc.ABC):
             self, app: cliff_app.App, app_args: argparse.Namespace | None,
             cmd_name: str | None = None) -> None:
         super().__init__(app, app_args, cmd_name=cmd_name)
-        self._formatter_plugins.extensions.append(lines.extension())
+        plain_formats.install(
+            self._formatter_plugins, 'list', lines=lines.LinesFormatter())
         self._code: int = exit_code.ExitCode.DONE
 
     @abc.abstractmethod

@@ -10,6 +10,7 @@ what was missed is shown too, marked as synthesized.
 import argparse
 from collections.abc import Iterable
 import contextlib
+import io
 import queue
 from typing import TYPE_CHECKING
 
@@ -37,9 +38,10 @@ class Events(base.Command):
     its normal end with exit code 0, or until COUNT or --timeout if one is
     given; and it waits for libvirt when that is down.
 
-    The formats json and value are for programs: an object on each line, or
-    the values of timestamp, server, uuid, event, detail and synthesized
-    with tabs between them.
+    The other formats than table are for programs. With json there is an
+    object on each line, with value the values of timestamp, server, uuid,
+    event, detail and synthesized with tabs between them; csv has the names
+    in its first line, and yaml is one list.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -75,14 +77,18 @@ class Events(base.Command):
 
     def _look(self, driver: 'driver_module.LibvirtDriver') -> watch.Look:
         if base.arguments_of(self).verbose_level == 0:
-            return _look_away
+            if not sources.is_served(driver):
+                return _look_away
+            # Who is served learns by asking that the service has ended.
+            return watch.Notes(io.StringIO(), driver.connection_status).look
         return watch.Notes(self.app.stderr, driver.connection_status).look
 
     def _show(
             self, events: Iterable[event_spec.LifecycleEvent],
             parsed_args: argparse.Namespace) -> int:
-        if parsed_args.format == 'table':
-            self._write(event_line.heading())
+        heading = event_line.heading(parsed_args.format)
+        if heading:
+            self._write(heading)
         shown = 0
         for event in events:
             fields = event_line.fields(event, utc=parsed_args.utc)
@@ -99,7 +105,7 @@ def _count(text: str) -> int:
     value = int(text) if text.isdecimal() else 0
     if value < 1:
         raise argparse.ArgumentTypeError(
-            f'{text!r} is no number from 1 upwards')
+            f'{text!r} is not a number of 1 or more')
     return value
 
 

@@ -76,6 +76,8 @@ def _cell(value: object) -> object:
     # What listens at the path may have written anything.
     if isinstance(value, list):
         return cells.Lines(value)
+    if value is None:
+        return cells.Number(None)
     return cells.Text(value) if isinstance(value, str) else value
 
 

@@ -16,33 +16,19 @@ Fields = dict[str, Any]
 
 
 class HostShow(base.ShowOne):
-    """Show what this host has, and what of it is in use.
-
-    With --rpc, show what the compute service says of itself.
-    """
+    """Show what this host has, and what of it is in use."""
 
     remote = True
 
     def take_action(
             self, parsed_args: argparse.Namespace
             ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-        arguments = base.arguments_of(self)
-        fields = (_remote_fields if arguments.rpc
-                  else _local_fields)(arguments)
+        with sources.local(base.arguments_of(self)) as driver:
+            facts = driver.get_host_facts()
+            node, = driver.get_available_nodes()[:1]
+            resources = driver.get_available_resource(node)
+        fields = {**describe_facts(facts), **describe_resources(resources)}
         return tuple(fields), tuple(fields.values())
-
-
-def _local_fields(arguments: argparse.Namespace) -> Fields:
-    with sources.local(arguments) as driver:
-        facts = driver.get_host_facts()
-        node = driver.get_available_nodes()[0]
-        resources = driver.get_available_resource(node)
-    return {**describe_facts(facts), **describe_resources(resources)}
-
-
-def _remote_fields(arguments: argparse.Namespace) -> Fields:
-    with sources.remote(arguments) as client:
-        return client.status()
 
 
 def describe_facts(facts: host_spec.HostFacts) -> Fields:

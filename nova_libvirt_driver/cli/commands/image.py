@@ -6,8 +6,12 @@ They are files in a folder below ``state_path``; libvirt is not asked.
 """
 
 import argparse
+from collections.abc import Iterator
+import contextlib
 import os
+import tempfile
 from typing import Any
+from typing import BinaryIO
 from typing import TYPE_CHECKING
 
 from nova_libvirt_driver.cli import arguments as kinds
@@ -97,11 +101,6 @@ class ImageList(base.Lister):
     Example: nova-libvirt image list -f json
     """
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        parser.set_defaults(print_empty=True)
-        return parser
-
     def take_action(self, parsed_args: argparse.Namespace) -> Listed:
         images = sources.images(
             configuration.load(base.arguments_of(self)))
@@ -135,6 +134,58 @@ class ImageDelete(base.Lister):
                 images.delete(image.id)
             rows.append(_row(image))
         return _COLUMNS, rows
+
+
+class ImageDownload(base.ShowOne):
+    """Write an image to a file, such as a snapshot that is to go elsewhere.
+
+    Example: nova-libvirt image download web1-monday ./web1.qcow2
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument('image', metavar='NAME', help='name or id')
+        parser.add_argument('path', metavar='FILE', help='file to write')
+        parser.add_argument(
+            '--force', action='store_true',
+            help='also if there is such a file already')
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
+        arguments = base.arguments_of(self)
+        images = sources.images(configuration.load(arguments))
+        image = find(images, parsed_args.image)
+        path = os.path.abspath(os.path.expanduser(parsed_args.path))
+        if os.path.lexists(path) and not parsed_args.force:
+            raise errors.Conflict(
+                f'{path} is there already', 'name another file, or add '
+                '--force to replace it')
+        with (progress.shown(
+                self.app.stderr, f'downloading {image.name}',
+                quiet=not arguments.verbose_level) as line,
+              errors.state(f'{path} is as it was'),
+              _replacing(path) as file):
+            line.step('copy')
+            images.download(image.id, file, line)
+        return ('id', 'name', 'format', 'size_bytes', 'path'), (
+            image.id, cells.Text(image.name), image.disk_format,
+            cells.Number(image.size_bytes), cells.Text(path))
+
+
+@contextlib.contextmanager
+def _replacing(path: str) -> Iterator[BinaryIO]:
+    """Lend a file that takes the place of another one when it is complete."""
+    descriptor, part = tempfile.mkstemp(
+        prefix='.', suffix='.part', dir=os.path.dirname(path))
+    try:
+        with open(descriptor, 'wb') as file:
+            yield file
+            file.flush()
+            os.fsync(descriptor)
+        os.rename(part, path)
+    except BaseException:
+        os.unlink(part)
+        raise
 
 
 def find(
@@ -218,5 +269,5 @@ def _kept(done: str, rows: list[tuple[Any, ...]]) -> str:
 
 def _row(image: image_spec.Image) -> tuple[Any, ...]:
     size = image.size_bytes
-    return (image.id, cells.Text(image.name), image.disk_format,
+    return (cells.Id(image.id), cells.Text(image.name), image.disk_format,
             cells.Number(None if size is None else size // _BYTES_PER_MIB))

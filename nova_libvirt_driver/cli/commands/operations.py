@@ -3,6 +3,7 @@
 """``nova-libvirt operations``: what is under way, and what was interrupted."""
 
 import argparse
+import dataclasses
 from typing import Any
 
 from oslo_config import cfg
@@ -15,7 +16,7 @@ from nova_libvirt_driver.cli.output import cells
 from nova_libvirt_driver.cli import sources
 from nova_libvirt_driver.storage import journal as journal_module
 
-_COLUMNS = ('ID', 'Operation', 'Server ID', 'State', 'Phase', 'Owner', 'Age')
+_COLUMNS = ('ID', 'Operation', 'Server ID', 'State', 'Phase', 'Owner', 'Begun')
 _UNKNOWN = 'an unknown host'
 
 Listed = tuple[tuple[str, ...], list[tuple[Any, ...]]]
@@ -35,9 +36,10 @@ class OperationsList(base.Lister):
         journal = _journal(
             configuration.load(base.arguments_of(self)))
         return _COLUMNS, [(
-            note.id, cells.Text(note.operation), cells.Text(note.uuid),
-            _state(journal, note), cells.Text(note.phase),
-            cells.Text(str(note.owner or _UNKNOWN)), note.age(),
+            cells.Id(note.id), cells.Text(note.operation),
+            cells.Id(note.uuid), _state(journal, note),
+            cells.Text(note.phase), _owner(note.owner),
+            cells.moment(note.begun_at, f'{note.age()} ago'),
         ) for note in journal.notes()]
 
 
@@ -84,6 +86,12 @@ class OperationsClean(base.Command):
 
 def _journal(conf: cfg.ConfigOpts) -> journal_module.Journal:
     return journal_module.Journal(conf.instances_path, conf.host)
+
+
+def _owner(owner: journal_module.Owner | None) -> cells.Worded:
+    if owner is None:
+        return cells.Worded(None, _UNKNOWN)
+    return cells.Worded(dataclasses.asdict(owner), str(owner))
 
 
 def _state(

@@ -27,8 +27,7 @@ class ServiceShow(base.ShowOne):
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         arguments = base.arguments_of(self)
         if arguments.rpc:
-            with sources.remote(arguments) as client:
-                status = client.status()
+            status = sources.status(arguments)
             return tuple(status), tuple(status.values())
         return _shown(_record_file(arguments).load())
 

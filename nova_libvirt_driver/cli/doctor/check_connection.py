@@ -95,8 +95,13 @@ def keepalive(link: Link) -> checks.Check:
         'upgrade the libvirt daemon, or set its keepalive_interval')
 
 
-def event_loop() -> checks.Check:
-    """Check that the thread that delivers events is alive."""
+def event_loop(*, served: bool = False) -> checks.Check:
+    """Check that the thread that delivers events is alive.
+
+    :param served: it is in another process
+    """
+    if served:
+        return _LOOP.skipped('that of the service')
     for thread in threading.enumerate():
         if thread.name.startswith(_LOOP_THREAD) and thread.is_alive():
             return _LOOP.ok('runs')

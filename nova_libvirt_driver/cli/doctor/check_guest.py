@@ -13,12 +13,17 @@ from nova_libvirt_driver.cli.doctor import check_connection
 from nova_libvirt_driver.cli.doctor import checks
 from nova_libvirt_driver.compute import kvm
 from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.storage import folder
+from nova_libvirt_driver.storage import spec_record
+from nova_libvirt_driver.storage import spec_recovery
 from nova_libvirt_driver.xmlmodel import capabilities
+from nova_libvirt_driver.xmlmodel import domain as domain_model
 
 _EMULATOR = checks.Topic('emulator')
 _ACCELERATION = checks.Topic('acceleration')
 _CONFINEMENT = checks.Topic('confinement')
 _DISKS = checks.Topic('guest disks')
+_RECORDS = checks.Topic('guest records')
 
 _CONFINING = ('apparmor', 'selinux')
 
@@ -94,6 +99,29 @@ def disks(
         f'paused by an I/O error: {", ".join(sorted(stopped))}',
         'make room on the file system of their disks or repair the storage, '
         'then unpause them')
+
+
+def records(
+        instances: Iterable[instance_spec.InstanceSummary],
+        instances_path: str,
+        domain_xml: Callable[[instance_spec.InstanceSummary], str],
+) -> checks.Check:
+    """Check that the record of each guest can be read.
+
+    :param domain_xml: returns the XML of a guest; is asked of those only
+        whose record cannot be; those that Nova has made have none
+    """
+    lost = [
+        path for row in instances if row.owned and spec_record.is_lost(
+            path := folder.InstanceFolder(instances_path, row.uuid).spec)
+        and spec_recovery.is_recoverable(
+            domain_model.Domain.parse(domain_xml(row)))]
+    if not lost:
+        return _RECORDS.ok('of each guest it is known what made it')
+    return _RECORDS.warning(
+        f'lost or damaged: {", ".join(sorted(lost))}',
+        'nothing needs to be done: the next verb that changes one makes it '
+        'again from the domain, without what was on the config drive')
 
 
 def _broken(virt_type: str) -> checks.Check:

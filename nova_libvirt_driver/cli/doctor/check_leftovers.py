@@ -2,10 +2,12 @@
 
 """The check of ``doctor`` that looks for what killed processes have left."""
 
+from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Iterator
 
 from nova_libvirt_driver.cli.doctor import checks
+from nova_libvirt_driver.cli import leftovers as leftovers_module
 from nova_libvirt_driver.compute import demo_folder
 from nova_libvirt_driver.images import folder as image_folder
 from nova_libvirt_driver.storage import journal as journal_module
@@ -19,10 +21,12 @@ _OLD_S = 3600.0
 
 def leftovers(
         instances_path: str, images_path: str, host: str,
-        owner: journal_module.Owner | None) -> checks.Check:
+        owner: journal_module.Owner | None,
+        domains: Collection[str] | None = None) -> checks.Check:
     """Name files, operations and guests without a process.
 
     :param images_path: folder of this host's images
+    :param domains: uuids of libvirt's domains, None if they are not known
     :param owner: this host with its libvirt, None when that does not answer
     """
     journal = journal_module.Journal(instances_path, host)
@@ -47,6 +51,15 @@ def leftovers(
             f'{_listed(others)}',
             'start the service on that host; "nova-libvirt operations list" '
             'shows them all')
+    strange = [f'{one.path} ({one.reason})' for one in (
+        *(one for one in leftovers_module.of_images(images_path)
+          if one.kind == leftovers_module.IMAGE),
+        *(() if domains is None else leftovers_module.of_instances(
+            instances_path, host, domains)))]
+    if strange:
+        return TOPIC.warning(
+            f'nothing belongs to {_listed(strange)}',
+            'remove what is not wanted: nova-libvirt gc')
     return TOPIC.ok('no killed process has left anything')
 
 

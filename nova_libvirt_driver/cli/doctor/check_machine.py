@@ -105,7 +105,7 @@ def host_name(host: str) -> checks.Check:
 
 
 def my_ip(address: str) -> checks.Check:
-    """Check the address that is told to others."""
+    """Check the address that other hosts get."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
@@ -116,7 +116,7 @@ def my_ip(address: str) -> checks.Check:
             'set [DEFAULT] my_ip to an address of this machine')
     if address not in _own_addresses():
         return _ADDRESS.warning(
-            f'{address} is no address of this machine',
+            f'{address} is not an address of this machine',
             'correct [DEFAULT] my_ip')
     return _ADDRESS.ok(address)
 

@@ -47,15 +47,20 @@ class Topic:
 
     def warning(self, detail: str, fix: str) -> Check:
         """It works, but not as it should."""
-        return Check(self.name, Status.WARNING, detail, fix)
+        return Check(self.name, Status.WARNING, detail, _fit(fix))
 
     def failure(self, detail: str, fix: str) -> Check:
         """Something will not work."""
-        return Check(self.name, Status.FAILURE, detail, fix)
+        return Check(self.name, Status.FAILURE, detail, _fit(fix))
 
     def skipped(self, detail: str) -> Check:
         """It does not matter here, or cannot be known."""
         return Check(self.name, Status.SKIPPED, detail)
+
+
+def _fit(fix: str) -> str:
+    """Return advice for after doctor was run."""
+    return fix.replace(': nova-libvirt doctor', '')
 
 
 def run(

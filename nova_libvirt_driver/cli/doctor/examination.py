@@ -24,6 +24,7 @@ from nova_libvirt_driver.cli.doctor import check_machine
 from nova_libvirt_driver.cli.doctor import check_service
 from nova_libvirt_driver.cli.doctor import check_user
 from nova_libvirt_driver.cli.doctor import checks
+from nova_libvirt_driver.cli import sources
 from nova_libvirt_driver.compute import kvm
 from nova_libvirt_driver.conf import monitoring
 from nova_libvirt_driver.host import host_capabilities
@@ -55,10 +56,17 @@ class Case:
     console_log_max_mib: int = 2
     status_socket: str = ''
     """Where the running service says how it is; empty for nowhere."""
+    served: bool = False
+    """The hypervisor is asked through the running service."""
+    config_files: tuple[str, ...] = ()
+    """The files and folders of options that were read."""
 
 
-def case(conf: cfg.ConfigOpts) -> Case:
-    """Return the case that the configuration describes."""
+def case(conf: cfg.ConfigOpts, *, served: bool = False) -> Case:
+    """Return the case that the configuration describes.
+
+    :param served: the running service is asked
+    """
     virt_type = conf.libvirt.virt_type
     return Case(
         conf.host, conf.my_ip,
@@ -67,7 +75,17 @@ def case(conf: cfg.ConfigOpts) -> Case:
         conf.nova_libvirt_driver.connect_timeout + _GRACE_S,
         conf.nova_libvirt_driver.image_tool_sandbox,
         conf.nova_libvirt_driver.console_log_max_size,
-        monitoring.status_socket(conf))
+        monitoring.status_socket(conf), served,
+        (*conf.config_file, *conf.config_dir))
+
+
+def _files(paths: tuple[str, ...]) -> checks.Check:
+    topic = checks.Topic('configuration')
+    if paths:
+        return topic.ok(', '.join(paths))
+    return topic.ok(
+        'no file: neither ~/.nova-libvirt/nova-libvirt.conf nor '
+        '/etc/nova-libvirt/nova-libvirt.conf is there')
 
 
 def _default_uri(virt_type: str) -> str:
@@ -91,12 +109,14 @@ class Examination:
         self._about = about
         self._open_driver = open_driver
         self._link: check_connection.Link | None = None
+        self._domains: set[str] | None = None
 
     def run(self) -> Iterator[checks.Check]:
         """Yield the outcome of each check as it is known."""
         found = versions.installed()
         yield check_library.binding(found)
         yield check_library.library(found)
+        yield _files(self._about.config_files)
         yield check_connection.transport(self._about.uri)
         yield self._bounded(
             checks.Topic('daemon'),
@@ -121,7 +141,7 @@ class Examination:
             check_leftovers.TOPIC, lambda: check_leftovers.leftovers(
                 self._about.instances_path,
                 os.path.join(self._about.state_path, 'images'),
-                self._about.host, self._owner()))
+                self._about.host, self._owner(), self._domains))
         yield self._bounded(
             check_service.TOPIC,
             lambda: check_service.service(self._about.status_socket))
@@ -137,25 +157,26 @@ class Examination:
             facts = driver.get_host_facts()
             self._link = check_connection.Link(
                 facts, driver.connection_status(),
-                capabilities.Capabilities.parse(
-                    driver._get_connection().getCapabilities()))
+                capabilities.Capabilities.parse(driver.get_capabilities()))
         finally:
             driver.cleanup_host(self._about.host)
-        return _REACH.ok(f'{facts.uri} answers')
+        way = ' through the service' * self._about.served
+        return _REACH.ok(f'{facts.uri} answers{way}')
 
     def _connection(self) -> Iterator[checks.Check]:
         for name, check in (
                 ('hypervisor', check_connection.hypervisor),
                 ('events', check_connection.events),
                 ('keepalive', check_connection.keepalive),
-                ('event loop', lambda link: check_connection.event_loop())):
+                ('event loop', lambda link: check_connection.event_loop(
+                    served=self._about.served))):
             yield self._on_link(checks.Topic(name), check)
         yield self._on_link(_WRITE, lambda link: self._write())
 
     def _write(self) -> checks.Check:
         driver = self._open_driver(False)
         try:
-            driver._get_connection()
+            driver.get_host_facts()
         finally:
             driver.cleanup_host(self._about.host)
         return _WRITE.ok('reading and writing')
@@ -171,13 +192,26 @@ class Examination:
                 ('user', check_user.privileges),
                 ("QEMU's group", lambda link: check_user.group(
                     link, virt_type)),
-                ('guest disks', lambda link: self._guest_disks())):
+                ('guest disks', lambda link: self._guest_disks()),
+                ('guest records', lambda link: self._guest_records())):
             yield self._on_link(checks.Topic(name), check)
 
     def _guest_disks(self) -> checks.Check:
         driver = self._open_driver(True)
         try:
-            return check_guest.disks(driver.list_instance_summaries())
+            rows = driver.list_instance_summaries()
+            if not sources.is_pretended(driver):
+                self._domains = {row.uuid for row in rows}
+            return check_guest.disks(rows)
+        finally:
+            driver.cleanup_host(self._about.host)
+
+    def _guest_records(self) -> checks.Check:
+        driver = self._open_driver(True)
+        try:
+            return check_guest.records(
+                driver.list_instance_summaries(), self._about.instances_path,
+                driver.get_domain_xml)
         finally:
             driver.cleanup_host(self._about.host)
 

@@ -25,11 +25,12 @@ _GUESTS = checks.Topic('guests')
 
 IGNORED = 'ignored'
 
-# What is made of an option, and how that is reported.
+# How an option is treated, and how that is reported.
 _VERDICTS = {
     'honoured': checks.Status.OK,
     'partly': checks.Status.WARNING,
     IGNORED: checks.Status.WARNING,
+    'not applicable': checks.Status.OK,
     'refused': checks.Status.FAILURE,
 }
 

@@ -36,7 +36,7 @@ class Facts:
     loaded: str | None = None
     """Name of the class that was loaded."""
     options: tuple[tuple[str, str, str], ...] | None = None
-    """Name, what is made of it, and a remark, of each option that is set."""
+    """Name, how it is treated, and a remark, of each option that is set."""
     guests: tuple[tuple[str, str, bool], ...] | None = None
     """Name, a device from elsewhere, and whether that is kept; None when it
     was not asked for."""

@@ -9,13 +9,16 @@ import argparse
 import collections
 from collections.abc import Iterable
 from collections.abc import Sequence
-import importlib.metadata
+import shutil
+import textwrap
 from typing import Any
 from typing import TextIO
 
 from cliff.formatters import base
-from stevedore import extension as stevedore_extension
 
+from nova_libvirt_driver.cli.output import terminal
+
+_MIN_WIDTH = 30
 _ORDER = ('ok', 'warning', 'failure', 'skipped')
 
 
@@ -33,31 +36,37 @@ class LinesFormatter(base.ListFormatter):
             data: Iterable[Sequence[Any]], stdout: TextIO,
             parsed_args: argparse.Namespace) -> None:
         sums: collections.Counter[str] = collections.Counter()
+        # What is read by a program, grep among them, stays in one line.
+        width = (shutil.get_terminal_size().columns
+                 if terminal.is_terminal(stdout) else 0)
         for values in data:
             row = dict(zip(column_names, values, strict=True))
             sums[str(row.get('Status', ''))] += 1
-            stdout.write(_described(row))
+            stdout.write(_described(row, width))
         if 'Status' in column_names:
             stdout.write(_summed(sums))
 
 
-def extension() -> 'stevedore_extension.Extension[base.ListFormatter]':
-    """Return the formatter as cliff wants it, with the name "lines"."""
-    place = importlib.metadata.EntryPoint(
-        'lines', f'{__name__}:{LinesFormatter.__name__}',
-        'cliff.formatter.list')
-    return stevedore_extension.Extension(
-        'lines', place, LinesFormatter, LinesFormatter())
-
-
-def _described(row: dict[str, Any]) -> str:
-    widths = {'Status': 8, 'Check': 16, 'Detail': 0}
-    cells = [f'{row[name]:<{width}}' for name, width in widths.items()
-             if name in row]
-    lines = [' '.join(cells).rstrip()] if cells else []
+def _described(row: dict[str, Any], width: int) -> str:
+    begin = ' '.join(f'{row[name]:<{size}}' for name, size in (
+        ('Status', 8), ('Check', 16)) if name in row)
+    lines = []
+    if begin or 'Detail' in row:
+        lines += _wrapped(f'{begin} ' if begin else '',
+                          str(row.get('Detail', '')), width)
     if row.get('Fix'):
-        lines.append(f'{"":<8} fix: {row["Fix"]}')
+        lines += _wrapped(f'{"":<8} fix: ', str(row['Fix']), width)
     return ''.join(f'{line}\n' for line in lines)
+
+
+def _wrapped(begin: str, text: str, width: int) -> list[str]:
+    """Return a text beside a beginning, in lines of a width; 0 is any."""
+    if width - len(begin) < _MIN_WIDTH:
+        return [f'{begin}{text}'.rstrip()]
+    return textwrap.wrap(
+        text, width, initial_indent=begin,
+        subsequent_indent=' ' * len(begin), break_long_words=False,
+        break_on_hyphens=False) or [begin.rstrip()]
 
 
 def _summed(sums: collections.Counter[str]) -> str:

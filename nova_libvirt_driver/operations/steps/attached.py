@@ -5,6 +5,7 @@
 from collections.abc import Iterable
 from collections.abc import Iterator
 import contextlib
+import dataclasses
 
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.guest import handle
@@ -14,18 +15,16 @@ from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
 class Attached:
     """Starts a guest that has attachments.
 
     :param undo: gets what stops the guest again and disconnects it
     """
 
-    def __init__(
-            self, attachments: ports.Attachments, progress: ports.Progress,
-            undo: undo_module.Undo) -> None:
-        self.progress = progress
-        self.undo = undo
-        self.attachments = attachments
+    attachments: ports.Attachments
+    progress: ports.Progress
+    undo: undo_module.Undo
 
     def prepare(self, spec: guest_spec.GuestSpec) -> guest_spec.GuestSpec:
         """Return the spec as the attachments complete it.
@@ -61,10 +60,17 @@ class Attached:
             self._revert_later(attachment)
         return None
 
+    def connect(self) -> None:
+        """Connect a guest that another host will let run here."""
+        with self._connected():
+            self.progress.step('connected')
+
     def start(
-            self, guest: handle.Guest, *, drop_saved: bool = False) -> None:
+            self, guest: handle.Guest, spec: guest_spec.GuestSpec | None, *,
+            drop_saved: bool = False) -> None:
         """Start a stopped guest; it runs once everything is connected.
 
+        :param spec: names the ports to forward; None where it is not known
         :param drop_saved: there may be saved memory, which is not wanted
         """
         # Before the start: one that outlives its deadline may succeed.
@@ -73,11 +79,13 @@ class Attached:
             if drop_saved and guest.has_saved():
                 guest.remove_saved()
             guest.start(paused=wait)
+        _forward(guest, spec)
         if wait:
             self.progress.step('run')
             guest.resume()
 
-    def start_saved(self, guest: handle.Guest) -> None:
+    def start_saved(
+            self, guest: handle.Guest, spec: guest_spec.GuestSpec) -> None:
         """Let a guest go on from its saved memory.
 
         It never waits: whether it was paused when it was saved would be
@@ -86,6 +94,7 @@ class Attached:
         self.undo.add('suspend the guest', lambda: _save(guest))
         with self._connected():
             guest.start()
+        _forward(guest, spec)
 
     def _revert_later(self, attachment: ports.Attachment) -> None:
         self.undo.add(f'disconnect {attachment.name}', attachment.revert)
@@ -113,11 +122,32 @@ def starting(
         undo.commit()
 
 
+def of_here(attachments: ports.Attachments) -> ports.Attachments:
+    """Return attachments of a guest that has moved.
+
+    What its service says of its volumes by now is how the other host has
+    them.
+    """
+    for one in attachments:
+        # To look for the whole protocol asks each property for its value.
+        if hasattr(one, 'own'):
+            one.own = True
+    return attachments
+
+
 def disconnect(attachments: ports.Attachments) -> None:
     """Disconnect a guest that is gone; one failure does not stop the rest."""
     with contextlib.ExitStack() as stack:
         for attachment in attachments:
             stack.callback(attachment.disconnect)
+
+
+def _forward(
+        guest: handle.Guest, spec: guest_spec.GuestSpec | None) -> None:
+    # QEMU forgets them whenever it ends.
+    for nic in spec.nics if spec is not None else ():
+        if nic.forwards:
+            guest.forward(nic.key, nic.forwards)
 
 
 def _save(guest: handle.Guest) -> None:

@@ -12,6 +12,7 @@ from oslo_log import log as logging
 
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.guest import guests as guests_module
+from nova_libvirt_driver.guest import reach
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.storage import journal as journal_module
@@ -25,9 +26,6 @@ class NotYetError(Exception):
 
 class Operation(Protocol):
     """An operation that writes down in the journal what it is about."""
-
-    OPERATION: str
-    """Its name there."""
 
     def clean_up(
             self, entry: journal_module.Entry,
@@ -62,6 +60,22 @@ class Open(Operation, Protocol):
         """
 
 
+@runtime_checkable
+class Departing(Operation, Protocol):
+    """One by which a guest goes to another host."""
+
+    def has_left(self, note: journal_module.Note) -> bool:
+        """Say whether the guest is there, or may be, and uses its files."""
+
+    def give_up(
+            self, entry: journal_module.Entry,
+            attachments: Callable[[], ports.Attachments]) -> None:
+        """Do as the clean-up, when files of the guest may have come back.
+
+        :raises NotYetError: the guest may be there still
+        """
+
+
 class CleanUps:
     """Knows the clean-up of each operation.
 
@@ -77,25 +91,30 @@ class CleanUps:
         self._attachments = attachments
         self._operations: dict[str, Operation] = {}
 
-    def register(self, operation: Operation) -> None:
-        """Let an operation clean up after itself from now on."""
-        self._operations[operation.OPERATION] = operation
+    def register(self, name: str, operation: Operation) -> None:
+        """Let an operation of that name be cleaned up after from now on."""
+        self._operations[name] = operation
 
     def settle(
-            self, instance: instance_spec.Instance
-    ) -> list[journal_module.Note]:
+            self, instance: instance_spec.Instance, *,
+            given_up: bool = False) -> list[journal_module.Note]:
         """End what was interrupted; the caller has the instance.
 
+        :param given_up: what an earlier move has left open as well, unless
+            the guest comes to this host, or is up on it
         :returns: what is open, and not decided yet
         :raises DriverError: it cannot be ended now, and stays
         """
         waiting = []
         with self.left(instance) as entries:
             for entry in entries:
-                if entry.note.is_open and not self._is_decided(entry):
+                if entry.note.is_open and not (
+                        self._is_down(instance) if given_up
+                        else self._is_decided(entry)):
                     waiting.append(entry.note)
-                else:
-                    self.end(entry)
+                elif not self.end(entry, given_up=given_up) and (
+                        entry.note.is_open or self._departs(entry.note)):
+                    waiting.append(entry.note)
         return waiting
 
     def _is_decided(self, entry: journal_module.Entry) -> bool:
@@ -123,6 +142,19 @@ class CleanUps:
         return [note for note in self._journal.foreign(instance.uuid)
                 if note.owner is not None or not self._is_here(instance)]
 
+    def departed(
+            self, instance: instance_spec.Instance
+    ) -> list[journal_module.Note]:
+        """Return by what a guest may have gone from here to another host."""
+        return [note for note in self._journal.notes(instance.uuid)
+                if self._journal.is_ours(note) and (
+                    operation := self._departs(note))
+                and operation.has_left(note)]
+
+    def _departs(self, note: journal_module.Note) -> Departing | None:
+        operation = self._operations.get(note.operation)
+        return operation if isinstance(operation, Departing) else None
+
     def end_by_force(self, uuid: str, entry_id: str) -> None:
         """Clean up, as far as that can be done, and forget the operation.
 
@@ -141,13 +173,20 @@ class CleanUps:
                               entry.note.operation, error,
                               instance={'uuid': uuid})
                     entry.end()
+                    # Its clean-up may have left it open, and let go of it.
+                    with self._journal.left(
+                            uuid, entry_id, foreign=True) as kept:
+                        for one in kept:
+                            one.end()
 
     def end(
-            self, entry: journal_module.Entry, *,
-            forced: bool = False) -> None:
+            self, entry: journal_module.Entry, *, forced: bool = False,
+            given_up: bool = False) -> bool:
         """Clean up after an interrupted operation, and forget it.
 
         :param forced: also without attachments that are not known here
+        :param given_up: see :meth:`settle`
+        :returns: False when it is for a later time, and the entry stays
         :raises NotYetError: though it is forced
         :raises WrongState: those are not known to this process
         :raises DriverError: it cannot be done now, and the entry stays
@@ -160,13 +199,14 @@ class CleanUps:
                 note.operation, instance={'uuid': note.uuid})
             if forced:
                 entry.end()
-            return
+            return forced
         try:
-            self._clean_up(operation, entry, forced=forced)
+            self._clean_up(
+                operation, entry, forced=forced, given_up=given_up)
         except NotYetError:
             if forced:
                 raise
-            return
+            return False
         except (KeyError, TypeError) as error:
             raise exception.StorageFailure(
                 reason=f'the entry of a {note.operation} makes no sense: '
@@ -177,27 +217,29 @@ class CleanUps:
         entry.end()
         LOG.info('Cleaned up after an interrupted %s', note.operation,
                  instance={'uuid': note.uuid})
+        return True
 
     def _clean_up(
             self, operation: Operation, entry: journal_module.Entry, *,
-            forced: bool) -> None:
+            forced: bool, given_up: bool) -> None:
         note = entry.note
-        instance = instance_spec.InstanceRef(note.uuid, note.name)
         if entry.superseded_by() is not None:
             if not self._journal.is_ours(note):
                 # By force: the guest here is the one that superseded it.
                 return
-            self._guests.remove(instance)
+            self._guests.remove(note)
             if isinstance(operation, Outside):
                 operation.remove_outside(entry)
             return
         if note.is_rest:
-            if self._guests.find_or_none(instance) is not None:
+            if self._guests.find_or_none(note) is not None:
                 return
-            if self.foreign(instance) and not forced:
+            if self.foreign(note) and not forced:
                 raise NotYetError('another host is at work on the instance')
         known = self._known(note, forced=forced)
-        operation.clean_up(entry, lambda: known(instance))
+        clean_up = (operation.give_up if given_up and isinstance(
+            operation, Departing) else operation.clean_up)
+        clean_up(entry, lambda: known(note))
         if entry.note.is_rest and not note.is_rest:
             raise NotYetError('what follows the domain is left to do')
 
@@ -214,6 +256,10 @@ class CleanUps:
                 state='connected to what only its service knows: '
                 f'{", ".join(names)}')
         return lambda instance: ()
+
+    def _is_down(self, instance: instance_spec.Instance) -> bool:
+        guest = self._guests.find_or_none(instance)
+        return guest is None or guest.state().power not in reach.UP
 
     def _is_here(self, instance: instance_spec.Instance) -> bool:
         try:

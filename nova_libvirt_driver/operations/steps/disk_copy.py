@@ -53,23 +53,19 @@ class Copy:
     virtual_size_bytes: int
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
 class DiskCopy:
     """Copies root disks.
 
     :param timeout_s: how long a copy under a running guest may take
     """
 
-    def __init__(
-            self, guests: guests_module.Guests,
-            folders: folder_module.Folders,
-            qemu_img: qemu_img_module.QemuImg,
-            policy: policy_spec.StoragePolicy, *,
-            timeout_s: float) -> None:
-        self.guests = guests
-        self._folders = folders
-        self._qemu_img = qemu_img
-        self._policy = policy
-        self._timeout_s = timeout_s
+    guests: guests_module.Guests
+    folders: folder_module.Folders
+    qemu_img: qemu_img_module.QemuImg
+    policy: policy_spec.StoragePolicy
+    _: dataclasses.KW_ONLY
+    timeout_s: float
 
     def source(
             self, instance: instance_spec.Instance, *,
@@ -85,7 +81,7 @@ class DiskCopy:
         :raises StorageFailure: there is no record of its format
         """
         guest = self.guests.find(instance)
-        folder = self._folders.of(instance)
+        folder = self.folders.of(instance)
         path = folder.disk
         target_dev = _target_dev(guest, path)
         format = record.read(folder.disk_info, path)
@@ -98,7 +94,7 @@ class DiskCopy:
             freeze.check(guest)
         return Source(
             guest, path, format,
-            self._qemu_img.virtual_size_bytes(path, format), target_dev,
+            self.qemu_img.virtual_size_bytes(path, format), target_dev,
             live=live, require_quiesce=require_quiesce)
 
     def copy(
@@ -109,11 +105,11 @@ class DiskCopy:
         :param undo: gets what ends the copying under a running guest, and
             what closes the copy
         """
-        wanted = self._policy.snapshot_format or source.format
-        compress = self._policy.snapshot_compression and wanted == _QCOW2
+        wanted = self.policy.snapshot_format or source.format
+        compress = self.policy.snapshot_compression and wanted == _QCOW2
         if not source.live:
             progress.step('copy')
-            self._qemu_img.flatten(
+            self.qemu_img.flatten(
                 source.path, source.format, path, wanted, compress=compress,
                 progress=progress)
             return Copy(_opened(path, undo), wanted,
@@ -124,8 +120,8 @@ class DiskCopy:
             return Copy(file, wanted, source.virtual_size_bytes)
         progress.step('convert')
         converted = f'{path}.{wanted}'
-        self._qemu_img.convert(path, between, converted, wanted,
-                               compress=compress, progress=progress)
+        self.qemu_img.convert(path, between, converted, wanted,
+                              compress=compress, progress=progress)
         return Copy(_opened(converted, undo), wanted,
                     source.virtual_size_bytes)
 
@@ -134,7 +130,7 @@ class DiskCopy:
             progress: ports.Progress,
             undo: undo_module.Undo) -> typing.BinaryIO:
         progress.step('copy')
-        self._qemu_img.create(path, format, source.virtual_size_bytes)
+        self.qemu_img.create(path, format, source.virtual_size_bytes)
         # Before libvirt gives it to QEMU's user.
         file = _opened(path, undo)
         disk = source.guest.disk(source.target_dev)
@@ -146,11 +142,11 @@ class DiskCopy:
             disk.copy(path, format)
             # Each is looked at: it may be of an earlier job, or another disk.
             ready = news.wait(
-                lambda change: _is_ready(source, path), self._timeout_s,
+                lambda change: _is_ready(source, path), self.timeout_s,
                 lambda: _report(source, file, progress))
         if not ready:
             raise exception.WaitTimeout(
-                awaited='the end of the copying', timeout_s=self._timeout_s)
+                awaited='the end of the copying', timeout_s=self.timeout_s)
         progress.step('end the copy')
         with freeze.frozen(
                 source.guest, required=source.require_quiesce):

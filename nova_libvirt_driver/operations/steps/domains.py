@@ -20,6 +20,7 @@ from nova_libvirt_driver.storage import record
 from nova_libvirt_driver.xmlmodel import domain as domain_model
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
 class Domains:
     """Makes the XML of domains, from what there is on this host.
 
@@ -27,19 +28,12 @@ class Domains:
     :param ports: TCP ports for serial consoles
     """
 
-    def __init__(
-            self, guests: guests_module.Guests,
-            capabilities: capabilities_module.Capabilities,
-            policy: policy_spec.GuestPolicy,
-            backend: policy_spec.ImageBackend,
-            folders: folder_module.Folders,
-            ports: serial_ports.SerialPorts) -> None:
-        self.guests = guests
-        self.ports = ports
-        self._policy = policy
-        self._backend = backend
-        self._folders = folders
-        self._capabilities = capabilities
+    guests: guests_module.Guests
+    capabilities: capabilities_module.Capabilities
+    policy: policy_spec.GuestPolicy
+    backend: policy_spec.ImageBackend
+    folders: folder_module.Folders
+    ports: serial_ports.SerialPorts
 
     def settle(self, spec: guest_spec.GuestSpec) -> guest_spec.GuestSpec:
         """Return the spec with what is to be decided once and for all.
@@ -49,11 +43,11 @@ class Domains:
         """
         if spec.boot.machine:
             return spec
-        host = self._capabilities.get(
-            spec.boot.arch, virt_type=self._policy.virt_type)
-        wanted = machine_module.wanted(spec, self._policy, host.arch)
-        host = self._capabilities.get(
-            spec.boot.arch, wanted, self._policy.virt_type)
+        host = self.capabilities.get(
+            spec.boot.arch, virt_type=self.policy.virt_type)
+        wanted = machine_module.wanted(spec, self.policy, host.arch)
+        host = self.capabilities.get(
+            spec.boot.arch, wanted, self.policy.virt_type)
         return dataclasses.replace(spec, boot=dataclasses.replace(
             spec.boot, machine=host.capabilities.machine or wanted))
 
@@ -61,31 +55,31 @@ class Domains:
             self, spec: guest_spec.GuestSpec
     ) -> tuple[disk_spec.DiskSpec, ...]:
         """Return the disks that a guest is going to have."""
-        folder = self._folders.of(spec)
+        folder = self.folders.of(spec)
         return layout.plan(
-            spec, folder, layout.planned_formats(spec, folder, self._backend),
-            self._policy, self._folders.cache_mode())
+            spec, folder, layout.planned_formats(spec, folder, self.backend),
+            self.policy, self.folders.cache_mode())
 
     def plan(
             self, spec: guest_spec.GuestSpec
     ) -> tuple[disk_spec.DiskSpec, ...]:
         """Return the disks of a guest whose files exist."""
-        folder = self._folders.of(spec)
+        folder = self.folders.of(spec)
         return layout.plan(
-            spec, folder, record.read_all(folder.disk_info), self._policy,
-            self._folders.cache_mode())
+            spec, folder, record.read_all(folder.disk_info), self.policy,
+            self.folders.cache_mode())
 
     def plan_rescue(
             self, spec: guest_spec.GuestSpec, *,
             stable_device: disk_spec.RescueDevice | None
     ) -> tuple[disk_spec.DiskSpec, ...]:
         """Return the disks that a rescued guest is going to have."""
-        folder = self._folders.of(spec)
+        folder = self.folders.of(spec)
         formats = {**record.read_all(folder.disk_info),
-                   folder.rescue_disk: str(self._backend)}
+                   folder.rescue_disk: str(self.backend)}
         return layout.plan_rescue(
-            spec, folder, formats, self._policy, stable_device,
-            self._folders.cache_mode())
+            spec, folder, formats, self.policy, stable_device,
+            self.folders.cache_mode())
 
     def build(
             self, spec: guest_spec.GuestSpec,
@@ -100,16 +94,21 @@ class Domains:
         """
         return builder.build(dataclasses.replace(
             self.inputs(reservation.filled(spec)), disks=disks,
-            console_log=self._folders.of(spec).console_log))
+            console_log=self.folders.of(spec).console_log))
 
     def inputs(self, spec: guest_spec.GuestSpec) -> inputs_module.Inputs:
-        """Return what the devices of a guest are made from.
+        """Return what the devices of a guest are built from.
 
         :param spec: a settled one
         """
+        host = self.capabilities.get(
+            spec.boot.arch, spec.boot.machine, self.policy.virt_type)
+        models = self.policy.usable_cpu_models(
+            host.capabilities.cpu_models) if spec.cpu.needed_flags else ()
         return inputs_module.Inputs(
-            spec=spec, policy=self._policy, host=self._capabilities.get(
-                spec.boot.arch, spec.boot.machine, self._policy.virt_type))
+            spec=spec, policy=self.policy, host=host, model_flags={
+                model: self.capabilities.features_of(host.arch, model)
+                for model in models})
 
     def free_name(
             self, disk: disk_spec.DiskSpec, spec: guest_spec.GuestSpec,
@@ -118,4 +117,4 @@ class Domains:
 
         :param taken: those of its disks, of any bus
         """
-        return layout.free_name(disk, taken, spec, self._policy)
+        return layout.free_name(disk, taken, spec, self.policy)

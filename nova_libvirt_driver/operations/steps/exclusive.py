@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 import contextlib
+import dataclasses
 import os
 import time
 
@@ -45,18 +46,15 @@ class Exclusive:
     :param host: name of this host
     :param touched: takes the uuid of each instance that was locked, as soon
         as the operation has ended, however it has
-    :param settle: ends what was interrupted on an instance that is locked,
-        before an operation begins; returns what is open, and waits for a
-        decision
+    :param settle: see :meth:`clean_ups.CleanUps.settle`
     :param busy_s: how long to wait for another operation to end by itself
     """
 
     def __init__(
             self, folder: str, host: str,
             touched: Callable[[str], None] = lambda uuid: None,
-            settle: Callable[
-                [instance_spec.Instance], Sequence[journal_module.Note]] = (
-                    lambda instance: ()), *,
+            settle: Callable[..., Sequence[journal_module.Note]] = (
+                lambda instance, **options: ()), *,
             busy_s: float = _BUSY_S) -> None:
         self._folder = folder
         self._host = journal_module.quoted(host)
@@ -70,7 +68,8 @@ class Exclusive:
             progress: ports.Progress = ports.NullProgress(), *,
             patient: bool = True, wait_s: float | None = None,
             stopping: bool = False, continuing: str | None = '',
-            settling: bool = True) -> Iterator['Watched']:
+            settling: bool = True,
+            given_up: bool = False) -> Iterator['Watched']:
         """Hold the lock of an instance; end what was interrupted on it.
 
         :param patient: wait for another operation to end by itself
@@ -79,6 +78,8 @@ class Exclusive:
             give up, as the power will be cut, and is waited for longer
         :param continuing: operation that may be open on it; None for any
         :param settling: end what was interrupted, and look what is open
+        :param given_up: the guest is to be made here, or to come: end what an
+            earlier move has left open as well, unless the guest is here
         :returns: a progress that passes on what it gets, and raises when the
             instance is to be deleted
         :raises WrongState: another operation has the lock, or is open
@@ -89,15 +90,28 @@ class Exclusive:
         with self._locked(
                 instance, operation, wait_s if patient else 0.0,
                 asking=_STOP if stopping else ''):
-            for note in self._settle(instance) if settling else ():
+            for note in self._settle(instance, given_up=given_up) if (
+                    settling and self._may_have_entries(instance)) else ():
                 if continuing not in (None, note.operation):
                     raise exception.WrongState(
                         tried=f'begin to {operation}', instance=instance.uuid,
-                        state=f'open for {note.operation}: {note.phase}')
+                        state=f'open for {note.operation}: {note.phase}',
+                        **{name: note.values[name] for name in ('hint',)
+                           if name in note.values})
             yield Watched(
                 progress, instance, operation, {
                     kind: self._path(instance, kind)
                     for kind in (_CANCEL, _STOP)})
+
+    def _may_have_entries(self, instance: instance_spec.Instance) -> bool:
+        # The names alone: as a rule there is nothing to read.
+        try:
+            names = os.listdir(self._folder)
+        except OSError:
+            # To read the entries says what is wrong.
+            return True
+        return any(journal_module.may_concern(name, instance.uuid)
+                   for name in names)
 
     @contextlib.contextmanager
     def take_over(
@@ -188,49 +202,47 @@ class Exclusive:
             self._folder, f'{instance.uuid}@{self._host}.{kind}')
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
 class Watched:
     """A progress that ends the operation when it is asked to give up.
 
     :param asking: path of the file that asks, for each kind of request
     """
 
-    def __init__(
-            self, progress: ports.Progress, instance: instance_spec.Instance,
-            operation: str, asking: Mapping[str, str]) -> None:
-        self._progress = progress
-        self._instance = instance
-        self._operation = operation
-        self._asking = asking
+    progress: ports.Progress
+    instance: instance_spec.Instance
+    operation: str
+    asking: Mapping[str, str]
 
     def step(self, name: str) -> None:
         """Say that a step begins.
 
-        :raises WrongState: the instance is to be deleted
+        :raises GaveWay: the instance is to be deleted
         """
         self._check(_CANCEL, 'being deleted')
-        self._progress.step(name)
+        self.progress.step(name)
 
     def advance(self, done: int, total: int) -> None:
         """Say how much of a step is done.
 
-        :raises WrongState: the instance is to be deleted
+        :raises GaveWay: the instance is to be deleted
         """
         self._check(_CANCEL, 'being deleted')
-        self._progress.advance(done, total)
+        self.progress.advance(done, total)
 
     def give_way(self) -> None:
         """End a wait for the guest when the guest is not to run on.
 
-        :raises WrongState: it is to be deleted, or its power to be cut
+        :raises GaveWay: it is to be deleted, or its power to be cut
         """
         self._check(_CANCEL, 'being deleted')
         self._check(_STOP, 'about to be stopped')
 
     def _check(self, kind: str, state: str) -> None:
-        if _is_held(self._asking[kind]):
-            raise exception.WrongState(
-                tried=f'go on to {self._operation}',
-                instance=self._instance.uuid, state=state)
+        if _is_held(self.asking[kind]):
+            raise exception.GaveWay(
+                tried=f'go on to {self.operation}',
+                instance=self.instance.uuid, state=state)
 
 
 def _is_held(path: str) -> bool:

@@ -2,6 +2,7 @@
 
 """Defining the domain of an existing guest again, and starting it."""
 
+from collections.abc import Callable
 import dataclasses
 
 from nova_libvirt_driver.configurators import machine as machine_module
@@ -14,24 +15,24 @@ from nova_libvirt_driver.operations.steps import serial_ports
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import guest as guest_spec
+from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.storage import folder as folder_module
 from nova_libvirt_driver.storage import instance_files
 from nova_libvirt_driver.storage import rescue_files
 from nova_libvirt_driver.xmlmodel import domain as domain_model
 
 
+Plan = Callable[[guest_spec.GuestSpec], tuple[disk_spec.DiskSpec, ...]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Rebuild:
     """Makes the domain of a guest again from its spec."""
 
-    def __init__(
-            self, domains: domains_module.Domains,
-            folders: folder_module.Folders,
-            files: instance_files.InstanceFiles,
-            rescues: rescue_files.RescueFiles) -> None:
-        self._domains = domains
-        self._folders = folders
-        self._files = files
-        self._rescues = rescues
+    domains: domains_module.Domains
+    folders: folder_module.Folders
+    files: instance_files.InstanceFiles
+    rescues: rescue_files.RescueFiles
 
     def run(
             self, spec: guest_spec.GuestSpec, guest: handle.Guest | None,
@@ -55,39 +56,39 @@ class Rebuild:
                 tried='define its domain again', instance=spec.uuid,
                 state='rescued: unrescue it first')
         progress = attached.progress
-        with self._domains.ports.reservation() as reservation:
-            xml = self.xml(spec, guest, self._domains.plan(spec), reservation)
+        with self.domains.ports.reservation() as reservation:
+            xml = self.xml(spec, guest, self.domains.plan, reservation)
             progress.step('files')
-            self._files.complete(spec, images, progress)
+            self.files.complete(spec, images, progress)
             if guest is not None:
                 progress.step('stop')
                 before = guest.xml(inactive=True)
                 guest.destroy()
                 attached.undo.add(
                     'define the domain as it was',
-                    lambda: self._domains.guests.define(before, spec))
+                    lambda: self.domains.guests.define(before, spec))
             self.define_and_start(spec, xml, attached)
 
-    def is_rescued(self, spec: guest_spec.GuestSpec) -> bool:
+    def is_rescued(self, instance: instance_spec.Instance) -> bool:
         """Say whether the guest starts from a rescue disk now."""
-        return self._rescues.kept_xml(spec) is not None
+        return self.rescues.kept_xml(instance) is not None
 
     def define_and_start(
             self, spec: guest_spec.GuestSpec, xml: str,
             attached: attached_module.Attached) -> None:
         """Define a domain of that XML and start it."""
         attached.progress.step('define')
-        guest = self._domains.guests.define(xml, spec)
-        attached.start(guest, drop_saved=True)
+        guest = self.domains.guests.define(xml, spec)
+        attached.start(guest, spec, drop_saved=True)
         attached.progress.step('finish')
 
     def xml(
             self, spec: guest_spec.GuestSpec, guest: handle.Guest | None,
-            disks: tuple[disk_spec.DiskSpec, ...],
-            reservation: serial_ports.Reservation, *,
+            plan: Plan, reservation: serial_ports.Reservation, *,
             rescue: bool = False) -> str:
-        """Return the XML for a guest with these disks.
+        """Return the XML for a guest with its disks.
 
+        :param plan: returns those, of a spec that names the machine
         :param guest: gives the machine type when the spec has none, and keeps
             its ports and the devices that it has beside those of the spec
         :param rescue: it is without the disks among those for the time being
@@ -97,16 +98,21 @@ class Rebuild:
         if guest is not None:
             reservation.prefer(guest)
             before = domain_model.Domain.parse(guest.xml(inactive=True))
+            # Nova's own driver leaves "raw" in the record of a disk that it
+            # has converted, and reads its domain alone.
+            self.files.correct_formats(spec, {
+                disk.source_file for disk in before.devices.disks
+                if disk.driver_type == 'qcow2'})
             # By its name alone, a later QEMU would give the guest other
             # hardware.
             if machine_module.is_version_of(
                     before.os.machine or '', spec.boot.machine):
                 spec = dataclasses.replace(spec, boot=dataclasses.replace(
                     spec.boot, machine=before.os.machine or ''))
-        spec = self._domains.settle(self._files.with_kernel(spec))
-        domain = self._domains.build(spec, disks, reservation)
+        spec = self.domains.settle(self.files.with_kernel(spec))
+        domain = self.domains.build(spec, plan(spec), reservation)
         if before is not None:
             unmanaged.keep(
-                before, domain, spec, folder=self._folders.of(spec).path,
+                before, domain, spec, folder=self.folders.of(spec).path,
                 with_disks=not rescue)
         return domain.to_xml()

@@ -75,7 +75,7 @@ class Reservation:
         is_up = self._guest.is_active()
         own = sorted(devices.serial_ports(self._guest.xml(inactive=True)))
         return next((port for port in own if self._take(port)
-                     and (is_up or _is_free('', port))), None)
+                     and (is_up or is_free('', port))), None)
 
 
 class SerialPorts:
@@ -108,7 +108,7 @@ class SerialPorts:
         for ports in ([port for port in self._range if port not in defined],
                       self._range):
             for port in ports:
-                if self._lock(port, locks) and _is_free(listen, port):
+                if self._lock(port, locks) and is_free(listen, port):
                     return port
         raise exception.InvalidRequest(
             reason='no TCP port is left for the serial console: enlarge '
@@ -138,11 +138,15 @@ def _remove(path: str) -> None:
         os.unlink(path)
 
 
-def _is_free(address: str, port: int) -> bool:
+def is_free(
+        address: str, port: int,
+        kind: socket.SocketKind = socket.SOCK_STREAM) -> bool:
+    """Say whether nothing on this host has a port."""
     family = socket.AF_INET6 if ':' in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as sock:
+    with socket.socket(family, kind) as sock:
         # As QEMU does, so that a port just left is free.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR,
+                        kind is socket.SOCK_STREAM)
         try:
             sock.bind((address, port))
         except OSError:

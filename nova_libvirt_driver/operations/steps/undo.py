@@ -11,6 +11,7 @@ is undone, so an operation has succeeded once it has forgotten it.
 
 from collections.abc import Callable
 from types import TracebackType
+from typing import Any
 
 from oslo_log import log as logging
 
@@ -30,7 +31,7 @@ class Undo:
     def __init__(self, name: str, instance: instance_spec.Instance) -> None:
         self._name = name
         self.uuid = instance.uuid
-        self._instance = {'uuid': instance.uuid}
+        self._instance = instance
         self._undos: list[tuple[str, Callable[[], object]]] = []
         self._always: list[tuple[str, Callable[[], object]]] = []
         self._failed = False
@@ -48,14 +49,22 @@ class Undo:
         self._undos.append((what, function))
         self._always.append((what, function))
 
-    def journal(self, entry: journal_module.Entry) -> None:
-        """Register the journal's entry; before all that is to be undone.
+    def begin(
+            self, journal: journal_module.Journal,
+            **values: Any) -> journal_module.Entry:
+        """Begin an entry in the journal; before all that is to be undone.
 
         It ends when nothing is left to clean up. When something could not
         be undone it is let go, for the next one who looks.
+
+        :param values: what is needed to clean up, and ``lasting``: see
+            :meth:`journal.Journal.begin`
+        :raises StorageFailure: it cannot be written; nothing is left
         """
-        self._entry = entry
+        self._entry = journal.begin(
+            self._name, uuid=self.uuid, name=self._instance.name, **values)
         self.finally_('close the journal entry', self._close)
+        return self._entry
 
     def hand_over(
             self, entry: journal_module.Entry, phase: str, timeout_s: float,
@@ -102,6 +111,6 @@ class Undo:
             except Exception as failure:
                 self._failed = True
                 LOG.error('%s: could not %s: %s', self._name, what, failure,
-                          instance=self._instance)
+                          instance={'uuid': self.uuid})
                 if error is not None:
                     error.add_note(f'could not {what}: {failure}')

@@ -45,6 +45,7 @@ _RELEASE_S = 5.0
 _PAUSE_S = 0.2
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
 class Unplug:
     """Takes devices from guests, now or as soon as these let go of them.
 
@@ -52,16 +53,11 @@ class Unplug:
         None where only another process knows it
     """
 
-    def __init__(
-            self, guests: guests_module.Guests,
-            specs: spec_record.SpecRecords, rescues: rescue_files.RescueFiles,
-            patience: detaching.Patience,
-            attachment: ports.AttachmentOf | None) -> None:
-        self._guests = guests
-        self._specs = specs
-        self._rescues = rescues
-        self._patience = patience
-        self._attachment = attachment
+    guests: guests_module.Guests
+    specs: spec_record.SpecRecords
+    rescues: rescue_files.RescueFiles
+    patience: detaching.Patience
+    attachment: ports.AttachmentOf | None
 
     def returns(self, guest: handle.Guest, key: guest_spec.Key) -> str:
         """Say why a guest has a device again later, and how to end that.
@@ -72,7 +68,7 @@ class Unplug:
         if guest.has_saved():
             # The device is a part of the memory.
             return 'suspended: resume it first'
-        kept = self._rescues.kept_xml(guest)
+        kept = self.rescues.kept_xml(guest)
         if kept is not None and device_module.find(
                 domain_model.Domain.parse(kept).devices, key) is not None:
             return 'rescued: unrescue it first'
@@ -82,7 +78,7 @@ class Unplug:
             self, guest: handle.Guest, key: guest_spec.Key,
             tick: Callable[[], object] = lambda: None) -> None:
         """Take it from the guest; see :func:`detaching.detach`."""
-        detaching.detach(guest, key, self._patience, tick)
+        detaching.detach(guest, key, self.patience, tick)
 
     def back(
             self, guest: handle.Guest, key: guest_spec.Key,
@@ -127,7 +123,7 @@ class Unplug:
             self, instance: instance_spec.Instance,
             key: guest_spec.Key) -> None:
         """Take a device out of the record."""
-        self._specs.note(instance, lambda spec: spec.without_device(key))
+        self.specs.note(instance, lambda spec: spec.without_device(key))
 
     def leave(self, entry: journal_module.Entry) -> None:
         """Let go of an entry whose caller hears of a failure.
@@ -142,23 +138,26 @@ class Unplug:
             LOG.warning('%s', error, instance={'uuid': entry.note.uuid})
         entry.release()
 
-    def settle(self, entry: journal_module.Entry) -> None:
+    def clean_up(
+            self, entry: journal_module.Entry,
+            attachments: Callable[[], ports.Attachments]) -> None:
         """Take a device away that an interrupted operation was about.
 
         :raises NotYetError: the guest still has it, or the host is
             connected to a volume still
         """
         note = entry.note
-        instance = instance_spec.InstanceRef(note.uuid, note.name)
         key = key_of(note.values)
-        guest = self._guests.find_or_none(instance)
+        guest = self.guests.find_or_none(note)
+        if note.is_over and not (guest is not None and guest.has_saved()):
+            return
         if guest is not None and not self._has_left(guest, key, entry):
             LOG.info('%s was attached again', key,
                      instance={'uuid': note.uuid})
             return
         try:
             # What is left was tried for long enough before.
-            self.from_host(instance, key, self._known(note),
+            self.from_host(note, key, self._known(note),
                            0 if note.phase == _LEFT else _RELEASE_S)
         except exception.VolumeFailure as error:
             # What is done with the instance meanwhile need not wait for it.
@@ -168,7 +167,7 @@ class Unplug:
                 entry.advance(_LEFT)
             raise clean_ups.NotYetError(str(error)) from error
 
-    def from_lost(self, entry: journal_module.Entry) -> None:
+    def remove_outside(self, entry: journal_module.Entry) -> None:
         """Disconnect a device of an instance that another host has by now.
 
         :raises NotYetError: the host is connected to a volume still
@@ -196,7 +195,7 @@ class Unplug:
             # What the guest was asked for once it may give later: whatever
             # is to be done with it next does not wait for that.
             detaching.detach(guest, key, detaching.Patience(
-                attempts=1, timeout_s=min(self._patience.timeout_s, _ASK_S)))
+                attempts=1, timeout_s=min(self.patience.timeout_s, _ASK_S)))
         except exception.GuestUnresponsive as error:
             raise clean_ups.NotYetError(str(error)) from error
         except exception.DeviceDetachFailed as error:
@@ -208,12 +207,11 @@ class Unplug:
         return True
 
     def _known(self, note: journal_module.Note) -> ports.Attachments:
-        instance = instance_spec.InstanceRef(note.uuid, note.name)
         memos = note.values.get('memos', {})
         found = []
         for name in note.values['attachments']:
-            one = self._attachment and self._attachment(
-                instance, name, memos.get(name))
+            one = self.attachment and self.attachment(
+                note, name, memos.get(name))
             if one:
                 found.append(one)
             else:
@@ -236,11 +234,22 @@ def _await_calls(guest: handle.Guest) -> None:
 
 
 def noted(
-        key: guest_spec.Key,
-        attachments: ports.Attachments) -> dict[str, Any]:
-    """Return what an entry of the journal says about a device."""
+        key: guest_spec.Key, attachments: ports.Attachments, *,
+        lasting: bool = False) -> dict[str, Any]:
+    """Return what an entry of the journal says about a device.
+
+    A loss of power takes the device from its guest. The definition, which
+    may have it or not, is made again for the next start from what the caller
+    or the record says; these change last. So an entry is to outlive that only
+    for what there may be left on the host.
+
+    :param lasting: or for another reason: saved memory has the device still
+    """
     kind = 'disk' if isinstance(key, disk_spec.DiskKey) else 'nic'
     return {kind: dataclasses.asdict(key),
+            'lasting': lasting or not all(
+                isinstance(one, ports.Fleeting) and one.is_fleeting
+                for one in attachments),
             'attachments': [one.name for one in attachments],
             'memos': {one.name: dict(one.memo) for one in attachments
                       if isinstance(one, ports.Remembered)}}

@@ -8,7 +8,10 @@ from a tenant.
 
 import base64
 import binascii
+from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Sequence
+import ipaddress
 import json
 import re
 import typing
@@ -16,7 +19,7 @@ import typing
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import configdrive as configdrive_spec
 from nova_libvirt_driver.spec import guest as guest_spec
-from nova_libvirt_driver.storage.configdrive import network_data
+from nova_libvirt_driver.spec import nic as nic_spec
 
 SEED_BYTES = 512
 
@@ -40,6 +43,13 @@ _SINCE = {
 
 _NO_HOSTNAME = re.compile('[^a-z0-9-]+')
 _MAX_LABEL = 63
+Json = dict[str, object]
+_Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
+
+_LINK_TYPES = {
+    nic_spec.NicKind.BRIDGE: 'bridge',
+    nic_spec.NicKind.VHOSTUSER: 'vhostuser',
+}
 
 
 def files(
@@ -63,7 +73,7 @@ def files(
 
 
 def hostname(spec: guest_spec.GuestSpec) -> str:
-    """Return the name that the guest is told, made of what there is."""
+    """Return the host name for the guest, from the fields that are set."""
     drive = spec.config_drive
     if drive is not None and drive.hostname:
         return drive.hostname
@@ -81,7 +91,7 @@ def _openstack(
     shared = {
         'vendor_data.json': _json(vendor),
         'vendor_data2.json': _json({'static': vendor} if vendor else {}),
-        'network_data.json': _json(network_data.network_data(spec.nics)),
+        'network_data.json': _json(network_data(spec.nics)),
     }
     if drive.user_data:
         shared['user_data'] = _user_data(drive)
@@ -187,3 +197,79 @@ def _decode(text: str, path: str) -> bytes:
 
 def _json(value: object) -> bytes:
     return json.dumps(value).encode()
+
+
+def network_data(nics: Sequence[nic_spec.NicSpec]) -> Json:
+    """Describe links, addresses and name servers: ``network_data.json``.
+
+    :raises InvalidRequest: an address is none
+    """
+    networks = [one for index, nic in enumerate(nics)
+                for one in _networks(index, nic)]
+    for index, network in enumerate(networks):
+        network['id'] = f'network{index}'
+    servers = dict.fromkeys(
+        server for nic in nics for address in nic.addresses
+        for server in address.dns_servers)
+    return {'links': [_link(*one) for one in enumerate(nics)],
+            'networks': networks,
+            'services': _services(servers)}
+
+
+def _link_id(index: int) -> str:
+    # Not the name of the tap: it is the host's, and may not be known yet.
+    return f'nic{index}'
+
+
+def _link(index: int, nic: nic_spec.NicSpec) -> Json:
+    return {'id': _link_id(index), 'vif_id': nic.id,
+            'type': _LINK_TYPES.get(nic.kind, 'phy'),
+            'ethernet_mac_address': nic.mac, 'mtu': nic.mtu}
+
+
+def _networks(index: int, nic: nic_spec.NicSpec) -> Iterator[Json]:
+    common: Json = {'link': _link_id(index), 'network_id': ''}
+    if nic.kind == nic_spec.NicKind.NETWORK:
+        common['network_id'] = nic.source
+    if not nic.addresses:
+        yield {**common, 'type': 'ipv4_dhcp'}
+    for address in nic.addresses:
+        yield {**common, **_static(address)}
+
+
+def _static(address: nic_spec.NicAddress) -> Json:
+    interface = _interface(address)
+    routes = []
+    if address.gateway:
+        any_address = str(type(interface.ip)(0))
+        routes.append({'network': any_address, 'netmask': any_address,
+                       'gateway': _ip(address.gateway)})
+    return {'type': f'ipv{interface.version}',
+            'ip_address': str(interface.ip),
+            'netmask': str(interface.netmask),
+            'routes': routes,
+            'services': _services(address.dns_servers)}
+
+
+def _services(servers: Sequence[str] | dict[str, None]) -> list[Json]:
+    return [{'type': 'dns', 'address': _ip(server)} for server in servers]
+
+
+def _interface(address: nic_spec.NicAddress) -> _Interface:
+    text = f'{address.address}/{address.prefix_length}'
+    try:
+        return ipaddress.ip_interface(text)
+    except ValueError as error:
+        raise _no_address(text) from error
+
+
+def _ip(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError as error:
+        raise _no_address(text) from error
+
+
+def _no_address(text: str) -> exception.InvalidRequest:
+    return exception.InvalidRequest(
+        reason=f'{text!r} is not an IP address of an interface')

@@ -9,6 +9,7 @@ As a disk it is one vfat file system, made without a mount.
 
 from collections.abc import Mapping
 import contextlib
+import dataclasses
 import glob
 import io
 import os
@@ -49,14 +50,12 @@ _ROOT_ENTRIES = 512
 _NAME_BYTES = 6 * 32
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
 class ConfigDrives:
     """Makes the drives of guests."""
 
-    def __init__(
-            self, policy: policy_spec.StoragePolicy,
-            tool: tool_module.Tool) -> None:
-        self._policy = policy
-        self._tool = tool
+    policy: policy_spec.StoragePolicy
+    tool: tool_module.Tool
 
     def make(self, spec: guest_spec.GuestSpec, path: str) -> None:
         """Make the drive of a guest that has one; see :func:`build`."""
@@ -64,7 +63,7 @@ class ConfigDrives:
         files = content.files(
             spec, random_seed=secrets.token_bytes(content.SEED_BYTES))
         build(path, files, spec.config_drive.format
-              or self._policy.config_drive_format, self._tool)
+              or self.policy.config_drive_format, self.tool)
 
 
 def build(

@@ -14,7 +14,6 @@ class Character(device.Device):
     source_mode = fields.Text('source/@mode')
     source_host = fields.Text('source/@host')
     source_service = fields.Text('source/@service')
-    source_append = fields.OnOff('source/@append')
     protocol = fields.Text('protocol/@type')
     log_file = fields.Text('log/@file')
     log_append = fields.OnOff('log/@append')
@@ -26,7 +25,6 @@ class Serial(Character):
 
     TAG = 'serial'
     target_port = fields.Integer('target/@port')
-    target_model = fields.Text('target/model/@name')
 
 
 class Console(Character):

@@ -19,7 +19,6 @@ class Address(element.Element):
     target = fields.Integer('@target')
     unit = fields.Integer('@unit')
     port = fields.Text('@port')
-    multifunction = fields.OnOff('@multifunction')
     uuid = fields.Text('@uuid')
 
 

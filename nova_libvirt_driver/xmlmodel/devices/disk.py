@@ -50,9 +50,7 @@ class Disk(device.Bootable):
     driver_cache = fields.Text('driver/@cache')
     driver_io = fields.Text('driver/@io')
     driver_discard = fields.Text('driver/@discard')
-    driver_detect_zeroes = fields.Text('driver/@detect_zeroes')
     driver_queues = fields.Integer('driver/@queues')
-    driver_iothread = fields.Integer('driver/@iothread')
     driver_iommu = fields.OnOff('driver/@iommu')
     driver_packed = fields.OnOff('driver/@packed')
     source_file = fields.Text('source/@file')
@@ -62,7 +60,6 @@ class Disk(device.Bootable):
     source_pool = fields.Text('source/@pool')
     source_volume = fields.Text('source/@volume')
     source_dir = fields.Text('source/@dir')
-    source_index = fields.Integer('source/@index')
     source_hosts = fields.Children(NetworkHost, 'source')
     auth_username = fields.Text('auth/@username')
     auth_secret_type = fields.Text('auth/secret/@type')
@@ -71,7 +68,6 @@ class Disk(device.Bootable):
     encryption_engine = fields.Text('encryption/@engine')
     encryption_secret_type = fields.Text('encryption/secret/@type')
     encryption_secret_uuid = fields.Text('encryption/secret/@uuid')
-    backing_type = fields.Text('backingStore/@type')
     backing_format = fields.Text('backingStore/format/@type')
     backing_file = fields.Text('backingStore/source/@file')
     mirror_job = fields.Text('mirror/@job')
@@ -86,9 +82,19 @@ class Disk(device.Bootable):
     serial = fields.Text('serial')
     wwn = fields.Text('wwn')
 
+    def backing_files(self) -> list[str]:
+        """Return the files below that which a running guest writes to."""
+        return [str(source.get('file')) for source in self.element.iterfind(
+            './/backingStore/source')]
+
     def take_source(self, other: 'Disk') -> None:
         """Have the bytes of another disk from now on."""
         self.type = other.type
         for node in [*self.element.iterchildren(*_SOURCE, 'backingStore')]:
             element.detach(node, self.element)
         self.element.extend(other.copy().element.iterchildren(*_SOURCE))
+
+    def forget_backing(self) -> None:
+        """Say nothing of what the disk is based on: it says so itself."""
+        for node in [*self.element.iterchildren('backingStore')]:
+            element.detach(node, self.element)

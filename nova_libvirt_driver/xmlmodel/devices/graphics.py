@@ -34,7 +34,6 @@ class Graphics(element.Element):
     keymap = fields.Text('@keymap')
     listen = fields.Text('@listen')
     listens = fields.Children(Listen)
-    clipboard_copypaste = fields.YesNo('clipboard/@copypaste')
     streaming_mode = fields.Text('streaming/@mode')
     image_compression = fields.Text('image/@compression')
     jpeg_compression = fields.Text('jpeg/@compression')

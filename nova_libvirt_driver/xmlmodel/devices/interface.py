@@ -7,6 +7,9 @@ from nova_libvirt_driver.xmlmodel import element
 from nova_libvirt_driver.xmlmodel import fields
 
 
+_PLACE = ('source', 'target', 'virtualport', 'filterref', 'bandwidth')
+
+
 class Bandwidth(element.Element):
     """Limits of both directions."""
 
@@ -46,7 +49,11 @@ class Interface(device.Bootable):
     virtualport_type = fields.Text('virtualport/@type')
     virtualport_interface_id = fields.Text(
         'virtualport/parameters/@interfaceid')
-    virtualport_profile_id = fields.Text('virtualport/parameters/@profileid')
-    link_state = fields.Text('link/@state')
-    rom_bar = fields.OnOff('rom/@bar')
-    rom_file = fields.Text('rom/@file')
+
+    def take_place(self, other: 'Interface') -> None:
+        """Be connected to the host as another one is from now on."""
+        self.type = other.type
+        self.driver_name = other.driver_name
+        for node in [*self.element.iterchildren(*_PLACE)]:
+            element.detach(node, self.element)
+        self.element.extend(other.copy().element.iterchildren(*_PLACE))

@@ -27,13 +27,13 @@ REFUSED = 'the driver refuses it, and says why'
 ON_NO_LIBVIRT = {
     'test_live_migration_force_complete':
         "it looks into an attribute of Nova's own driver",
+    'test_live_migration_abort': 'its guest is not being migrated',
     'test_resume_unsuspended_instance':
         "only Nova's fake libvirt starts a guest that runs",
     'test_unrescue_unrescued_instance':
         'refused, as nothing is there to go back to',
     'test_set_admin_password': 'it needs a guest agent that answers',
-    'test_get_host_ip_addr': REFUSED,
-    'test_migrate_disk_and_power_off': REFUSED,
+    'test_migrate_disk_and_power_off': 'it names a host that is not there',
     'test_block_stats': 'its guest has no disk of that name',
     'test_attach_detach_different_power_states': REFUSED,
     'test_attach_detach_volume': REFUSED,

@@ -21,8 +21,6 @@ LEFT_OUT = {
     'test_create_server_with_error_with_retries': _FAKED,
     'test_create_server_with_image_type_filter':
         'its image is of a kind that the driver takes',
-    'test_resize_server_negative_invalid_state':
-        'the driver does not resize yet',
     'test_unshelve_offloaded_overquota':
         "Nova's Glance for tests keeps no bytes of a snapshot",
 }

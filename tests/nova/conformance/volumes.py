@@ -55,7 +55,7 @@ class Volumes(nova_fixtures.CinderFixture):  # type: ignore[misc]
             'device_path': str(self.file(volume_id))}}
 
 
-class VolumesTest(
+class QemuServersTestCase(
         integrated_helpers._IntegratedTestBase):  # type: ignore[misc]
     """All tests share a libvirtd."""
 
@@ -97,6 +97,21 @@ class VolumesTest(
         super().setUp()
         self.volumes = self.useFixture(Volumes(self, folder))
 
+    def serials(self, server: dict[str, Any]) -> list[str]:
+        """Return the serial numbers of a guest's disks."""
+        xml = self.driver.domain_xml(server['id'])
+        return [part.partition('</serial>')[0]
+                for part in xml.split('<serial>')[1:]]
+
+    def attach(self, server: dict[str, Any], volume_id: str = DATA) -> None:
+        self.api.post_server_volume(server['id'], {'volumeAttachment': {
+            'volumeId': volume_id}})
+        self._wait_for_instance_action_event(
+            server, 'attach_volume', 'compute_attach_volume', 'success')
+
+
+class VolumesTest(QemuServersTestCase):
+
     def server(self) -> dict[str, Any]:
         """Return a server that boots from a volume."""
         made = self.api.post_server({'server': {
@@ -106,12 +121,6 @@ class VolumesTest(
                 'destination_type': 'volume'}]}})
         found: dict[str, Any] = self._wait_for_state_change(made, 'ACTIVE')
         return found
-
-    def attach(self, server: dict[str, Any], volume_id: str = DATA) -> None:
-        self.api.post_server_volume(server['id'], {'volumeAttachment': {
-            'volumeId': volume_id}})
-        self._wait_for_instance_action_event(
-            server, 'attach_volume', 'compute_attach_volume', 'success')
 
     def detach(self, server: dict[str, Any]) -> None:
         self.api.delete_server_volume(server['id'], DATA)
@@ -127,12 +136,6 @@ class VolumesTest(
             self._wait_for_instance_action_event(
                 server, 'rebuild', 'compute_rebuild_instance', 'success')
         self._wait_for_state_change(server, 'ACTIVE')
-
-    def serials(self, server: dict[str, Any]) -> list[str]:
-        """Return the serial numbers of a guest's disks."""
-        xml = self.driver.domain_xml(server['id'])
-        return [part.partition('</serial>')[0]
-                for part in xml.split('<serial>')[1:]]
 
     def test_a_volume_comes_grows_and_goes(self) -> None:
         server = self.server()

@@ -16,8 +16,10 @@ from typing import Any
 from nova.api.validation.extra_specs import validators
 from nova.objects import fields
 from nova.objects import image_meta
+from oslo_config import cfg
 
 import nova.conf
+from nova_libvirt_driver.nova_plugin import options
 from nova_libvirt_driver.spec import policy
 
 CONF = nova.conf.CONF
@@ -26,6 +28,16 @@ SEED = 20261129
 PAIRS = 500
 
 Option = tuple[str, str, Any]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Volume:
+    """A volume, as the volume service and the API describe it."""
+
+    protocol: str = 'iscsi'
+    data: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    device: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    multiattach: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,6 +54,13 @@ class Case:
     ports: tuple[str, ...] = ('ovs',)
     disks: str = ''
     """Name of a layout of block devices in ``guests.py``."""
+    volumes: tuple[Volume, ...] = ()
+    rescue: Mapping[str, Any] | None = None
+    """It is rescued from an image of these properties."""
+    taken_over: bool = False
+    """There is a domain of it, which Nova's own driver has made."""
+    without: 'Case | None' = None
+    """The guest without what is asked for last, to see that it counts."""
 
     def with_(self, other: 'Case') -> 'Case':
         """Return a guest that asks for what both ask for."""
@@ -49,11 +68,17 @@ class Case:
             name=f'{self.name} + {other.name}',
             ports=other.ports if self.ports == ('ovs',) else self.ports,
             disks=self.disks or other.disks,
+            volumes=(*self.volumes, *other.volumes),
+            rescue=self.rescue if other.rescue is None else other.rescue,
+            taken_over=self.taken_over or other.taken_over,
+            without=other.without and self.with_(other.without),
             options=(*self.options, *other.options),
             **{name: {**getattr(self, name), **getattr(other, name)}
                for name in ('extra_specs', 'properties', 'flavor', 'image',
                             'instance')})
 
+
+NOTHING = Case(name='')
 
 BASES = (
     Case(name='pc'),
@@ -126,8 +151,10 @@ _INTEGERS = (0, 1, 2, 8, 64)
 
 def generate() -> Iterator[Case]:
     """Yield all cases; each time the same ones."""
-    singles = [*_extra_specs(), *_properties(), *_options(), *_ports(),
-               *_disks(), *_others()]
+    singles = [
+        one if one.without else dataclasses.replace(one, without=NOTHING)
+        for one in (*_extra_specs(), *_properties(), *_options(), *_ports(),
+                    *_disks(), *_volumes(), *_others())]
     yield from BASES
     for number, single in enumerate(singles):
         yield BASES[0].with_(single)
@@ -135,6 +162,20 @@ def generate() -> Iterator[Case]:
         yield BASES[2 + number % 4].with_(single)
     for base, single in itertools.product(BASES, _like_nova()):
         yield base.with_(single)
+    for base, single in itertools.product(BASES, _rescues()):
+        # A plain rescue has the machine and firmware that its image names.
+        named = single.rescue if is_stable(single) else {
+            **base.properties, **(single.rescue or {})}
+        yield dataclasses.replace(base.with_(single), rescue=named)
+    yield BASES[1].with_(Case(name='rescued without a machine', rescue={}))
+    for number, single in enumerate(singles):
+        base = BASES[number % len(BASES)].with_(Case(
+            name='taken over', taken_over=True))
+        yield dataclasses.replace(base.with_(single), without=None)
+    for value in ('required', 'optional', 'disabled'):
+        yield BASES[3].with_(Case(
+            name=f'os_secure_boot={value}', without=NOTHING,
+            properties={'os_secure_boot': value}))
     chooser = random.Random(SEED)
     for _ in range(PAIRS):
         one, other = chooser.sample(singles, 2)
@@ -201,11 +242,13 @@ def _values(name: str, value: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _needing(name: str, case: Case) -> Case:
-    needed = _WITH.get(name)
-    if needed is None:
-        return case
+    return _joined(_WITH.get(name, NOTHING), case)
+
+
+def _joined(needed: Case, case: Case) -> Case:
     # The case comes second, since what it says must win.
-    return dataclasses.replace(needed.with_(case), name=case.name)
+    return dataclasses.replace(
+        needed.with_(case), name=case.name, without=needed)
 
 
 def _properties() -> Iterator[Case]:
@@ -253,6 +296,7 @@ _OPTIONS = {
     'libvirt.realtime_scheduler_priority': (5,),
     'libvirt.swtpm_enabled': (False,),
     'DEFAULT.use_cow_images': (False,),
+    'DEFAULT.vcpu_pin_set': ('0',),
     'DEFAULT.preallocate_images': ('space',),
     'DEFAULT.pointer_model': ('ps2mouse', None),
     'DEFAULT.config_drive_format': ('vfat',),
@@ -277,6 +321,13 @@ _OPTIONS = {
     'ephemeral_storage_encryption.enabled': (True,),
 }
 """Each option that shapes a guest, with values that are not the default."""
+
+_OF_THE_RIG = (
+    'compute_driver', 'connection_uri', 'cpu_models', 'enabled_mdev_types',
+    'host', 'images_type', 'instances_path', 'iscsi_iface', 'physnets',
+    'state_path', 'virt_type')
+"""Options that say where the guests to compare are, name groups, ask for what
+this host does not have, or have cases of their own."""
 
 # What an option, or one of a group, depends on to have an effect.
 _OPTION_WITH = {
@@ -311,20 +362,58 @@ def _options() -> Iterator[Case]:
         group, _, name = place.partition('.')
         if group not in CONF and group != 'DEFAULT':
             continue
-        needed = _OPTION_WITH.get(group) or _OPTION_WITH.get(
-            name, Case(name=''))
+        needed = _OPTION_WITH.get(group) or _OPTION_WITH.get(name, NOTHING)
         for value in values:
             case = Case(name=f'[{group}] {name}={value}',
                         options=((group, name, value),))
-            yield dataclasses.replace(needed.with_(case), name=case.name)
+            yield _joined(needed, case)
             if name in _OF_DISKS:
-                yield from map(case.with_, _ALL_DISKS)
+                for disks in _ALL_DISKS:
+                    yield dataclasses.replace(
+                        case.with_(disks), without=disks)
+    yield from _other_options()
     yield from _cpu_models()
-    yield Case(name='[libvirt] cpu_models and a trait', options=(
+    listed = Case(name='', options=(
         ('libvirt', 'cpu_mode', 'custom'),
-        ('libvirt', 'cpu_models', ['Nehalem', 'Haswell-noTSX'])),
-        extra_specs={'trait:HW_CPU_X86_AVX2': 'required'})
+        ('libvirt', 'cpu_models', ['core2duo', 'nehalem', 'EPYC'])))
+    for specs in (
+            {'trait:HW_CPU_X86_SSE42': 'required'},
+            {'trait:HW_CPU_X86_AVX2': 'required'},
+            {'trait:HW_CPU_X86_AVX2': 'forbidden'},
+            {'trait:HW_CPU_X86_AVX512F': 'required'},
+            {'trait:HW_CPU_X86_AESNI': 'required',
+             'trait1:HW_CPU_X86_SSE4A': 'required', 'resources1:VCPU': '2'}):
+        yield _joined(listed, Case(
+            name='[libvirt] cpu_models with ' + ' and '.join(specs),
+            extra_specs=specs))
     yield Case(name='both consoles', options=(('spice', 'enabled', True),))
+
+
+def _other_options() -> Iterator[Case]:
+    """Yield each other option that Nova's own driver reads, changed."""
+    for place, *_ in options.table(CONF):
+        group, name = place[1:].split('] ')
+        if f'{group}.{name}' in _OPTIONS or name in _OF_THE_RIG:
+            continue
+        for value in _option_values(group, name):
+            yield Case(name=f'[{group}] {name}={value}',
+                       options=((group, name, value),))
+
+
+def _option_values(group: str, name: str) -> Iterator[Any]:
+    registered = CONF._opts if group == 'DEFAULT' else CONF._groups[
+        group]._opts
+    option = registered[name]['opt']
+    usual = option.default
+    if isinstance(option, cfg.BoolOpt):
+        yield not usual
+    elif isinstance(option, (cfg.IntOpt, cfg.FloatOpt)):
+        yield (usual or 0) + 1
+    elif isinstance(option, (cfg.ListOpt, cfg.MultiStrOpt)):
+        yield ['x']
+    elif isinstance(option, cfg.StrOpt):
+        chosen = getattr(option.type, 'choices', None) or ('x',)
+        yield from (value for value in chosen if value != usual)
 
 
 def _cpu_models() -> Iterator[Case]:
@@ -365,6 +454,110 @@ def _disks() -> Iterator[Case]:
                    flavor=flavor, instance={'config_drive': 'True'})
     yield Case(name='iso', image={'disk_format': 'iso'})
     yield Case(name='config drive', instance={'config_drive': 'True'})
+
+
+_RBD = {'name': 'pool/volume', 'hosts': ['192.0.2.1', '192.0.2.2'],
+        'ports': ['6789', '6789'], 'auth_enabled': True,
+        'auth_username': 'cinder', 'secret_type': 'ceph',
+        'secret_uuid': '457eb676-33da-42ec-9a8c-9293d545c337'}
+_ROOT = {'boot_index': 0, 'mount_device': '/dev/vda'}
+
+
+def _volumes() -> Iterator[Case]:
+    for protocol in ('fibre_channel', 'gpfs', 'iscsi', 'iser', 'lightos',
+                     'local', 'nfs', 'nvmeof', 'quobyte', 'rbd', 'scaleio',
+                     'smbfs', 'vzstorage'):
+        data: Mapping[str, Any] = _RBD if protocol == 'rbd' else {}
+        yield _of_volumes(protocol, Volume(protocol=protocol, data=data))
+        yield _of_volumes(f'root on {protocol}', Volume(
+            protocol=protocol, data=data, device=_ROOT), Volume())
+    for name, data in (
+            ('access_mode=ro', {'access_mode': 'ro'}),
+            ('access_mode=x', {'access_mode': 'x'}),
+            ('discard', {'discard': True}),
+            ('block sizes', {'logical_block_size': '512',
+                             'physical_block_size': '4096'}),
+            ('qos_specs', {'qos_specs': {
+                'total_bytes_sec': '1000000', 'read_iops_sec': '100',
+                'read_iops_sec_max': '200', 'size_iops_sec': '8'}})):
+        yield _of_volumes(name, Volume(data=data))
+    yield _of_volumes('rbd without a user', Volume(
+        protocol='rbd', data={**_RBD, 'auth_enabled': False}))
+    for format in ('raw', 'qcow2'):
+        yield _of_volumes(f'nfs of format {format}', Volume(
+            protocol='nfs', data={'format': format}))
+    yield _of_volumes('multiattach', Volume(multiattach=True))
+    for bus in ('ide', 'sata', 'scsi', 'usb', 'virtio', 'fdc', 'x'):
+        yield _of_volumes(f'bus {bus}', Volume(device={'disk_bus': bus}))
+    for kind, wanted in (
+            ('cdrom', None), ('cdrom', 'sata'), ('cdrom', 'ide'),
+            ('disk', 'scsi'), ('floppy', 'fdc'), ('lun', None),
+            ('lun', 'scsi')):
+        yield _of_volumes(f'kind {kind} on {wanted}', Volume(device={
+            'device_type': kind, 'disk_bus': wanted,
+            'mount_device': {'fdc': '/dev/fda', 'ide': '/dev/hdb'}.get(
+                wanted or '', '/dev/sdb')}))
+    scsi = Case(name='', properties={
+        'hw_disk_bus': 'scsi', 'hw_scsi_model': 'virtio-scsi'})
+    for two in ((Volume(), Volume(protocol='rbd', data=_RBD)),
+                (Volume(device={**_ROOT, 'mount_device': '/dev/sda'}),
+                 Volume(device={'mount_device': '/dev/sdb'}))):
+        yield _joined(scsi, dataclasses.replace(
+            _of_volumes('two on scsi', *two), without=None))
+    for option in (('disk_cachemodes', ['block=writeback', 'network=unsafe']),
+                   ('use_default_aio_mode_for_volumes', True),
+                   ('rbd_secret_uuid', _RBD['secret_uuid'])):
+        yield dataclasses.replace(_of_volumes(
+            f'{option[0]}', Volume(), Volume(
+                protocol='rbd', data={**_RBD, 'auth_enabled': False},
+                device={'mount_device': '/dev/vdc'})),
+            options=(('libvirt', 'rbd_user', 'nova'),
+                     ('libvirt', *option)))
+
+
+def _of_volumes(name: str, *volumes: Volume) -> Case:
+    return Case(name=f'volume: {name}', volumes=volumes)
+
+
+def _rescues() -> Iterator[Case]:
+    """Yield servers in rescue, by images of all kinds."""
+    plain = Case(name='rescued', rescue={})
+    stable = Case(name='', rescue={'hw_rescue_device': 'disk'})
+    for properties in (
+            {}, {'hw_disk_bus': 'sata'}, {'hw_disk_bus': 'scsi'},
+            {'hw_machine_type': 'q35'}, {'hw_firmware_type': 'uefi'},
+            {'hw_vif_model': 'e1000'}, {'hw_video_model': 'vga'},
+            {'hw_rescue_device': 'disk'}, {'hw_rescue_device': 'cdrom'},
+            {'hw_rescue_device': 'floppy'}, {'hw_rescue_device': 'x'},
+            {'hw_rescue_bus': 'virtio'}, {'hw_rescue_bus': 'usb'},
+            {'hw_rescue_bus': 'scsi'}, {'hw_rescue_bus': 'x'},
+            {'hw_rescue_device': 'cdrom', 'hw_rescue_bus': 'scsi'},
+            {'hw_rescue_device': 'cdrom', 'hw_cdrom_bus': 'sata'},
+            {'hw_rescue_device': 'disk', 'hw_disk_bus': 'ide'}):
+        yield Case(name=f'rescued by {properties}', rescue=properties)
+    for rescued, kind in ((plain, 'rescued'), (stable, 'stable rescue')):
+        for other in (
+                Case(name='all disks', disks='swap and ephemeral',
+                     instance={'config_drive': 'True'}),
+                Case(name='iso', image={'disk_format': 'iso'}),
+                Case(name='kernel', instance={'kernel_id': 'kernel'}),
+                Case(name='hw_disk_bus=scsi', properties={
+                    'hw_disk_bus': 'scsi', 'hw_scsi_model': 'virtio-scsi'}),
+                Case(name='tpm', extra_specs={'hw:tpm_version': '2.0'}),
+                Case(name='two ports', ports=('ovs', 'ovs')),
+                _of_volumes('data', Volume()),
+                _of_volumes('root', Volume(device=_ROOT)),
+                _of_volumes('root and data', Volume(device=_ROOT), Volume(
+                    protocol='rbd', data=_RBD))):
+            # Nova itself refuses to rescue others without a stable device.
+            if rescued is stable or 'root' not in other.name:
+                yield dataclasses.replace(
+                    rescued.with_(other), name=f'{kind} of {other.name}')
+
+
+def is_stable(case: Case) -> bool:
+    """Say whether a rescue leaves all disks of its server."""
+    return any(name.startswith('hw_rescue_') for name in case.rescue or ())
 
 
 def _others() -> Iterator[Case]:

@@ -13,6 +13,7 @@ from lxml import etree
 REFUSED, BY_LIBVIRT, CRASHED = 'refused', 'by libvirt', 'crashed'
 """How a guest is not made; the last is a fault of a driver."""
 
+ACCEPTED = 'accepted'
 ABSENT, EMPTY, PRESENT = 'absent', 'empty', 'present'
 
 # Where devices of one kind are told apart, and by what.
@@ -69,11 +70,18 @@ class Difference:
     ours: str
 
 
-def differences(in_tree: str, ours: str) -> list[Difference]:
-    """Return how two domains differ."""
+def differences(
+        in_tree: str, ours: str, among: Container[str] | None = None
+) -> list[Difference]:
+    """Return how two domains differ.
+
+    :param among: paths that are looked at, None for all
+    """
     theirs, own = flat(in_tree), flat(ours)
     found = []
     for path in sorted({*theirs, *own}):
+        if among is not None and path not in among:
+            continue
         one, other = _said(path, theirs, own), _said(path, own, theirs)
         if one != other and not _parent_differs(path, theirs, own) and not (
                 'order of' in path
@@ -99,6 +107,14 @@ def kept(
                        ours.get(name, ABSENT))
             for name in sorted({*in_tree, *ours})
             if name not in but and in_tree.get(name) != ours.get(name)]
+
+
+def changes(before: str, after: str) -> set[str]:
+    """Return where a guest is another one than before, but for notes of it."""
+    first, second = flat(before), flat(after)
+    return {path for path in {*first, *second}
+            if _said(path, first, second) != _said(path, second, first)
+            and not path.startswith('metadata')}
 
 
 def flat(xml: str) -> Values:

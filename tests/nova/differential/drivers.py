@@ -4,7 +4,13 @@
 
 from collections.abc import Iterator
 import contextlib
+import dataclasses
+import functools
+import json
+import os
+import pathlib
 import re
+import shutil
 from typing import Any
 from typing import ClassVar
 import warnings
@@ -16,9 +22,11 @@ from nova import exception as nova_exception
 from nova import objects
 import nova.privsep
 from nova.virt import fake
+from nova.virt import hardware
 from nova.virt.libvirt import blockinfo
 from nova.virt.libvirt import config as vconfig
 from nova.virt.libvirt import driver as in_tree
+from os_brick import privileged as os_brick_privileged
 import os_vif
 from oslo_serialization import jsonutils
 
@@ -26,11 +34,17 @@ import nova.conf
 from nova.conf import neutron
 from nova_libvirt_driver import conf
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.nova_plugin import brick
 from nova_libvirt_driver.nova_plugin import config_drive
 from nova_libvirt_driver.nova_plugin import driver as plugin
+from nova_libvirt_driver.nova_plugin import mounts
+from nova_libvirt_driver.nova_plugin import options as option_verdicts
 from nova_libvirt_driver.nova_plugin import registration
 from nova_libvirt_driver.nova_plugin import translate
 from nova_libvirt_driver.nova_plugin import volumes
+from nova_libvirt_driver.spec import guest as guest_spec
+from nova_libvirt_driver.volumes import connection
+from nova_libvirt_driver.volumes import protocols
 from nova_libvirt_driver.xmlmodel import domain as domain_model
 from tests.nova.differential import cases
 from tests.nova.differential import comparison
@@ -38,8 +52,9 @@ from tests.nova.differential import guests
 
 CONF = nova.conf.CONF
 
+_UNDEFINE = libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
 _REFUSALS = (nova_exception.NovaException, exception.InvalidRequest,
-             exception.UnsupportedOperation)
+             exception.UnsupportedOperation, exception.VolumeFailure)
 
 
 def prepare(uri: str, folder: str) -> None:
@@ -51,7 +66,8 @@ def prepare(uri: str, folder: str) -> None:
     conf.register_opts(CONF)
     objects.register_all()
     os_vif.initialize()
-    nova.privsep.sys_admin_pctxt.set_client_mode(False)
+    for context in (nova.privsep.sys_admin_pctxt, os_brick_privileged.default):
+        context.set_client_mode(False)
     for group, name, value in (
             ('libvirt', 'connection_uri', uri),
             ('libvirt', 'virt_type', 'qemu'),
@@ -123,6 +139,13 @@ class _WithoutRecord(in_tree.LibvirtDriver):  # type: ignore[misc]
     def _handle_conn_event(self, enabled: bool, reason: str) -> None:
         pass
 
+    def _connect_volume(
+            self, context: Any, info: dict[str, Any], *args: Any) -> None:
+        """Say where the file of a volume is that the host would mount."""
+        if _is_mounted(info):
+            made = self._get_volume_driver(info)
+            info['data']['device_path'] = made._get_device_path(info)
+
 
 class InTree:
     """Nova's own driver."""
@@ -146,6 +169,8 @@ class InTree:
 
     def xml(self, request: guests.Request) -> str:
         """Return the domain of a guest."""
+        if request.rescue_meta:
+            return self._rescued(request)
         info = blockinfo.get_disk_info(
             CONF.libvirt.virt_type, request.instance, request.image_meta,
             request.block_device_info)
@@ -153,6 +178,24 @@ class InTree:
             nova_context.get_admin_context(), request.instance,
             request.network_info, info, request.image_meta,
             block_device_info=request.block_device_info))
+
+    def _rescued(self, request: guests.Request) -> str:
+        image_meta, rescue_meta = request.rescue_meta, None
+        devices: Any = None
+        if hardware.check_hw_rescue_props(image_meta):
+            image_meta, rescue_meta = request.image_meta, image_meta
+            devices = request.block_device_info
+        info = blockinfo.get_disk_info(
+            CONF.libvirt.virt_type, request.instance, image_meta,
+            rescue=True, block_device_info=devices,
+            rescue_image_meta=rescue_meta)
+        return str(self._driver._get_guest_xml(
+            nova_context.get_admin_context(), request.instance,
+            request.network_info, info, image_meta, rescue={
+                'image_id': request.rescue_meta.id,
+                'kernel_id': request.instance.kernel_id,
+                'ramdisk_id': request.instance.ramdisk_id},
+            block_device_info=devices))
 
     def registered(self, request: guests.Request, xml: str) -> dict[str, str]:
         """Return what is kept of a guest that was made."""
@@ -176,13 +219,43 @@ class Ours:
         self._driver = plugin.NovaLibvirtDriver(fake.FakeVirtAPI())
 
     def xml(self, request: guests.Request) -> str:
-        """Return the domain of a guest."""
+        """Return the domain of a guest, if the service starts at all."""
+        for name, why in option_verdicts.refused(CONF):
+            raise exception.InvalidRequest(
+                reason=f'the service does not start with {name}: {why}')
         core = self._driver._core
-        return core.get_guest_xml(translate.guest(translate.Request(
+        return core.get_guest_xml(self._spec(request))
+
+    def again(self, request: guests.Request) -> str:
+        """Return the domain of a guest that has one, or of its rescue."""
+        rescue = self._driver._core._parts.operations.rescue
+        domains, spec = rescue.domains, self._spec(request)
+        plan = domains.plan if not request.rescue_meta else functools.partial(
+            domains.plan_rescue,
+            stable_device=volumes.rescue_device(request.rescue_meta))
+        with domains.ports.reservation() as reservation:
+            return str(rescue.rebuild.xml(
+                spec, domains.guests.find(spec), plan, reservation,
+                rescue=bool(request.rescue_meta)))
+
+    def _spec(self, request: guests.Request) -> guest_spec.GuestSpec:
+        wanted = translate.Request(
             request.instance, request.image_meta, request.network_info,
             request.block_device_info,
             config_drive.wanted(request.instance),
-            core.get_host_facts().cells)))
+            self._driver._core.get_host_facts().cells)
+        spec = translate.guest(wanted)
+        if request.rescue_meta and not volumes.rescue_device(
+                request.rescue_meta):
+            spec = translate.rescued(wanted, request.rescue_meta)
+        connector = brick.Connector(None)
+        return dataclasses.replace(spec, storage=dataclasses.replace(
+            spec.storage, volumes=tuple(
+                protocols.disk(connection.read(volume.info), volume.place,
+                               connector.settings)
+                for volume in volumes.Volumes(
+                    self._driver._core, None, request.instance,
+                    _connected(request.block_device_info)).wanted)))
 
     def registered(self, request: guests.Request, xml: str) -> dict[str, str]:
         """Return what is kept of a guest that was made."""
@@ -193,6 +266,21 @@ class Ours:
     def close(self) -> None:
         """End the connection."""
         self._driver.cleanup_host('host')
+
+
+def _connected(devices: dict[str, Any]) -> dict[str, Any]:
+    """Say where the files of volumes are that the host has mounted."""
+    for device in devices['block_device_mapping']:
+        info = device['connection_info']
+        if _is_mounted(info):
+            info['data']['device_path'] = os.path.join(
+                mounts.folder_of(connection.read(info)), info['data']['name'])
+    return devices
+
+
+def _is_mounted(info: dict[str, Any]) -> bool:
+    return protocols.of(connection.read(
+        info)).host_part is protocols.HostPart.MOUNT
 
 
 class Libvirt:
@@ -214,7 +302,27 @@ class Libvirt:
         try:
             return str(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
         finally:
-            domain.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_NVRAM)
+            domain.undefineFlags(_UNDEFINE)
+
+    @contextlib.contextmanager
+    def defined(self, xml: str) -> Iterator[None]:
+        """Let there be a domain, with a record of the formats of its disks.
+
+        :param xml: as libvirt has completed it
+        """
+        domain = self._connection.defineXML(xml)
+        uuid = domain.UUIDString()
+        folder = pathlib.Path(CONF.instances_path, uuid)
+        try:
+            folder.mkdir(exist_ok=True)
+            (folder / 'disk.info').write_text(json.dumps({
+                disk.source_file: disk.driver_type
+                for disk in domain_model.Domain.parse(xml).devices.disks
+                if (disk.source_file or '').startswith(str(folder))}))
+            yield
+        finally:
+            shutil.rmtree(folder)
+            self._connection.lookupByUUIDString(uuid).undefineFlags(_UNDEFINE)
 
 
 def reason(error: Exception) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 """From a case to the objects that the compute manager passes to a driver."""
 
+from collections.abc import Mapping
 import dataclasses
 from typing import Any
 
@@ -19,6 +20,7 @@ CONF = nova.conf.CONF
 
 _UUID = '97a75666-f2b1-4f1c-a6f4-1d5b2f0b2f%02d'
 IMAGE_ID = '155d900f-4e14-4e4c-a73d-069cbf4541e6'
+RESCUE_ID = '0d6f6c0b-8b43-4f0e-9a43-8d1a6f5f3c11'
 KERNEL_ID = 'a2a8d6c2-0c1e-4c52-8b0c-1c1c58c1c2a5'
 RAMDISK_ID = 'b5fd64d8-5ab8-49f8-9a92-0a9e5b0ffe0a'
 NETWORK_ID = '4d4d2f4e-8c0e-4c27-9a6a-c0b8a2b6b1d0'
@@ -39,6 +41,8 @@ class Request:
     image_meta: Any
     network_info: Any
     block_device_info: dict[str, Any]
+    rescue_meta: Any = None
+    """Nova's, of the image that it is rescued from."""
 
 
 def request(case: cases.Case, host: Any, number: int) -> Request:
@@ -49,18 +53,27 @@ def request(case: cases.Case, host: Any, number: int) -> Request:
     :raises NotAsked: no driver gets such a request
     """
     try:
-        image_meta = objects.ImageMeta.from_dict({
-            'id': IMAGE_ID, 'name': 'image', 'disk_format': 'qcow2',
-            'min_disk': 0, 'min_ram': 0, 'container_format': 'bare',
-            'properties': dict(case.properties), **case.image})
+        image_meta = _meta(IMAGE_ID, {
+            'disk_format': 'qcow2', **case.image}, case.properties)
+        rescue_meta = None if case.rescue is None else _meta(
+            RESCUE_ID, {'disk_format': 'qcow2'}, case.rescue)
         instance = _instance(case, number)
         _validate(case, instance.flavor, image_meta)
         topology = hardware.numa_get_constraints(instance.flavor, image_meta)
         instance.numa_topology = _placed(topology, host)
     except (exception.NovaException, ValueError) as error:
         raise NotAsked(str(error)) from error
-    return Request(instance, image_meta,
-                   network_model.NetworkInfo(_ports(case)), _disks(case))
+    return Request(
+        instance, image_meta, network_model.NetworkInfo(_ports(case)),
+        _disks(case), rescue_meta)
+
+
+def _meta(
+        image_id: str, image: Mapping[str, Any],
+        properties: Mapping[str, Any]) -> Any:
+    return objects.ImageMeta.from_dict({
+        'id': image_id, 'name': 'image', 'min_disk': 0, 'min_ram': 0,
+        'container_format': 'bare', 'properties': dict(properties), **image})
 
 
 def _validate(
@@ -185,6 +198,34 @@ def _disks(case: cases.Case) -> dict[str, Any]:
         ephemerals[0]['disk_bus'] = 'sata'
     elif layout == 'bus of the swap disk':
         swap['disk_bus'] = 'usb'
-    return {'root_device_name': image['device_name'], 'image': [image],
+    volumes = [_volume(volume, number)
+               for number, volume in enumerate(case.volumes)]
+    root = next((one for one in volumes if one['boot_index'] == 0), None)
+    return {'root_device_name': (
+                root['mount_device'] if root else image['device_name']),
+            'image': [] if root else [image],
             'ephemerals': ephemerals, 'swap': given_swap,
-            'block_device_mapping': []}
+            'block_device_mapping': volumes}
+
+
+class _Device(dict[str, Any]):
+    """A block device of Nova's."""
+
+    def save(self) -> None:
+        """Do nothing: there is no database."""
+
+
+def _volume(volume: cases.Volume, number: int) -> _Device:
+    volume_id = f'{number + 1}ca404f3-d844-4169-bb96-bc792f37de98'
+    return _Device({
+        'boot_index': None, 'disk_bus': None, 'device_type': None,
+        'guest_format': None, 'volume_size': 1, 'attachment_id': None,
+        'mount_device': f'/dev/vd{"bcd"[number]}',
+        'delete_on_termination': False, **volume.device,
+        'connection_info': {
+            'driver_volume_type': volume.protocol, 'serial': volume_id,
+            'multiattach': volume.multiattach, 'data': {
+                'volume_id': volume_id, 'export': 'server:/share',
+                'name': f'volume-{volume_id}', 'target_lun': 1,
+                'device_path': f'/dev/of-volume-{number}',
+                **volume.data}}})

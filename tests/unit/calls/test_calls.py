@@ -2,6 +2,7 @@
 
 import _thread
 import functools
+import gc
 import subprocess
 import sys
 import textwrap
@@ -10,6 +11,7 @@ import time
 from typing import Any
 
 import fixtures
+import libvirt
 
 from nova_libvirt_driver.calls import calls
 from nova_libvirt_driver.calls import runtime
@@ -32,7 +34,7 @@ HUNG_CALL = """
     try:
         runner.run(lambda: sleep(120), name='hanging', timeout_s=0.2)
     except exception.CallTimeout:
-        print('gave up', runner.abandoned())
+        print('gave up', runner.budget.abandoned)
 """
 
 
@@ -45,7 +47,7 @@ class CallsTestCase(base.TestCase):
     def hang(self, runner: calls.Calls, **options: Any) -> fake_fault.Hang:
         """Start a call that hangs, and give it up."""
         hang = fake_fault.Hang()
-        self.addCleanup(wait_until, lambda: not runner.running(),
+        self.addCleanup(wait_until, lambda: not runner.budget.running,
                         'the abandoned call to end')
         self.addCleanup(hang.release)
         self.assertRaises(
@@ -73,7 +75,8 @@ class RunTest(CallsTestCase):
             self.assertEqual(result, runner.run(
                 functools.partial(_give, result), name='asking',
                 timeout_s=10))
-        self.assertEqual((0, 0), (runner.running(), runner.abandoned()))
+        self.assertEqual((0, 0), (
+            runner.budget.running, runner.budget.abandoned))
 
     def test_function_runs_on_a_thread_of_its_own(self) -> None:
         runner = self.make()
@@ -93,7 +96,8 @@ class RunTest(CallsTestCase):
             self.assertIs(raised, self.assertRaises(
                 type(raised), runner.run, fail, name='asking',
                 timeout_s=10))
-        self.assertEqual((0, 0), (runner.running(), runner.abandoned()))
+        self.assertEqual((0, 0), (
+            runner.budget.running, runner.budget.abandoned))
 
     def test_calls_run_at_the_same_time(self) -> None:
         runner = self.make(3)
@@ -121,10 +125,40 @@ class RunTest(CallsTestCase):
         self.addCleanup(hang.release)
         self.assertTrue(hang.wait_entered())
 
-        self.assertEqual(1, runner.running())
+        self.assertEqual(1, runner.budget.running)
         self.assertEqual(7, runner.run(
             lambda: 7, name='asking', timeout_s=10))
-        self.assertEqual(0, runner.abandoned())
+        self.assertEqual(0, runner.budget.abandoned)
+
+
+class LostCodeTest(CallsTestCase):
+    """The collector frees a domain while libvirt-python makes an error."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.connection = libvirt.open('test:///default')
+        self.addCleanup(self.connection.close)
+        libvirt.registerErrorHandler(calls.remember, None)
+        self.addCleanup(gc.set_threshold, *gc.get_threshold())
+        self.addCleanup(gc.enable)
+
+    def look_up(self) -> libvirt.virDomain:
+        gc.disable()
+        cycle: list[object] = [self.connection.lookupByName('test')]
+        cycle.append(cycle)
+        del cycle
+        gc.set_threshold(1)
+        gc.enable()
+        return self.connection.lookupByName('none')
+
+    def test_the_error_of_a_call_has_its_code(self) -> None:
+        error = self.assertRaises(
+            libvirt.libvirtError, self.make().run, self.look_up,
+            name='a look-up', timeout_s=60)
+
+        self.assertEqual(
+            (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_FROM_TEST),
+            (error.get_error_code(), error.get_error_domain()))
 
 
 class DeadlineTest(CallsTestCase):
@@ -136,7 +170,8 @@ class DeadlineTest(CallsTestCase):
         self.hang(runner)
 
         self.assertTrue(0.1 <= time.monotonic() - started < 3)
-        self.assertEqual((1, 1), (runner.running(), runner.abandoned()))
+        self.assertEqual((1, 1), (
+            runner.budget.running, runner.budget.abandoned))
 
     def test_error_says_what_gave_no_answer(self) -> None:
         hang = fake_fault.Hang()
@@ -157,10 +192,10 @@ class DeadlineTest(CallsTestCase):
         self.assertEqual([], late)
 
         hang.release()
-        wait_until(lambda: not runner.running(), 'the call to end')
+        wait_until(lambda: not runner.budget.running, 'the call to end')
 
         self.assertEqual(['late'], late)
-        self.assertEqual(0, runner.abandoned())
+        self.assertEqual(0, runner.budget.abandoned)
 
     def test_result_in_time_is_not_late(self) -> None:
         late: list[object] = []
@@ -183,10 +218,10 @@ class DeadlineTest(CallsTestCase):
             exception.CallTimeout, runner.run, fail, name='failing',
             timeout_s=0.1, late=late.append)
         hang.release()
-        wait_until(lambda: not runner.running(), 'the call to end')
+        wait_until(lambda: not runner.budget.running, 'the call to end')
 
         self.assertEqual([None], late)
-        self.assertEqual(0, runner.abandoned())
+        self.assertEqual(0, runner.budget.abandoned)
 
     def test_taker_that_raises_costs_no_place(self) -> None:
         runner = self.make(1)
@@ -195,9 +230,9 @@ class DeadlineTest(CallsTestCase):
             raise ValueError('a fault of the taker')
 
         self.hang(runner, late=take).release()
-        wait_until(lambda: not runner.running(), 'the call to end')
+        wait_until(lambda: not runner.budget.running, 'the call to end')
 
-        self.assertEqual(0, runner.abandoned())
+        self.assertEqual(0, runner.budget.abandoned)
         self.assertEqual(7, runner.run(
             lambda: 7, name='asking', timeout_s=10))
 
@@ -216,10 +251,11 @@ class BudgetTest(CallsTestCase):
         self.assertEqual([], started)
         self.assertIn('asking', str(error))
         self.assertIn('2 calls', str(error))
-        self.assertEqual((2, 2), (runner.running(), runner.abandoned()))
+        self.assertEqual((2, 2), (
+            runner.budget.running, runner.budget.abandoned))
         hangs[0].release()
-        wait_until(lambda: runner.running() == 1, 'a place')
-        self.assertEqual(1, runner.abandoned())
+        wait_until(lambda: runner.budget.running == 1, 'a place')
+        self.assertEqual(1, runner.budget.abandoned)
         self.assertEqual(7, runner.run(
             lambda: 7, name='asking', timeout_s=10))
 
@@ -236,7 +272,7 @@ class BudgetTest(CallsTestCase):
             self.assertEqual(
                 number, log.output.count('No thread is left for asking'))
             hang.release()
-            wait_until(lambda: not runner.running(), 'the call to end')
+            wait_until(lambda: not runner.budget.running, 'the call to end')
             runner.run(lambda: 7, name='asking', timeout_s=10)
 
     def test_more_callers_than_places_wait_for_one(self) -> None:
@@ -249,7 +285,8 @@ class BudgetTest(CallsTestCase):
             for _ in range(20)])
 
         self.assertEqual([None] * 20, results)
-        self.assertEqual((0, 0), (runner.running(), runner.abandoned()))
+        self.assertEqual((0, 0), (
+            runner.budget.running, runner.budget.abandoned))
 
     def test_place_of_an_abandoned_call_is_waited_for(self) -> None:
         runner = self.make(2)
@@ -289,7 +326,8 @@ class BudgetTest(CallsTestCase):
         for _ in range(5):
             self.assertRaises(ValueError, runner.run, fail, name='failing',
                               timeout_s=10)
-        self.assertEqual((0, 0), (runner.running(), runner.abandoned()))
+        self.assertEqual((0, 0), (
+            runner.budget.running, runner.budget.abandoned))
 
     def test_call_without_a_thread_keeps_no_place(self) -> None:
         runner = calls.NativeCalls(host='here', limit=1)
@@ -303,7 +341,7 @@ class BudgetTest(CallsTestCase):
                 name='asking', timeout_s=10)
 
         self.assertIn("can't start new thread", str(error))
-        self.assertEqual(0, runner.running())
+        self.assertEqual(0, runner.budget.running)
 
 
 class ExitTest(base.TestCase):

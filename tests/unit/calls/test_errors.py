@@ -64,6 +64,9 @@ OPENING = (
     (libvirt.VIR_ERR_SYSTEM_ERROR, RPC,
      "Failed to connect socket to '/run/libvirt/virtqemud-sock': "
      'Connection refused', 'virtqemud'),
+    (libvirt.VIR_ERR_INTERNAL_ERROR, libvirt.VIR_FROM_DBUS,
+     'internal error: Unable to get system bus connection: Could not '
+     'connect: No such file or directory', 'auth_unix_ro'),
     (libvirt.VIR_ERR_AUTH_FAILED, libvirt.VIR_FROM_AUTH,
      'authentication failed: authentication failed', 'auth_username'),
     (libvirt.VIR_ERR_NO_CONNECT, libvirt.VIR_FROM_NONE,

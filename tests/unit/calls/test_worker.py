@@ -91,7 +91,7 @@ class WorkerTest(base.TestCase):
         # It does other things meanwhile.
         self.worker.submit(lambda: note('now')).result(5)
 
-        wait_until(lambda: len(done) == 4, 'all jobs', timeout_s=5)
+        wait_until(lambda: len(done) == 4, 'all jobs')
         self.assertEqual(['now', 'early', 'early too', 'late'],
                          [name for name, _ in done])
         self.assertGreaterEqual(done[1][1] - started, 0.05)
@@ -106,7 +106,7 @@ class WorkerTest(base.TestCase):
 
         self.worker.submit(plan)
 
-        wait_until(lambda: done, 'the next job', timeout_s=5)
+        wait_until(lambda: done, 'the next job')
 
     def test_stop_drops_what_is_queued_and_what_is_for_later(self) -> None:
         done: list[str] = []
@@ -166,8 +166,7 @@ class WorkerTest(base.TestCase):
         hang.release()
 
         wait_until(lambda: 'tested' not in {
-            thread.name for thread in threading.enumerate()}, 'its end',
-            timeout_s=5)
+            thread.name for thread in threading.enumerate()}, 'its end')
 
     def test_what_is_submitted_after_the_stop_is_cancelled(self) -> None:
         done: list[int] = []

@@ -18,6 +18,7 @@ from nova_libvirt_driver import ports
 from nova_libvirt_driver.testing import fake_guest_driver
 from nova_libvirt_driver.testing import specs
 from tests import base
+from tests import output_schema
 
 HOST = 'h1'
 # What begins like a disk.
@@ -110,6 +111,8 @@ class ServerTestCase(ClientTestCase):
         """Run a command that must succeed; return its JSON."""
         result = self.type(*arguments, '-f', 'json')
         self.assertEqual((0, ''), (result.code, result.stderr))
+        if '-c' not in arguments:
+            output_schema.check(arguments, result.json)
         return result.json
 
     def have(self, *names: str) -> list[str]:

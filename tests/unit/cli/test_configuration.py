@@ -11,6 +11,7 @@ from oslo_config import cfg
 from nova_libvirt_driver.cli import configuration
 from nova_libvirt_driver.cli import errors
 from nova_libvirt_driver.cli import options
+from nova_libvirt_driver.compute import embedded
 from nova_libvirt_driver import exception
 from tests import base
 
@@ -54,12 +55,15 @@ class LoadTest(base.TestCase):
     def test_the_null_device_stands_for_no_file(self) -> None:
         conf = _load('--config-file', os.devnull)
 
-        self.assertEqual('test:///default', conf.libvirt.connection_uri)
+        self.assertEqual(
+            embedded.default_uri(conf.state_path),
+            conf.libvirt.connection_uri)
 
     def test_without_a_word_libvirt_is_the_embedded_one(self) -> None:
-        conf = _load('--config-file', self._file(''))
+        conf = _load('--config-file', self._file(''), '--state-path', '/x y')
 
-        self.assertEqual('test:///default', conf.libvirt.connection_uri)
+        self.assertIn(conf.libvirt.connection_uri, (
+            'qemu:///embed?root=/x%20y/qemu', 'test:///default'))
 
     def test_the_uri_of_the_command_line_wins(self) -> None:
         path = self._file('[libvirt]\nconnection_uri = test:///a\n')

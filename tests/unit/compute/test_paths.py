@@ -36,8 +36,8 @@ class ClientTestCase(base.TestCase):
 
     def test_it_has_the_same_state_path(self) -> None:
         self.assertEqual(
-            "OS_DEFAULT__STATE_PATH='/a b' nova-libvirt --config-file "
-            f"'{self.file}' --uri test:///default",
+            f"nova-libvirt --config-file '{self.file}' --state-path '/a b' "
+            '--uri test:///default',
             self.client('--config-file', self.file, '--state-path', '/a b'))
 
     def test_it_is_the_one_beside_the_service(self) -> None:

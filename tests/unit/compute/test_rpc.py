@@ -12,6 +12,7 @@ from nova_libvirt_driver.compute import plain
 from nova_libvirt_driver.compute import rpc
 from nova_libvirt_driver.compute import rpc_client
 from nova_libvirt_driver.compute import rpc_error
+from nova_libvirt_driver.compute import verbs
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.messaging import transport
 from nova_libvirt_driver.spec import event as event_spec
@@ -21,7 +22,8 @@ from tests import base
 
 UUID = fake_driver.GUEST.uuid
 ROW = {'uuid': UUID, 'name': 'web1', 'state': 'running', 'vcpus': 2,
-       'memory_mib': 2048, 'owned': True, 'saved': False,
+       'memory_mib': 2048, 'owned': True, 'other_folder': '',
+       'saved': False, 'rescued': False, 'reason': '',
        'stopped_by_storage': False, 'display_name': ''}
 
 
@@ -31,51 +33,39 @@ class EndpointTestCase(base.TestCase):
         super().setUp()
         self.driver = fake_driver.FakeDriver()
         self.driver.host = 'node1'
-        self.endpoint = rpc.ComputeEndpoint(
-            'node1', self.driver, lambda: {'host': 'node1'})
+        self.endpoint = rpc.ComputeEndpoint(verbs.Endpoint(
+            'node1', self.driver, lambda: {'host': 'node1'}))
 
-    def call(self, method: str, **arguments: str) -> Any:
+    def call(self, method: str, **arguments: Any) -> Any:
         return json.loads(json.dumps(
-            getattr(self.endpoint, method)({}, **arguments)))
+            self.endpoint.call({}, method, arguments)))
 
-    def refusal(self, method: str, **arguments: str) -> rpc_error.WireError:
+    def refusal(self, method: str, **arguments: Any) -> exception.DriverError:
         error = self.assertRaises(
-            dispatcher.ExpectedException, getattr(self.endpoint, method),
-            {}, **arguments)
+            dispatcher.ExpectedException, self.call, method, **arguments)
         wire = error.exc_info[1]
         assert isinstance(wire, rpc_error.WireError)
-        return wire
+        return rpc_error.from_wire(wire, 'node1')
 
     def test_results_are_plain_json(self) -> None:
         self.assertEqual({'host': 'node1'}, self.call('status'))
-        self.assertEqual([ROW], self.call('list_instances'))
-        for name in ('web1', UUID):
-            self.assertEqual(ROW, self.call('show_instance', instance=name))
-            self.assertEqual(
-                {'uuid': UUID, 'name': 'web1', 'state': 'running',
-                 'power_state': 1},
-                self.call('get_power_state', instance=name))
+        row, = self.call('list_instance_summaries')
+        self.assertEqual((UUID, 1), (row['uuid'], row['state']))
 
     def test_errors_of_the_driver_travel(self) -> None:
-        wire = self.refusal('show_instance', instance='web9')
-
-        error = rpc_error.from_wire(wire, 'node1')
-        self.assertIsInstance(error, exception.InstanceNotFound)
-        self.assertEqual(
-            'instance web9 was not found on host node1', str(error))
-
-    def test_an_outage_travels_with_its_next_step(self) -> None:
         self.driver.connected = False
 
-        for method in ('list_instances', 'show_instance', 'get_power_state'):
-            arguments = {} if method == 'list_instances' else {
-                'instance': 'web1'}
-            error = rpc_error.from_wire(
-                self.refusal(method, **arguments), 'node1')
+        error = self.refusal('list_instance_summaries')
 
-            self.assertIsInstance(error, exception.HypervisorUnavailable)
-            self.assertIn('disconnected', str(error))
-            self.assertTrue(error.next_step)
+        self.assertIsInstance(error, exception.HypervisorUnavailable)
+        self.assertIn('disconnected', str(error))
+        self.assertTrue(error.next_step)
+
+    def test_nothing_is_changed_from_afar(self) -> None:
+        for method in ('destroy', 'init_host', '__init__'):
+            error = self.refusal(method, instance={'uuid': UUID, 'name': ''})
+
+            self.assertIsInstance(error, exception.InvalidRequest)
 
 
 class WireErrorTestCase(base.TestCase):

@@ -63,6 +63,21 @@ class ModelTest(base.FacetTestCase):
 
         self.assertEqual('EPYC', root.findtext('cpu/model'))
 
+    def test_the_first_model_with_the_needed_flags_is_taken(self) -> None:
+        flags = {'Penryn': frozenset({'sse4.1'}),
+                 'qemu64': frozenset({'sse4.1', 'avx'})}
+        policy = self.custom('penryn', 'qemu64')
+        for needed, model in ((set(), 'Penryn'), ({'sse4.1'}, 'Penryn'),
+                              ({'avx', 'sse4.1'}, 'qemu64')):
+            root = self.build(policy=policy, model_flags=flags, cpu=cpu(
+                needed_flags=frozenset(needed)))
+
+            self.assertEqual(model, root.findtext('cpu/model'))
+
+        self.assertIn('avx2', self.refusal(
+            exception.UnsupportedOperation, policy=policy, model_flags=flags,
+            cpu=cpu(needed_flags=frozenset({'avx2'}))))
+
     def test_no_usable_model_is_refused(self) -> None:
         self.assertIn('EPYC', self.refusal(
             exception.UnsupportedOperation, policy=self.custom('EPYC')))
@@ -137,3 +152,15 @@ class TopologyTest(base.FacetTestCase):
     def test_guest_without_cpus_is_refused(self) -> None:
         self.assertRaises(
             exception.InvalidRequest, self.build, cpu=cpu(0))
+
+
+class PerfTest(base.FacetTestCase):
+
+    def test_what_the_kernel_counts(self) -> None:
+        root = self.build(policy=policy_spec.GuestPolicy(
+            perf_events=('cpu_clock', 'cache_misses')))
+
+        self.assertEqual(
+            [{'enabled': 'yes', 'name': 'cpu_clock'},
+             {'enabled': 'yes', 'name': 'cache_misses'}],
+            self.attributes(root, 'perf/event'))

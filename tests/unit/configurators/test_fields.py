@@ -18,8 +18,11 @@ ELSEWHERE = frozenset({
     'FeatureSpec.admin_user', 'FeatureSpec.require_quiesce',
     'NicAddress.prefix_length', 'NicAddress.gateway',
     'NicAddress.dns_servers',
+    # QEMU is told of them, once it runs.
+    'NicSpec.forwards', 'PortForward.host_port', 'PortForward.guest_port',
+    'PortForward.protocol', 'PortForward.address',
     'GuestPolicy.disk_bus', 'GuestPolicy.disk_prefix',
-    'GuestPolicy.disks_max',
+    'GuestPolicy.disk_io', 'GuestPolicy.disks_max',
 })
 
 #: Fields whose value is in the XML by way of the classes inside them.
@@ -30,6 +33,7 @@ CONTAINERS = frozenset({
 
 #: Fields that cannot change alone; tests of their facets look at them.
 COUPLED = frozenset({
+    'Inputs.model_flags',
     'CpuTopology.sockets', 'CpuTopology.cores', 'CpuTopology.threads',
     'DeviceSpec.usb_controller',
     'NumaCell.id', 'NumaCell.vcpus', 'NumaCell.memory_mib',

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
+import dataclasses
 from typing import Any
 
 from nova_libvirt_driver import exception
@@ -9,6 +10,7 @@ from tests.unit.configurators import base
 from tests.unit.configurators import values
 
 Kind = nic_spec.NicKind
+FORWARD = nic_spec.PortForward(host_port=2222, guest_port=22)
 LIMIT = nic_spec.NicBandwidth(average_kib_s=1)
 
 
@@ -74,6 +76,22 @@ class InterfacesTest(base.FacetTestCase):
             root, 'devices/interface/source'))
         self.assertEqual([], self.attributes(root, 'devices/interface/mtu'))
 
+    def test_a_model_that_this_qemu_does_not_have_yet(self) -> None:
+        new = dataclasses.replace(
+            values.PC, libvirt_version=9_003_000,
+            hypervisor_version=8_000_000)
+
+        root = self.build(host=new, nics=(nic(model='igb'),))
+
+        self.assertEqual('igb', self.attribute(
+            root, 'devices/interface/model', 'type'))
+        for old in (
+                dataclasses.replace(new, libvirt_version=7_002_000),
+                dataclasses.replace(new, hypervisor_version=7_002_000)):
+            self.assertIn('igb', self.refusal(
+                exception.UnsupportedOperation, nics=(nic(model='igb'),),
+                host=old))
+
     def test_same_address_twice_is_refused(self) -> None:
         self.assertIn('there twice', self.refusal(
             exception.InvalidRequest, nics=(
@@ -95,9 +113,21 @@ class InterfacesTest(base.FacetTestCase):
                 nic(kind=Kind.USER, inbound=LIMIT),
                 nic(outbound=nic_spec.NicBandwidth(peak_kib_s=1)),
                 nic(kind=Kind.USER, queues=2),
+                nic(forwards=(FORWARD,)),
+                nic(kind=Kind.USER, forwards=(dataclasses.replace(
+                    FORWARD, guest_port=0),)),
+                nic(kind=Kind.USER, forwards=(dataclasses.replace(
+                    FORWARD, address='::1'),)),
                 nic(model='e1000', rx_queue_size=256)):
             self.assertIn(wrong.mac, self.refusal(
                 exception.InvalidRequest, nics=(wrong,)))
+
+    def test_same_port_twice_is_refused(self) -> None:
+        two = (FORWARD, dataclasses.replace(FORWARD, guest_port=80))
+
+        self.assertIn('2222/tcp of 127.0.0.1', self.refusal(
+            exception.InvalidRequest, nics=(
+                nic(kind=Kind.USER, forwards=two),)))
 
     def test_same_tap_twice_is_refused(self) -> None:
         self.assertIn('tap0', self.refusal(

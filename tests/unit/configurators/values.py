@@ -2,6 +2,7 @@
 
 """Guests and hosts that the tests of the configurators start from."""
 
+from collections.abc import Mapping
 import dataclasses
 from typing import Any
 
@@ -88,6 +89,7 @@ def inputs(
         *, host: capabilities_spec.GuestHost = PC,
         policy: policy_spec.GuestPolicy = QEMU_POLICY,
         disks: tuple[disk_spec.DiskSpec, ...] = (ROOT,),
+        model_flags: Mapping[str, frozenset[str]] = {},
         **changes: Any) -> inputs_module.Inputs:
     """Return the inputs of a guest.
 
@@ -95,7 +97,7 @@ def inputs(
     """
     return inputs_module.Inputs(
         spec=guest(**changes), disks=disks, host=host, policy=policy,
-        console_log=f'{FOLDER}/console.log')
+        model_flags=model_flags, console_log=f'{FOLDER}/console.log')
 
 
 def file_disk(target_dev: str, bus: str, **changes: Any) -> disk_spec.DiskSpec:

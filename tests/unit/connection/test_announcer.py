@@ -5,7 +5,6 @@
 from nova_libvirt_driver.calls import turn as turn_module
 from nova_libvirt_driver.connection import announcer as announcer_module
 from nova_libvirt_driver.connection import session as session_module
-from nova_libvirt_driver.connection import state as state_module
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.testing import fake_libvirt
 from nova_libvirt_driver.testing import stepped
@@ -20,7 +19,7 @@ class AnnouncerTest(base.TestCase):
         super().setUp()
         self.clock = stepped.Stepped()
         self.addCleanup(self.clock.close)
-        self.current = state_module.Current(self.clock.monotonic)
+        self.current = session_module.Current(self.clock.monotonic)
         self.told: list[tuple[float, bool]] = []
         self.announcer = announcer_module.Announcer(
             announcer_module.Messenger(runtime=self.clock),

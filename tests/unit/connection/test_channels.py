@@ -89,7 +89,7 @@ class ChannelsTest(base.TestCase):
         def meet(channel: protocol.Connection) -> None:
             """Hold this one until there are ten."""
             wait_until(lambda: len(self.hypervisor.connections) >= 10,
-                       'ten of them', timeout_s=5)
+                       'ten of them')
 
         fake_ports.run_threads([lambda: self.channels.run(
             session, meet, name='meeting')] * 10, timeout_s=10)
@@ -183,8 +183,7 @@ class ChannelsTest(base.TestCase):
             self.assertRaises(exception.CallTimeout, self.ask, session)
             self.assertEqual([False], self.closed())
 
-        wait_until(lambda: self.closed() == [True], 'the close',
-                   timeout_s=5)
+        wait_until(lambda: self.closed() == [True], 'the close')
         self.ask(session)
         self.assertEqual([True, False], self.closed())
 
@@ -209,8 +208,7 @@ class ChannelsTest(base.TestCase):
                 timeout_s=0.05)
 
         self.assertEqual(0.05, error.fields['timeout_s'])
-        wait_until(lambda: self.closed() == [True], 'the close',
-                   timeout_s=5)
+        wait_until(lambda: self.closed() == [True], 'the close')
 
     def test_hypervisor_in_the_process_needs_no_other(self) -> None:
         session = self.session()

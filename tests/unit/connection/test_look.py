@@ -22,10 +22,10 @@ class LookTest(base.TestCase):
         self.hypervisor = self.useFixture(fixtures.FakeLibvirt()).hypervisor
         reached = self.useFixture(guests.GuestsFixture(
             'fake:///', look_timeout_s=TIMEOUT_S))
-        self.supervisor, self.calls = reached.supervisor, reached.calls
+        self.link, self.calls = reached.link, reached.calls
 
     def look(self) -> str:
-        return self.supervisor.look(
+        return self.link.look(
             'ask for the name', lambda connection: connection.getHostname())
 
     def test_answer_comes_from_libvirt(self) -> None:
@@ -57,11 +57,11 @@ class LookTest(base.TestCase):
             self.assertRaises(exception.CallTimeout, self.look)
 
         self.assertEqual('fake-host', fake_ports.wait_until(
-            self.look, 'a turn', timeout_s=5))
+            self.look, 'a turn'))
         self.assertEqual(1, len(self.hypervisor.connections))
 
     def test_without_a_thread_the_turn_is_given_back(self) -> None:
-        for _ in range(self.calls.limit()):
+        for _ in range(self.calls.budget.limit):
             self.assertRaises(
                 exception.CallTimeout, self.calls.run,
                 lambda: time.sleep(2), name='hanging', timeout_s=0.01)

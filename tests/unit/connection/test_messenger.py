@@ -14,7 +14,9 @@ from tests import base
 
 wait_until = fake_ports.wait_until
 
-PATIENCE_S, AGAIN_S = 1.0, 0.5
+AGAIN_S = 0.5
+SHORT_S, LONG_S = 0.5, 30.0
+"""Patience that ends soon, and one that a busy machine does not wear out."""
 
 
 class MessengerTest(base.TestCase):
@@ -22,7 +24,8 @@ class MessengerTest(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.log = self.useFixture(fixtures.FakeLogger())
-        self.messenger = announcer_module.Messenger(AGAIN_S)
+        self.messenger = announcer_module.Messenger(
+            AGAIN_S, patience_s=LONG_S)
         self.addCleanup(self.stop)
         self.hang = fake_fault.Hang()
         self.addCleanup(self.hang.release)
@@ -46,8 +49,15 @@ class MessengerTest(base.TestCase):
         self.hang.hang()
         self.told.append('hung')
 
+    def be_impatient(self) -> None:
+        """Wait for no receiver that hangs."""
+        self.messenger.stop()
+        self.messenger = announcer_module.Messenger(
+            AGAIN_S, patience_s=SHORT_S)
+
     def tell_hanging(self) -> None:
-        """Have a receiver told that hangs."""
+        """Have a receiver told that hangs, and wait for none from now on."""
+        self.be_impatient()
         self.start('the hanging one', self.hanging)
         self.assertTrue(self.hang.wait_entered())
 
@@ -118,24 +128,25 @@ class MessengerTest(base.TestCase):
             self) -> None:
         self.tell_across_a_restart(is_state=True)
 
-        wait_until(lambda: len(self.told) == 3, 'the last word', timeout_s=5)
+        wait_until(lambda: len(self.told) == 3, 'the last word')
         self.assertEqual(['new', 'old', 'new'], self.told)
 
     def test_event_that_outlives_a_restart_is_told_once(self) -> None:
         self.tell_across_a_restart(is_state=False)
 
-        wait_until(lambda: len(self.told) == 2, 'both', timeout_s=5)
+        wait_until(lambda: len(self.told) == 2, 'both')
         self.assertEqual(['new', 'old'], self.told)
 
     def test_patience_ends(self) -> None:
+        self.be_impatient()
         started = time.monotonic()
 
         self.messenger.notify('the hanging one', self.hanging)
 
         self.assertTrue(
-            PATIENCE_S * 0.9 <= time.monotonic() - started < PATIENCE_S + 1)
+            SHORT_S * 0.9 <= time.monotonic() - started < LONG_S)
         self.hang.release()
-        wait_until(lambda: self.told, 'the word', timeout_s=5)
+        wait_until(lambda: self.told, 'the word')
 
     def test_word_that_waits_serves_for_another(self) -> None:
         state = ['old']
@@ -150,7 +161,7 @@ class MessengerTest(base.TestCase):
         self.start('another', words[2])
         self.hang.release()
 
-        wait_until(lambda: len(self.told) == 3, 'the words', timeout_s=5)
+        wait_until(lambda: len(self.told) == 3, 'the words')
         self.assertEqual('hung', self.told[0])
         self.assertEqual({('new', 'first'), ('new', 'other')},
                          set(self.told[1:]))
@@ -162,7 +173,7 @@ class MessengerTest(base.TestCase):
             'the hanging one', lambda: self.told.append('new'))
         self.hang.release()
 
-        wait_until(lambda: len(self.told) == 2, 'the words', timeout_s=5)
+        wait_until(lambda: len(self.told) == 2, 'the words')
         self.assertEqual(['hung', 'new'], self.told)
 
     def test_receiver_with_news_does_not_wait_for_itself(self) -> None:
@@ -175,7 +186,7 @@ class MessengerTest(base.TestCase):
         started = time.monotonic()
         self.messenger.notify('it', receiver)
 
-        self.assertLess(time.monotonic() - started, PATIENCE_S / 2)
+        self.assertLess(time.monotonic() - started, LONG_S / 2)
         self.assertEqual([True], inside)
         self.assertFalse(self.messenger.inside())
 
@@ -185,7 +196,7 @@ class MessengerTest(base.TestCase):
 
         self.messenger.stop()
 
-        self.assertLess(time.monotonic() - started, 0.5)
+        self.assertLess(time.monotonic() - started, 10)
 
     def test_after_stop_nobody_is_told_and_nobody_waits(self) -> None:
         self.messenger.stop()
@@ -193,7 +204,7 @@ class MessengerTest(base.TestCase):
 
         self.messenger.notify('it', lambda: self.told.append(1))
 
-        self.assertLess(time.monotonic() - started, PATIENCE_S / 2)
+        self.assertLess(time.monotonic() - started, LONG_S / 2)
         self.assertEqual([], self.told)
 
     def test_what_waited_at_the_stop_is_not_told(self) -> None:
@@ -204,8 +215,7 @@ class MessengerTest(base.TestCase):
         self.hang.release()
 
         wait_until(lambda: 'libvirt-messenger' not in {
-            thread.name for thread in threading.enumerate()}, 'its end',
-            timeout_s=5)
+            thread.name for thread in threading.enumerate()}, 'its end')
         self.assertEqual(['hung'], self.told)
 
     def test_after_start_it_tells_again_even_while_one_hangs(self) -> None:

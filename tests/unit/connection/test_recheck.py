@@ -4,7 +4,7 @@
 
 import libvirt
 
-from nova_libvirt_driver.connection import recheck
+from nova_libvirt_driver.connection import attempts
 from nova_libvirt_driver.events import decode
 from nova_libvirt_driver.events import router
 from nova_libvirt_driver.spec import event
@@ -74,16 +74,18 @@ class RecheckTest(base.TestCase):
         self.reached = self.useFixture(guests.GuestsFixture('fake:///'))
         self.listener = fake_ports.RecordingListener()
         self.router = router.Router(self.listener)
-        self.recheck = recheck.Recheck(
-            self.reached.supervisor, self.router, delays_s=(0.05, 0.1))
+        self.recheck = attempts.Recheck(
+            self.reached.link.current, self.router,
+            lambda: self.reached.link.look('look', decode.reports),
+            delays_s=(0.05, 0.1))
         self.addCleanup(self.recheck.stop)
 
     def connect(self) -> None:
         """Have a connection whose daemon says that the guest runs."""
-        self.reached.supervisor.connection()
+        self.reached.link.connection()
         self.router.synchronize(
             [report(State.RUNNING, uuid=self.guest.uuid, name='guest')],
-            self.reached.supervisor.generation)
+            self.reached.link.current.generation)
 
     def test_a_guest_that_vanishes_without_an_event_is_told_of(self) -> None:
         self.connect()

@@ -59,7 +59,7 @@ class RetiredTest(base.TestCase):
             self.retired.add(idle)
             started = time.monotonic()
             self.assertFalse(self.retired.close())
-            self.assertLess(time.monotonic() - started, 2)
+            self.assertLess(time.monotonic() - started, 20)
             self.assertEqual([False, True], self.closed())
 
         self.assertTrue(self.retired.close())
@@ -85,12 +85,10 @@ class RetiredTest(base.TestCase):
         retired.add(self.session())
         with self.hypervisor.block('close'):
             self.assertTrue(retired.close())
-            self.assertEqual(1, self.calls.abandoned())
+            self.assertEqual(1, self.calls.budget.abandoned)
 
-        wait_until(lambda: self.closed() == [True], 'the close',
-                   timeout_s=5)
-        wait_until(lambda: not self.calls.running(), 'the call to end',
-                   timeout_s=5)
+        wait_until(lambda: self.closed() == [True], 'the close')
+        wait_until(lambda: not self.calls.budget.running, 'the call to end')
 
     def test_one_that_no_call_is_left_for_is_kept(self) -> None:
         runner = calls.make(host='here', limit=1)

@@ -9,7 +9,6 @@ from nova_libvirt_driver.connection import session as session_module
 from nova_libvirt_driver.connection import settings as settings_module
 from nova_libvirt_driver.events import decode
 from nova_libvirt_driver.events import inbox as inbox_module
-from nova_libvirt_driver.events import subscription
 from nova_libvirt_driver.testing import fake_libvirt
 from tests import base
 
@@ -30,7 +29,7 @@ class SessionTest(base.TestCase):
         self.hypervisor = fake_libvirt.FakeHypervisor()
         self.guest = self.hypervisor.add_guest('guest')
         self.inbox = inbox_module.make()
-        self.subscriptions = subscription.Subscriptions(
+        self.subscriptions = inbox_module.Subscriptions(
             lambda: self.lifecycle, self.inbox)
         self.renew()
 
@@ -55,7 +54,7 @@ class SessionTest(base.TestCase):
 
     def items(self) -> list[Any]:
         """Take everything out of the inbox."""
-        return [self.inbox.get() for _ in range(self.inbox.size())]
+        return [self.inbox.get() for _ in range(self.inbox.qsize())]
 
     def test_complete_one_has_no_problem(self) -> None:
         self.set_up()
@@ -141,8 +140,8 @@ class SessionTest(base.TestCase):
         self.set_up()
 
         [problem] = self.session.problems
-        assert isinstance(problem, subscription.Missing)
-        self.assertTrue(problem.is_lifecycle)
+        assert isinstance(problem, inbox_module.Missing)
+        self.assertEqual('VIR_DOMAIN_EVENT_ID_LIFECYCLE', problem.name)
         self.assertFalse(self.session.events)
         [listed] = self.items()
         self.assertIsNone(listed.reports)

@@ -237,8 +237,7 @@ class EndTest(DispatcherTestCase):
 
         self.listener.gate.set()
 
-        wait_until(lambda: not delivery.size(), 'everything delivered',
-                   timeout_s=5)
+        wait_until(lambda: not delivery.size(), 'everything delivered')
         self.assertEqual([1, 2], self.listener.numbers('web1'))
 
     def test_stopping_drops_what_waits(self) -> None:

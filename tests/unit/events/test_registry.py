@@ -8,7 +8,7 @@ from hypothesis import strategies
 import libvirt
 
 from nova_libvirt_driver.events import decode
-from nova_libvirt_driver.events import registry
+from nova_libvirt_driver.events import router
 from nova_libvirt_driver.spec import event
 from nova_libvirt_driver.spec import instance
 from tests import base
@@ -50,9 +50,9 @@ class RegistryTestCase(base.TestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.registry = registry.Registry()
+        self.registry = router.Registry()
 
-    def apply(self, *changes: registry.Change) -> list[str]:
+    def apply(self, *changes: router.Change) -> list[str]:
         heard = [self.registry.apply(change) for change in changes]
         return transitions(item for item in heard if item is not None)
 
@@ -115,7 +115,7 @@ class EventTest(RegistryTestCase):
         self.assertEqual([], self.apply(decode.Defined(UUID, 'web1', 1)))
 
         self.assertEqual(State.SHUTDOWN, self.state())
-        self.assertEqual(1, len(self.registry))
+        self.assertEqual(1, len(self.registry.guests()))
 
     def test_new_definition_of_a_running_guest_keeps_its_state(self) -> None:
         self.apply(happened(Transition.STARTED),
@@ -130,7 +130,7 @@ class EventTest(RegistryTestCase):
         self.apply(decode.Defined(UUID, 'web1', 1), decode.Gone(UUID, 1))
 
         self.assertIsNone(self.registry.get(UUID))
-        self.assertEqual(0, len(self.registry))
+        self.assertEqual(0, len(self.registry.guests()))
 
     def test_running_guest_outlives_its_definition(self) -> None:
         self.apply(happened(Transition.STARTED), decode.Gone(UUID, 1))
@@ -196,7 +196,7 @@ class CompareTest(RegistryTestCase):
 
     def test_each_change_is_told_as_what_it_was(self) -> None:
         for before, after, reason, wanted in MISSED:
-            self.registry = registry.Registry()
+            self.registry = router.Registry()
             self.compare(report(before))
 
             missed = self.compare(report(after, reason=reason))
@@ -223,7 +223,7 @@ class CompareTest(RegistryTestCase):
                          [(item.uuid, item.name, str(item.transition))
                           for item in missed])
         self.assertEqual([], self.compare())
-        self.assertEqual(0, len(self.registry))
+        self.assertEqual(0, len(self.registry.guests()))
 
     def test_restart_is_told_by_the_id_of_the_domain(self) -> None:
         for before, after, wanted in (
@@ -231,7 +231,7 @@ class CompareTest(RegistryTestCase):
                 (State.PAUSED, State.RUNNING, ['stopped', 'started']),
                 (State.RUNNING, State.PAUSED,
                  ['stopped', 'started', 'paused'])):
-            self.registry = registry.Registry()
+            self.registry = router.Registry()
             self.compare(report(before, domain_id=1))
 
             missed = self.compare(report(after, domain_id=2))
@@ -247,7 +247,7 @@ class CompareTest(RegistryTestCase):
 
     def test_unknown_id_says_nothing_of_a_restart(self) -> None:
         for before, after in ((-1, 3), (3, -1), (3, 3)):
-            self.registry = registry.Registry()
+            self.registry = router.Registry()
             self.compare(report(State.RUNNING, domain_id=before))
 
             self.assertEqual([], self.compare(
@@ -313,7 +313,7 @@ class SlowEventTest(RegistryTestCase):
                  Transition.RESUMED),
                 (State.PAUSED, State.RUNNING, Transition.RESUMED,
                  Transition.PAUSED)):
-            self.registry = registry.Registry()
+            self.registry = router.Registry()
             self.assertEqual(1, len(self.reconnect(before, after)))
 
             self.assertEqual([], self.arrive(transition), str(transition))
@@ -368,13 +368,13 @@ class Truth:
         """Libvirt's id, another one for each start."""
         return self.starts if self.state in UP else -1
 
-    def step(self, action: str, generation: int) -> list[registry.Change]:
+    def step(self, action: str, generation: int) -> list[router.Change]:
         """Do what is possible now; return what libvirt would send."""
         method = getattr(self, action)
-        sent: list[registry.Change] = method(generation)
+        sent: list[router.Change] = method(generation)
         return sent
 
-    def start(self, generation: int) -> list[registry.Change]:
+    def start(self, generation: int) -> list[router.Change]:
         if self.state in UP:
             return []
         self.state = State.RUNNING
@@ -382,7 +382,7 @@ class Truth:
         return self._send(generation, Transition.RESUMED,
                           Transition.STARTED)
 
-    def start_paused(self, generation: int) -> list[registry.Change]:
+    def start_paused(self, generation: int) -> list[router.Change]:
         if self.state in UP:
             return []
         self.state = State.PAUSED
@@ -390,37 +390,37 @@ class Truth:
         return self._send(generation, Transition.STARTED,
                           Transition.PAUSED)
 
-    def pause(self, generation: int) -> list[registry.Change]:
+    def pause(self, generation: int) -> list[router.Change]:
         return self._change((State.RUNNING,), State.PAUSED,
                             Transition.PAUSED, generation)
 
-    def resume(self, generation: int) -> list[registry.Change]:
+    def resume(self, generation: int) -> list[router.Change]:
         return self._change((State.PAUSED,), State.RUNNING,
                             Transition.RESUMED, generation)
 
-    def sleep(self, generation: int) -> list[registry.Change]:
+    def sleep(self, generation: int) -> list[router.Change]:
         return self._change((State.RUNNING,), State.SUSPENDED,
                             Transition.SUSPENDED, generation)
 
-    def wake(self, generation: int) -> list[registry.Change]:
+    def wake(self, generation: int) -> list[router.Change]:
         return self._change((State.SUSPENDED,), State.RUNNING,
                             Transition.RESUMED, generation)
 
-    def stop(self, generation: int) -> list[registry.Change]:
+    def stop(self, generation: int) -> list[router.Change]:
         return self._end(0, Transition.STOPPED, generation)
 
-    def crash(self, generation: int) -> list[registry.Change]:
+    def crash(self, generation: int) -> list[router.Change]:
         return self._end(libvirt.VIR_DOMAIN_SHUTOFF_CRASHED,
                          Transition.CRASHED, generation)
 
-    def vanish(self, generation: int) -> list[registry.Change]:
+    def vanish(self, generation: int) -> list[router.Change]:
         sent = self.stop(generation)
         if self.state is not None:
             self.state = None
             sent.append(decode.Gone(self.uuid, generation))
         return sent
 
-    def define(self, generation: int) -> list[registry.Change]:
+    def define(self, generation: int) -> list[router.Change]:
         if self.state is None:
             self.state = State.SHUTDOWN
         return [decode.Defined(self.uuid, 'web1', generation)]
@@ -428,14 +428,14 @@ class Truth:
     def _change(
             self, before: tuple[State, ...], after: State,
             transition: Transition,
-            generation: int) -> list[registry.Change]:
+            generation: int) -> list[router.Change]:
         if self.state not in before:
             return []
         self.state = after
         return self._send(generation, transition)
 
     def _end(self, reason: int, transition: Transition,
-             generation: int) -> list[registry.Change]:
+             generation: int) -> list[router.Change]:
         if self.state not in UP:
             return []
         self.state, self.reason = State.SHUTDOWN, reason
@@ -443,7 +443,7 @@ class Truth:
 
     def _send(
             self, generation: int,
-            *items: Transition) -> list[registry.Change]:
+            *items: Transition) -> list[router.Change]:
         return [happened(item, uuid=self.uuid, generation=generation,
                          domain_id=self.domain_id) for item in items]
 
@@ -473,11 +473,11 @@ class World:
 
     def __init__(self) -> None:
         self.guests = {uuid: Truth(uuid) for uuid in UUIDS}
-        self.registry = registry.Registry()
+        self.registry = router.Registry()
         self.heard: list[event.LifecycleEvent] = []
         self.generation = 0
         self.link = LOSE
-        self.held: list[registry.Change] = []
+        self.held: list[router.Change] = []
         self.do(COMPARE)
 
     def live(self, steps: list[tuple[str, str]]) -> None:
@@ -513,7 +513,7 @@ class World:
                 for guest in self.guests.values()
                 if guest.state is not None]
 
-    def _tell(self, changes: list[registry.Change]) -> None:
+    def _tell(self, changes: list[router.Change]) -> None:
         for change in changes:
             heard = self.registry.apply(change)
             if heard is not None:

@@ -62,6 +62,22 @@ class RestartsTest(base.TestCase):
 
         self.assertEqual(['stopped'], self.heard())
 
+    def test_a_stop_that_a_failed_start_causes_is_called_so(self) -> None:
+        def start() -> None:
+            with self.restarts.during('one'):
+                self.happen(Transition.STARTED)
+                raise ValueError('the ports')
+
+        def stop() -> None:
+            time.sleep(0.1)
+            self.happen(Transition.STOPPED)
+
+        fake_ports.run_threads([
+            lambda: self.assertRaises(ValueError, start), stop])
+
+        self.assertEqual(['started', 'stopped'], self.heard())
+        self.assertEqual('failed', self.listener.events[-1].detail)
+
     def test_a_start_may_come_behind_the_end(self) -> None:
         def restart() -> None:
             with self.restarts.during('one'):

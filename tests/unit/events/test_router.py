@@ -7,7 +7,6 @@ from typing import Any
 import fixtures
 
 from nova_libvirt_driver.events import decode
-from nova_libvirt_driver.events import registry
 from nova_libvirt_driver.events import router
 from nova_libvirt_driver.spec import event
 from nova_libvirt_driver.spec import instance
@@ -58,7 +57,7 @@ class DiskErrorTest(base.TestCase):
         self.router = router.Router(fake_ports.RecordingListener())
         self.router.synchronize(listing(State.RUNNING), 1)
 
-    def warnings(self, *events: registry.Change) -> list[str]:
+    def warnings(self, *events: router.Change) -> list[str]:
         """Return what is warned of, all of which has to name the guest."""
         with self.assertLogs(router.LOG.logger, 'DEBUG') as logs:
             router.LOG.debug('so that there is something')

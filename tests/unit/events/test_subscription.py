@@ -11,14 +11,13 @@ from nova_libvirt_driver.calls import turn as turn_module
 from nova_libvirt_driver.connection import session as session_module
 from nova_libvirt_driver.connection import settings as settings_module
 from nova_libvirt_driver.events import inbox
-from nova_libvirt_driver.events import subscription
 from nova_libvirt_driver.spec import event
 from nova_libvirt_driver.testing import fake_libvirt
 from tests import base
 
 NAMES = ('LIFECYCLE', 'DEVICE_REMOVED', 'DEVICE_REMOVAL_FAILED',
          'AGENT_LIFECYCLE', 'BLOCK_JOB_2', 'IO_ERROR_REASON', 'REBOOT',
-         'JOB_COMPLETED')
+         'JOB_COMPLETED', 'MIGRATION_ITERATION')
 
 
 def number(name: str) -> int:
@@ -64,6 +63,8 @@ EVENTS: tuple[
      {'success': False, 'operation': 3, 'error': 'no room'}),
     ('JOB_COMPLETED', ({},), event.JobCompletedEvent,
      {'success': False, 'operation': 0, 'error': ''}),
+    ('MIGRATION_ITERATION', (2,), event.MigrationIterationEvent,
+     {'iteration': 2}),
 )
 
 
@@ -78,7 +79,7 @@ class SubscriptionTestCase(base.TestCase):
             'fake:///', [[], lambda asked, opaque: -1, None])
         self.lifecycle: list[tuple[Any, ...]] = []
         self.inbox = inbox.make()
-        self.subscriptions = subscription.Subscriptions(
+        self.subscriptions = inbox.Subscriptions(
             lambda: lambda *args: self.lifecycle.append(args), self.inbox)
         self.log = self.useFixture(fixtures.FakeLogger(
             level=logging.INFO, format='%(levelname)s %(message)s'))
@@ -92,7 +93,7 @@ class SubscriptionTestCase(base.TestCase):
         session.set_up(
             settings_module.Settings('here', settings_module.Credentials()),
             self.subscriptions)
-        subscription.log_problems(session.problems, 'qemu:///system')
+        inbox.log_problems(session.problems, 'qemu:///system')
         # The listing of the guests comes before all events.
         self.assertEqual(generation, self.inbox.get().generation)
         return session.callback_ids
@@ -114,7 +115,7 @@ class RegisterTest(SubscriptionTestCase):
         self.assertEqual('', self.log.output)
 
     def test_every_kind_can_be_waited_for(self) -> None:
-        names = {subscription.name_of(kind)
+        names = {inbox.name_of(kind)
                  for kind in vars(event).values()
                  if isinstance(kind, type)
                  and issubclass(kind, event.GuestEvent)
@@ -187,7 +188,7 @@ class CallbackTest(SubscriptionTestCase):
 
             self.hypervisor.emit(number(name), self.guest, *args)
 
-            self.assertEqual(1, self.inbox.size(), name)
+            self.assertEqual(1, self.inbox.qsize(), name)
             found = self.inbox.get()
             self.assertTrue(before <= found.timestamp <= time.time())
             self.assertEqual(
@@ -208,7 +209,7 @@ class CallbackTest(SubscriptionTestCase):
         self.assertEqual(
             [libvirt.VIR_DOMAIN_EVENT_STOPPED,
              libvirt.VIR_DOMAIN_EVENT_STOPPED_CRASHED, 9], rest)
-        self.assertEqual(0, self.inbox.size())
+        self.assertEqual(0, self.inbox.qsize())
 
     def test_callback_asks_nothing_of_libvirt(self) -> None:
         self.register()
@@ -218,4 +219,4 @@ class CallbackTest(SubscriptionTestCase):
             self.hypervisor.emit(number(name), self.guest, *args)
 
         self.assertEqual(before, self.hypervisor.calls)
-        self.assertEqual(len(EVENTS), self.inbox.size())
+        self.assertEqual(len(EVENTS), self.inbox.qsize())

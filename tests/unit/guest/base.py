@@ -34,14 +34,17 @@ class FakeHostTestCase(base.TestCase):
         self.instances_path = self.useFixture(
             fixtures_library.TempDir()).path
 
-    def make_driver(self, **options: Any) -> driver_module.LibvirtDriver:
+    def make_driver(
+            self, *, knows_instances: bool = False,
+            **options: Any) -> driver_module.LibvirtDriver:
         """Return a driver that is connected, and cleaned up afterwards."""
         self.config.config(host='here', instances_path=self.instances_path)
         self.config.config(group='libvirt', connection_uri='fake:///')
         self.config.config(
             group='nova_libvirt_driver',
             **{'reconnect_interval': 0.05, 'connect_timeout': 5, **options})
-        driver = driver_module.LibvirtDriver(fake_ports.virt_api())
+        driver = driver_module.LibvirtDriver(
+            fake_ports.virt_api(knows_instances=knows_instances))
         driver.register_event_listener(self.listener)
         self.addCleanup(driver.cleanup_host, 'here')
         driver.init_host('here')

@@ -18,7 +18,7 @@ class DiskTest(handles.HandleTestCase):
     def test_copy_is_ready_when_libvirt_says_so(self) -> None:
         self.assertIsNone(self.disk.job())
 
-        self.disk.copy('/i/copy', 'qcow2', shallow=True)
+        self.disk.copy('/i/copy', 'qcow2')
         job = self.guest.jobs['vda']
         seen = [self.disk.job()]
         job.done = job.total = 7

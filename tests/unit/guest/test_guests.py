@@ -3,7 +3,6 @@
 import libvirt
 
 from nova_libvirt_driver import exception
-from nova_libvirt_driver.guest import guests as guests_module
 from nova_libvirt_driver.guest import reach
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.testing import fake_xml
@@ -46,7 +45,7 @@ class FindTest(handles.HandleTestCase):
 
     def test_a_failure_is_no_missing_guest(self) -> None:
         self.add_guest()
-        self.hypervisor.fail_next('metadata', guests.failure(
+        self.hypervisor.fail_next('XMLDesc', guests.failure(
             libvirt.VIR_ERR_INTERNAL_ERROR))
 
         self.assertRaises(exception.LibvirtFailure, self.find)
@@ -113,18 +112,17 @@ class ListingTest(handles.HandleTestCase):
         self.add_guest()
 
         self.assertEqual([
-            guests_module.Entry(handles.UUID, 'one', _State.RUNNING,
-                                owned=True, display_name='one'),
-            guests_module.Entry(OTHER.uuid, 'two', _State.SHUTDOWN,
-                                owned=False, display_name=''),
-        ], self.guests.listing())
+            (handles.UUID, 'one', _State.RUNNING, True, 'one'),
+            (OTHER.uuid, 'two', _State.SHUTDOWN, False, ''),
+        ], [(row.uuid, row.name, row.state, row.owned, row.display_name)
+            for row in self.reached.inventory.summaries()])
 
     def test_guest_that_goes_away_meanwhile_is_left_out(self) -> None:
         self.add_guest()
-        self.hypervisor.fail_next('metadata', guests.failure(
+        self.hypervisor.fail_next('XMLDesc', guests.failure(
             libvirt.VIR_ERR_NO_DOMAIN))
 
-        self.assertEqual([], self.guests.listing())
+        self.assertEqual([], self.reached.inventory.summaries())
 
 
 class MarkTest(handles.HandleTestCase):
@@ -134,7 +132,8 @@ class MarkTest(handles.HandleTestCase):
             handles.xml_of().replace('nova:instance', 'nova:other')))
 
         self.assertEqual(
-            [False], [entry.owned for entry in self.guests.listing()])
+            [False],
+            [row.owned for row in self.reached.inventory.summaries()])
 
     def test_other_metadata_is_no_mark(self) -> None:
         for namespace in ('http://openstack.org/xmlns/libvirt/nova/2.0',
@@ -147,4 +146,4 @@ class MarkTest(handles.HandleTestCase):
         xml = handles.xml_of().replace(
             '>one</nova:name>', '>&lt;a&gt;&amp;</nova:name>')
 
-        self.assertEqual(reach.Mark('<a>&'), reach.mark_in(xml))
+        self.assertEqual('<a>&', reach.mark_in(xml))

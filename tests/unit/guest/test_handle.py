@@ -104,8 +104,8 @@ class PowerTest(handles.HandleTestCase):
 
         self.hypervisor.break_connections()
         fake_ports.wait_until(
-            lambda: self.reached.supervisor.generation > 1
-            and self.reached.supervisor.session, 'the next connection')
+            lambda: self.reached.link.current.generation > 1
+            and self.reached.link.current.session, 'the next connection')
 
         self.assertEqual(_State.RUNNING, guest.state().power)
 

@@ -26,8 +26,9 @@ class TestDriverTest(base.TestCase):
         node = pathlib.Path(
             self.useFixture(fixtures.TempDir()).path, 'node.xml')
         node.write_text('<node/>')
-        self.guests = self.useFixture(
-            guests.GuestsFixture(f'test://{node}')).guests
+        self.reached = self.useFixture(
+            guests.GuestsFixture(f'test://{node}'))
+        self.guests = self.reached.guests
         self.guest = self.guests.define(fake_xml.with_metadata(
             guests_rig.guest_xml_for_test_driver('one', uuid=handles.UUID),
             '<instance><name>web</name></instance>', 'nova', fake_xml.NOVA),
@@ -59,7 +60,7 @@ class TestDriverTest(base.TestCase):
         self.assertFalse(self.guest.is_active())
         self.guest.start()
 
-        self.assertTrue(shutdown.Shutdown().run(
+        self.assertTrue(shutdown.run(
             self.guest, 5, 1, ports.NullProgress()))
 
     def test_guest_is_listed_renamed_and_undefined(self) -> None:
@@ -68,11 +69,11 @@ class TestDriverTest(base.TestCase):
         self.assertEqual(
             [('one', True, 'db')],
             [(entry.name, entry.owned, entry.display_name)
-             for entry in self.guests.listing()])
+             for entry in self.reached.inventory.summaries()])
 
         self.guest.undefine(keep_state=False)
 
-        self.assertEqual([], self.guests.listing())
+        self.assertEqual([], self.reached.inventory.summaries())
 
     def test_what_it_lacks_is_not_supported(self) -> None:
         self.guest.start()

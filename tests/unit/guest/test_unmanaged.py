@@ -66,9 +66,9 @@ class UnmanagedTest(base.TestCase):
             self.keep(domain(ROOT, PCI, MDEV), new))
 
         kept, other = new.devices.hostdevs
-        self.assertEqual(('pci', True, '0x06', '0x09'), (
-            kept.type, kept.managed, kept.source_address.bus,
-            kept.address.slot))
+        self.assertEqual(('pci', 'yes', '0x06', '0x09'), (
+            kept.type, kept.element.get('managed'),
+            kept.source_address.bus, kept.address.slot))
         self.assertEqual('mdev', other.type)
 
     def test_a_share_keeps_the_memory_that_it_needs(self) -> None:
@@ -90,6 +90,11 @@ class UnmanagedTest(base.TestCase):
 
         self.assertEqual(['disk'], self.keep(
             domain(ROOT, swap), domain(ROOT)))
+
+    def test_so_is_one_in_a_folder_that_was_moved(self) -> None:
+        old = ROOT.replace(FOLDER, f'/gone/{FOLDER.rpartition("/")[2]}')
+
+        self.assertEqual(['disk'], self.keep(domain(old), domain(ROOT)))
 
     def test_the_controller_of_such_a_disk_stays_too(self) -> None:
         controller = '<controller type="scsi" model="virtio-scsi"/>'

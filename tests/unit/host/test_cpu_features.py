@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
+import libvirt
+
 from nova_libvirt_driver.host import cpu_features
 from nova_libvirt_driver.testing import fake_libvirt
 from nova_libvirt_driver.xmlmodel import capabilities
@@ -71,3 +73,16 @@ class ExpandedTest(base.TestCase):
 
         self.assertEqual(
             {'vmx', 'aes', 'sse2'}, self.expanded(HOST, cpu.to_xml()))
+
+    def test_what_cannot_compare_takes_every_cpu(self) -> None:
+        hypervisor = fake_libvirt.FakeHypervisor()
+        connection = hypervisor.open_auth('fake:///', [])
+
+        cpu_features.check(connection, '<cpu/>', 'qemu')
+        # So does libvirt for what is not x86.
+        hypervisor.fail_next(
+            'compareHypervisorCPU', fake_libvirt.libvirt_error(
+                libvirt.VIR_ERR_OPERATION_UNSUPPORTED,
+                libvirt.VIR_FROM_QEMU, 'not supported for arch'))
+        cpu_features.check(connection, '<cpu/>', 'qemu')
+        self.assertEqual(2, hypervisor.calls['compareHypervisorCPU'])

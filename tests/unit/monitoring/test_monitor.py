@@ -9,6 +9,7 @@ import os
 import pathlib
 import socket
 import statistics
+import threading
 import time
 import types
 from typing import Any
@@ -24,6 +25,7 @@ from nova_libvirt_driver.monitoring import monitor
 from nova_libvirt_driver.spec import connection as connection_spec
 from nova_libvirt_driver.spec import monitoring
 from nova_libvirt_driver.testing import fake_driver
+from nova_libvirt_driver.testing import fake_ports
 from tests import base
 from tests.unit.monitoring import values
 
@@ -215,6 +217,7 @@ class MetricsTest(MonitorTestCase):
 
     def test_every_metric_is_in_the_manual(self) -> None:
         self.start()
+        self.guests()
         self.driver.status = values.well(abandoned_calls=1)
         manual = (ROOT / 'doc/source/admin/monitoring.rst').read_text()
 
@@ -253,7 +256,80 @@ class MetricsTest(MonitorTestCase):
     def test_other_pages_are_not_there(self) -> None:
         self.start()
 
-        self.assertEqual(404, self.get('/')[0])
+        self.assertEqual(404, self.get('/nothing')[0])
+
+    def test_the_first_page_says_what_is_there(self) -> None:
+        self.start()
+
+        code, kind, text = self.get('/')
+
+        self.assertEqual((200, 'text/plain; charset=utf-8'), (code, kind))
+        for word in ('node1', '/metrics', '/health'):
+            self.assertIn(word, text)
+
+    def guests(self) -> dict[str, float]:
+        """Return what there is of guests, as soon as there is something."""
+        deadline = time.monotonic() + TIMEOUT_S
+        while True:
+            found = {name: value for name, value in self.samples().items()
+                     if name.startswith('nova_libvirt_guest_')}
+            if found:
+                return found
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.02)
+
+    def test_each_guest_has_figures(self) -> None:
+        self.start()
+        guest = fake_driver.GUEST
+        labels = f'name="web1",uuid="{guest.uuid}"'
+
+        found = self.guests()
+
+        self.assertEqual((2.0, 2, 2048 << 20, 512, 64, 1), tuple(
+            found[f'nova_libvirt_guest_{name}'] for name in (
+                f'vcpu_seconds_total{{{labels}}}', f'vcpus{{{labels}}}',
+                f'memory_bytes{{{labels}}}',
+                f'disk_read_bytes_total{{disk="vda",{labels}}}',
+                f'network_receive_bytes_total{{interface="tap0",{labels}}}',
+                f'state{{name="web1",state="running",uuid="{guest.uuid}"}}')))
+        # What libvirt does not say is not there.
+        self.assertEqual([], [name for name in found if (
+            'memory_used' in name or 'disk_errors' in name)])
+
+    def test_a_guest_that_is_gone_has_no_figures(self) -> None:
+        self.start()
+        self.guests()
+
+        self.driver.instances = []
+
+        fake_ports.wait_until(
+            lambda: list(self.guests()) == [
+                'nova_libvirt_guest_figures_age_seconds'], 'no guests')
+
+    def test_figures_grow_old_while_libvirt_is_away(self) -> None:
+        self.start()
+        self.guests()
+        self.driver.connected = False
+        name = 'nova_libvirt_guest_figures_age_seconds'
+
+        fake_ports.wait_until(
+            lambda: self.guests()[name] > 0.3, 'older figures')
+
+    def test_figures_that_hang_hold_up_no_scrape(self) -> None:
+        ended = threading.Event()
+        self.addCleanup(ended.set)
+        self.driver.get_guest_figures = ended.wait  # type: ignore
+        self.start()
+
+        for _ in range(10):
+            self.assertLess(self.scrape_s(), 3)
+
+    def test_figures_of_guests_can_be_left_out(self) -> None:
+        made = self.monitor(metrics_port=self.port, guest_metrics=False)
+        made.start()
+        for _ in range(3):
+            self.assertEqual([], [
+                name for name in self.samples() if '_guest_' in name])
 
     def connect(self, first: bytes = b'') -> socket.socket:
         client = socket.create_connection(

@@ -6,15 +6,18 @@ from collections.abc import Callable
 import dataclasses
 import itertools
 import os
+import threading
 from unittest import mock
 
 import fixtures
 import libvirt
 
+from nova_libvirt_driver.compute import autostart
 from nova_libvirt_driver.configurators import builder
 from nova_libvirt_driver import driver as driver_module
 from nova_libvirt_driver import exception
 from nova_libvirt_driver import ports
+from nova_libvirt_driver.spec import event as event_spec
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.spec import nic as nic_spec
@@ -36,6 +39,10 @@ STARTS = (
     ('unrescue', RESCUED))
 """Verbs that start a guest, and how it is before."""
 
+FORWARDING = nic_spec.NicSpec(
+    mac='52:54:00:AB:CD:EF', kind=nic_spec.NicKind.USER,
+    forwards=(nic_spec.PortForward(host_port=2222, guest_port=22),))
+ORDER = r'hostfwd_add hostinterface\d+ tcp:127.0.0.1:2222-:22'
 NIC = nic_spec.NicSpec(
     mac='52:54:00:00:00:01', kind=nic_spec.NicKind.BRIDGE, source='br0')
 
@@ -217,6 +224,94 @@ class StartTest(AttachmentTestCase):
             self.run_verb(verb, self.attachment(seen.append))
 
         self.assertEqual([], seen)
+
+
+class ForwardTest(AttachmentTestCase):
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.orders: list[str] = []
+        self.answer = ''
+        self.at_order: Callable[[], object] = lambda: None
+        self.spec = self.guest(nics=(FORWARDING,))
+        self.useFixture(fixtures.MonkeyPatch(
+            'libvirt_qemu.qemuMonitorCommand', self.order))
+
+    def order(self, domain: object, command: str, flags: int) -> str:
+        self.orders.append(command)
+        self.at_order()
+        return self.answer
+
+    def test_each_start_forwards_the_ports(self) -> None:
+        for verb, state in STARTS:
+            with self.subTest(verb=verb, state=state):
+                self.begin(state)
+                self.orders.clear()
+
+                self.run_verb(verb)
+
+                self.assertRegex(' '.join(self.orders), f'^{ORDER}$')
+                self.clear()
+
+    def test_a_rescue_that_is_undone_forwards_them_again(self) -> None:
+        self.begin(UP)
+        self.orders.clear()
+        self.hypervisor.fail_next('createWithFlags', OSError('no memory'))
+
+        self.assertRaises(OSError, self.run_verb, 'rescue')
+
+        self.assertIs(State.RUNNING, self.power_state())
+        self.assertRegex(' '.join(self.orders), f'^{ORDER}$')
+
+    def test_a_marked_guest_outlives_a_port_that_was_taken(self) -> None:
+        self.begin(DOWN)
+        self.driver.set_autostart(self.spec, enabled=True)
+        self.driver.note_autostart(self.spec, stopped=False)
+        self.hypervisor.guests[0].reason = libvirt.VIR_DOMAIN_SHUTOFF_CRASHED
+        keeper = autostart.Autostart(self.driver)
+        self.addCleanup(keeper.stop, 5)
+        details = []
+        heard = threading.Event()
+        self.answer = 'could not set up'
+
+        def hear(event: event_spec.LifecycleEvent) -> None:
+            details.append(event.detail)
+            keeper.note(event)
+            heard.set()
+
+        # Libvirt tells of a start before QEMU is asked for ports.
+        self.at_order = lambda: heard.wait(20)
+
+        self.driver.register_event_listener(hear)
+        keeper.begin()
+        fake_ports.wait_until(
+            lambda: 'failed' in details, 'the undo of a start')
+        self.answer = ''
+
+        fake_ports.wait_until(
+            lambda: self.power_state() is State.RUNNING, 'the next start',
+            timeout_s=60)
+
+    def test_an_interface_is_found_by_its_id_first(self) -> None:
+        self.spec = self.guest(nics=(
+            dataclasses.replace(FORWARDING, id='a', forwards=()),
+            dataclasses.replace(FORWARDING, id='b')))
+
+        self.run_verb('spawn')
+
+        self.assertEqual(
+            ['hostfwd_add hostua-b tcp:127.0.0.1:2222-:22'], self.orders)
+
+    def test_an_interface_that_qemu_has_not_is_named(self) -> None:
+        self.begin(DOWN)
+        self.orders.clear()
+        self.hypervisor.guests[0].hotplug.aliases = False
+
+        error = self.assertRaises(
+            exception.WrongState, self.run_verb, 'power_on')
+
+        self.assertIn('has no interface 52:54:00:ab:cd:ef', str(error))
+        self.assertEqual([], self.orders)
 
 
 class SpawnTest(AttachmentTestCase):

@@ -55,6 +55,7 @@ class DiagnosticsTest(test_inventory.InventoryTestCase):
         self.record(nic_spec.NicSpec(mac='52:54:00:00:00:01'))
 
         self.assertEqual(diagnostics_spec.Diagnostics(
+            name='web1',
             state='running', vcpu_times_ns=(11, 13), memory_mib=32,
             memory_used_mib=50, config_drive=True, disks=(DISK,),
             nics=(diagnostics_spec.NicDiagnostics(
@@ -81,7 +82,8 @@ class DiagnosticsTest(test_inventory.InventoryTestCase):
         self.guest.busy, self.guest.stats = True, {}
 
         self.assertEqual(
-            diagnostics_spec.Diagnostics(state='running'), self.get())
+            diagnostics_spec.Diagnostics(state='running', name='web1'),
+            self.get())
 
     def test_stopped_guest_is_described_too(self) -> None:
         self.guest.state = libvirt.VIR_DOMAIN_SHUTOFF

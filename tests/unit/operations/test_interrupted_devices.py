@@ -5,7 +5,9 @@
 from collections.abc import Callable
 import os
 from typing import Any
+from unittest import mock
 
+from nova_libvirt_driver.filesystem import records
 from nova_libvirt_driver.operations.steps import unplug
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import instance as instance_spec
@@ -103,6 +105,46 @@ class KilledTest(test_devices.DeviceTestCase):
                     self.driver._parts.operations.recovery.wake()
 
                     self.wait_for(self.nowhere())
+
+    def test_a_start_after_a_boot_of_the_host_has_no_half_of_it(self) -> None:
+        self.arrange(defined=True)
+        self.driver.power_off(self.spec)
+        with mock.patch.object(records, 'boot_id', lambda: 'a former one'):
+            self.journal.begin(
+                'attach', uuid=self.spec.uuid, name=self.spec.name,
+                **unplug.noted(KEY, [])).release()
+        self.driver._parts.operations.recovery.wake()
+        fake_ports.wait_until(lambda: not self.journal.notes(), 'ended')
+        self.assertTrue(self.element())
+
+        self.driver.power_on(self.spec)
+
+        self.assertEqual(self.nowhere(), self.state())
+
+    def test_saved_memory_has_it_after_a_boot_of_the_host_too(self) -> None:
+        self.arrange(defined=True, live=True)
+        self.driver.suspend(self.spec)
+        with mock.patch.object(records, 'boot_id', lambda: 'a former one'):
+            self.journal.begin(
+                'attach', uuid=self.spec.uuid, name=self.spec.name,
+                **unplug.noted(KEY, [])).release()
+        note, = self.journal.notes()
+
+        self.driver._parts.operations.recovery.clean_up(
+            self.spec.uuid, note.id, force=False)
+
+        self.assertEqual([note], self.journal.notes())
+
+    def test_what_a_boot_may_leave_of_it_is_told_by_its_attachments(
+            self) -> None:
+        lasting, fleeting = self.attachment(), self.attachment()
+        fleeting.is_fleeting = True
+        for found, attachments in (
+                (False, []), (False, [fleeting]), (True, [lasting]),
+                (True, [fleeting, lasting])):
+            with self.subTest(attachments=attachments):
+                self.assertEqual(
+                    found, unplug.noted(KEY, attachments)['lasting'])
 
     def test_what_the_service_has_forgotten_is_disconnected(self) -> None:
         self.arrange(connected=True)

@@ -16,7 +16,6 @@ from nova_libvirt_driver.spec import boot as boot_spec
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.storage import image_cache
-from nova_libvirt_driver.storage import record
 from tests.unit.operations import whole
 
 State = instance_spec.PowerState
@@ -208,13 +207,15 @@ class LostImageTest(whole.WholeTestCase):
                 self.assertEqual([], self.images.downloads)
 
     def test_a_raw_disk_that_looks_like_an_overlay_is_none(self) -> None:
-        self.driver.spawn(self.spec)
+        self.config.config(group='libvirt', images_type='raw')
+        driver = self.make_driver()
+        driver.spawn(self.spec)
         disk = str(self.folder(self.spec) / 'disk')
         subprocess.check_call(
-            ['qemu-img', 'rebase', '-u', '-f', 'qcow2', '-F', 'raw', '-b',
-             '/etc/none', disk])
-        record.write(str(self.folder(self.spec) / 'disk.info'), disk, 'raw')
+            ['qemu-img', 'create', '-q', '-u', '-f', 'qcow2', '-F', 'raw',
+             '-b', '/etc/none', disk, '1M'])
 
-        self.driver.reboot(self.spec, HARD)
+        driver.reboot(self.spec, HARD)
 
-        self.assertIs(State.RUNNING, self.state())
+        self.assertIn("type='raw'", driver.get_domain_xml(
+            self.spec).replace('"', "'"))

@@ -9,6 +9,7 @@ import pathlib
 import resource
 import shutil
 
+from typing import Any
 
 import fixtures
 
@@ -59,7 +60,7 @@ class OwnerTest(whole.WholeTestCase):
         self.spec = self.guest()
 
     def leave(self, journal: journal_module.Journal, operation: str,
-              **values: object) -> None:
+              **values: Any) -> None:
         journal.begin(operation, uuid=self.spec.uuid, name=self.spec.name,
                       **values).release()
 

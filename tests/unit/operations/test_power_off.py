@@ -7,7 +7,6 @@ import libvirt
 
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.operations import power_off
-from nova_libvirt_driver.operations.steps import shutdown
 from nova_libvirt_driver.testing import fake_ports
 from tests.unit.operations import verbs
 
@@ -19,9 +18,8 @@ class PowerOffTest(verbs.VerbTestCase):
     def power_off(
             self, timeout_s: float = 0, retry_interval_s: float = 0) -> None:
         power_off.PowerOff(
-            self.guests, self.exclusive, shutdown.Shutdown(
-                clock=self.clock),
-        ).power_off(verbs.INSTANCE, timeout_s, retry_interval_s)
+            self.guests, self.exclusive).power_off(
+                verbs.INSTANCE, timeout_s, retry_interval_s)
 
     def test_power_is_cut_at_once_without_a_time_out(self) -> None:
         added = self.add_guest()

@@ -8,6 +8,7 @@ import logging
 import os
 import pathlib
 import resource
+from typing import Any
 
 import fixtures
 import libvirt
@@ -107,7 +108,7 @@ class RecoveryTest(whole.WholeTestCase):
     hypervisor_class = LosingHypervisor
     hypervisor: LosingHypervisor
 
-    def leave(self, operation: str, **values: object) -> None:
+    def leave(self, operation: str, **values: Any) -> None:
         """Leave an entry whose process has died."""
         uuid, name = str(values.pop('uuid')), str(values.pop('name'))
         self.journal.begin(

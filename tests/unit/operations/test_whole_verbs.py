@@ -14,6 +14,7 @@ from nova_libvirt_driver.guest import reach
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.storage import image_cache
+from nova_libvirt_driver.storage import record
 from nova_libvirt_driver.testing import fake_progress
 from tests.unit.operations import whole
 
@@ -116,9 +117,21 @@ class PowerTest(whole.WholeTestCase):
         self.driver.reboot(spec, guest_spec.RebootType.HARD)
 
         self.assertEqual(
-            reach.Mark('web <2>'),
+            'web <2>',
             reach.mark_in(self.driver.get_domain_xml(spec)))
         self.assertIs(State.RUNNING, self.state())
+
+    def test_a_disk_keeps_the_format_that_its_domain_has(self) -> None:
+        spec, folder = self.spec, self.folder(self.spec)
+        disk, kept = str(folder / 'disk'), str(folder / 'disk.info')
+        # As Nova's own driver leaves it after it has converted the disk.
+        record.write(kept, disk, 'raw')
+
+        self.driver.reboot(spec, guest_spec.RebootType.HARD)
+
+        self.assertIn("type='qcow2'", self.driver.get_domain_xml(
+            spec).replace('"', "'"))
+        self.assertEqual('qcow2', record.read(kept, disk))
 
     def test_a_guest_without_its_disk_is_not_rebooted(self) -> None:
         os.unlink(self.folder(self.spec) / 'disk')
@@ -216,8 +229,11 @@ class ImageCareTest(whole.WholeTestCase):
     def test_nothing_is_removed_when_that_is_switched_off(self) -> None:
         self.config.config(
             group='image_cache', remove_unused_base_images=False)
+        self.age()
+        driver = self.make_driver()
 
-        self.assertEqual([], self.make_driver().manage_image_cache())
+        self.assertEqual([], driver.manage_image_cache())
+        self.assertEqual([self.path], driver.manage_image_cache(min_age_s=60))
 
     def overlay(self) -> str:
         """Return a disk elsewhere that is based on the image."""

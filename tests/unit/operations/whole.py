@@ -36,7 +36,7 @@ class WholeTestCase(base.FakeHostTestCase):
             fake_ports.virt_api(
                 images=self.images, attachments=self.attachments_of,
                 volumes=self.volume_connector(),
-                attachment=self.attachment_of))
+                attachment=self.attachment_of, home=self.home))
         self.addCleanup(driver.cleanup_host, 'here')
         driver.init_host('here')
         return driver
@@ -56,6 +56,10 @@ class WholeTestCase(base.FakeHostTestCase):
             name: str,
             memo: ports.Memo | None) -> ports.Attachment | None:
         """Return what the service knows of an interrupted device."""
+        return None
+
+    def home(self, instance: instance_spec.Instance) -> ports.Home | None:
+        """Return where the service has an instance."""
         return None
 
     def guest(self, name: str = 'one', **fields: Any) -> guest_spec.GuestSpec:

@@ -7,6 +7,7 @@ import pathlib
 import re
 
 from nova_libvirt_driver.privileged import context
+from nova_libvirt_driver.spec import status_socket
 from tests import base
 
 FOLDER = pathlib.Path(__file__).parents[3] / 'etc/nova_libvirt_driver'
@@ -97,3 +98,16 @@ class UnitTest(base.TestCase):
             self.assertEqual(
                 'CAP_CHOWN CAP_DAC_READ_SEARCH', service[name])
         self.assertEqual('yes', service['NoNewPrivileges'])
+
+    def test_guests_outlive_the_service(self) -> None:
+        text = (FOLDER / 'systemd/nova-libvirt-compute.service').read_text()
+
+        self.assertIn('\nKillMode=process\n', text)
+
+    def test_the_user_and_the_folders_are_those_of_the_unit(self) -> None:
+        users = (FOLDER / 'sysusers.d/nova-libvirt.conf').read_text()
+        folders = (FOLDER / 'tmpfiles.d/nova-libvirt.conf').read_text()
+
+        self.assertIn('\nu nova-libvirt - ', users)
+        self.assertIn(f'\nd {status_socket.STATE_PATH} 0751 nova-libvirt ',
+                      folders)

@@ -91,6 +91,30 @@ class DisksTest(base.TestCase):
         self.assertIn('img-1', str(error))
         self.assertNothingMade()
 
+    def test_disks_can_take_all_their_room(self) -> None:
+        swap = disk_spec.LocalDisk(size_mib=8)
+        for backend in ('qcow2', 'raw'):
+            disks = self._disks(backend, preallocate=True)
+            disks.make_root(self.folder, self.cached, 16 * MIB)
+            disks.make_swap(self.folder, swap)
+            disks.make_blank(self.folder.ephemeral(0), self.folder, 8 * MIB)
+            for path, size in ((self.folder.disk, 16), (self.folder.swap, 8),
+                               (self.folder.ephemeral(0), 8)):
+                self.assertEqual(size * MIB, self._look(path)[0])
+                self.assertGreaterEqual(
+                    os.stat(path).st_blocks * 512, size * MIB)
+                os.unlink(path)
+
+    def test_a_disk_without_all_its_room_is_not_made(self) -> None:
+        error = self.assertRaises(
+            exception.StorageFailure,
+            self._disks('qcow2', preallocate=True).make_root, self.folder,
+            self.cached, 1 << 50)
+
+        self.assertIn('fallocate', str(error))
+        self.assertEqual({}, record.read_all(self.folder.disk_info))
+        self.assertFalse(self.folder.has_disk())
+
     def test_an_image_that_does_not_fit(self) -> None:
         for backend in ('qcow2', 'raw'):
             self.assertRaises(

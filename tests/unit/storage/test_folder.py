@@ -41,6 +41,17 @@ class InstanceFolderTest(base.TestCase):
                 exception.InvalidRequest, folder_module.InstanceFolder,
                 str(self.root), wrong)
 
+    def test_a_file_beside_the_folders_says_who_shares_them(self) -> None:
+        folders = folder_module.Folders(str(self.root), lambda: None)
+        (self.root / '.seen-1').touch()
+
+        for marker, expected in (
+                ('.seen-1', True), ('.seen-2', False), ('', False),
+                ('/etc/passwd', False)):
+            place = folders.place(marker)
+            self.assertEqual((str(self.root), expected), (
+                place.instances_path, place.is_shared))
+
     def test_others_on_the_host_may_not_look_in(self) -> None:
         self.addCleanup(os.umask, os.umask(0))
 

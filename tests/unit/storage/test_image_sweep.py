@@ -51,6 +51,8 @@ printf '    (50.00/100%%)\\r'
 exec sleep 600
 '''
 
+_AGE_S = 86400
+
 
 class SweepTest(test_image_cache.CacheTest):
 
@@ -65,7 +67,7 @@ class SweepTest(test_image_cache.CacheTest):
 
     def sweep(self, *used: image_spec.CachedImage) -> list[str]:
         return self.cache.sweep(
-            lambda: {os.path.basename(one.path) for one in used})
+            lambda: {os.path.basename(one.path) for one in used}, _AGE_S)
 
     def test_what_nobody_used_for_long_goes(self) -> None:
         old, used, fresh = (
@@ -86,7 +88,7 @@ class SweepTest(test_image_cache.CacheTest):
             self._age(cached)
 
             self.assertEqual([], test_image_cache.make(
-                self.root).sweep(set))
+                self.root).sweep(set, _AGE_S))
             self.assertTrue(os.path.exists(cached.path))
 
         self.assertEqual([cached.path], self.sweep())
@@ -115,10 +117,10 @@ class SweepTest(test_image_cache.CacheTest):
 
         def sweep() -> int:
             # Nothing is too young.
-            cache = test_image_cache.make(self.root, unused_image_age_s=-60)
+            cache = test_image_cache.make(self.root)
             count = 0
             while not ended.is_set():
-                count += len(cache.sweep(set))
+                count += len(cache.sweep(set, -60))
                 time.sleep(0)
             return count
 
@@ -137,14 +139,14 @@ class SweepTest(test_image_cache.CacheTest):
     def test_what_is_used_while_it_is_looked_for_stays(self) -> None:
         image = self.images.add(b'x')
         self._age(self.use(image))
-        cache = test_image_cache.make(self.root, unused_image_age_s=0)
+        cache = test_image_cache.make(self.root)
 
         def used_meanwhile() -> set[str]:
             self.use(image)
             time.sleep(0.01)
             return set()
 
-        self.assertEqual([], cache.sweep(used_meanwhile))
+        self.assertEqual([], cache.sweep(used_meanwhile, 0))
 
     def test_use_of_an_image_that_belongs_to_others_counts(self) -> None:
         cached = self._aged()

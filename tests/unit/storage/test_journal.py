@@ -14,6 +14,7 @@ from unittest import mock
 import fixtures
 
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.filesystem import records
 from nova_libvirt_driver.storage import journal as journal_module
 from tests import base
 from tests import owners
@@ -115,6 +116,48 @@ class JournalTest(base.TestCase):
             entry.end()
 
         self.assertEqual(1, fsync.call_count)
+
+    def test_one_for_this_boot_waits_for_no_disk(self) -> None:
+        with mock.patch.object(
+                os, 'fsync', autospec=True) as fsync:
+            entry = self._for_this_boot()
+            entry.advance('half')
+            entry.release()
+            with self.journal.left(UUID) as [found]:
+                self.assertEqual('half', found.note.phase)
+                found.end()
+
+        fsync.assert_not_called()
+        self.assertEqual([], os.listdir(self.folder))
+
+    def test_it_is_seen_that_one_was_for_a_former_boot(self) -> None:
+        self._for_this_boot().release()
+        self.journal.begin('spawn', uuid=UUID, name='vm').release()
+        self.assertEqual([False, False], [
+            note.is_over for note in self.journal.notes()])
+
+        for path in self.folder.iterdir():
+            path.write_text(path.read_text().replace(
+                records.boot_id(), 'of a former boot'))
+
+        self.assertEqual({'attach': True, 'spawn': False}, {
+            note.operation: note.is_over for note in self.journal.notes()})
+
+    def test_a_loss_of_power_leaves_nothing_that_cannot_be_read(
+            self) -> None:
+        self._for_this_boot().release()
+        path, = self.folder.iterdir()
+        path.write_bytes(b'')
+
+        self.assertEqual([], self.left())
+        self.assertEqual([], self.journal.unreadable())
+        self.journal.sweep()
+
+        self.assertEqual([], os.listdir(self.folder))
+
+    def _for_this_boot(self) -> journal_module.Entry:
+        return self.journal.begin(
+            'attach', uuid=UUID, name='vm', lasting=False)
 
     def test_one_that_cannot_be_read_is_not_taken_for_ended(self) -> None:
         self.folder.mkdir()

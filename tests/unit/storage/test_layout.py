@@ -66,6 +66,18 @@ def brief(disks: tuple[disk_spec.DiskSpec, ...]) -> list[str]:
         for disk in disks]
 
 
+class IoTest(base.TestCase):
+
+    def test_native_where_the_cache_is_not_in_its_way(self) -> None:
+        for cache, io in (('none', 'native'), ('directsync', 'native'),
+                          ('writeback', 'threads')):
+            disks = plan(
+                spec(config_drive='cdrom'), policy_spec.GuestPolicy(
+                    disk_io='native', disk_cachemodes={'file': cache}))
+
+            self.assertEqual({io}, {disk.io for disk in disks})
+
+
 FULL: dict[str, typing.Any] = {
     'ephemerals': (disk_spec.LocalDisk(size_mib=1),
                    disk_spec.LocalDisk(size_mib=1)),

@@ -48,6 +48,15 @@ class RecordTest(base.TestCase):
         self.assertEqual('qcow2', record.read(self.path, '/i/disk'))
         self.assertEqual({'/i/disk': 'qcow2'}, record.read_all(self.path))
 
+    def test_of_a_folder_that_was_moved_it_says_where_the_disks_are(
+            self) -> None:
+        record.write(self.path, f'/gone/{self.folder.name}/disk', 'raw')
+        record.write(self.path, '/gone/another/disk', 'raw')
+
+        self.assertEqual(
+            {str(self.folder / 'disk'): 'raw', '/gone/another/disk': 'raw'},
+            record.read_all(self.path))
+
     def test_a_record_that_is_nested_without_end_is_refused(self) -> None:
         pathlib.Path(self.path).write_text('[' * 100000 + ']' * 100000)
 

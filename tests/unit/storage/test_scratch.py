@@ -16,7 +16,8 @@ class ScratchTest(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.root = self.useFixture(fixtures.TempDir()).path
-        self.scratch = scratch_module.Scratch(self.root, os.getgid)
+        self.scratch = scratch_module.Scratch(
+            os.path.join(self.root, 'snapshots'), os.getgid)
 
     def test_choosing_makes_nothing(self) -> None:
         self.assertNotEqual(self.scratch.choose(), self.scratch.choose())

@@ -13,6 +13,8 @@ from nova_libvirt_driver.storage import survey
 from tests import base
 
 _MIB = 1 << 20
+_UUIDS = ('0f6a3f0e-8a55-4b62-9d0c-2a4c1be0a7d1',
+          '0f6a3f0e-8a55-4b62-9d0c-2a4c1be0a7d2')
 
 
 class SurveyTest(base.TestCase):
@@ -52,6 +54,16 @@ class SurveyTest(base.TestCase):
         taken = qcow2.stat().st_blocks * 512
         for _ in range(2):
             self.assertEqual(8 * _MIB - taken, self.growth_bytes())
+
+    def test_who_is_in_rescue_has_the_xml_of_before(self) -> None:
+        for uuid, name in ((_UUIDS[0], 'unrescue.xml'), (_UUIDS[1], 'disk')):
+            (self.path / uuid).mkdir()
+            (self.path / uuid / name).touch()
+        (self.path / '_base').mkdir()
+
+        self.assertEqual({_UUIDS[0]}, self.survey.rescued())
+        self.assertEqual(frozenset(), self.survey_of(
+            self.path / 'none').rescued())
 
     def test_its_threads_keep_nothing_open(self) -> None:
         # In an eventlet process they are native, and must not get a hub.

@@ -126,13 +126,18 @@ class ToolTest(base.TestCase):
     def test_memory_is_bounded(self) -> None:
         code = 'bytearray(512 * 1024 * 1024); print("had it")'
 
-        error = self.assertRaises(
-            exception.StorageFailure,
-            make(tool_memory_mib=256).run, python(code), reads=INTERPRETER)
+        # A look at an image has a limit of its own.
+        for name, other, cpu_s in (
+                ('tool_look_memory_mib', 'tool_memory_mib', None),
+                ('tool_memory_mib', 'tool_look_memory_mib', 30)):
+            error = self.assertRaises(
+                exception.StorageFailure,
+                make(**{name: 256, other: 2048}).run, python(code),
+                reads=INTERPRETER, cpu_s=cpu_s)
 
-        self.assertIn('MemoryError', str(error))
-        self.assertIn('had it', make(tool_memory_mib=2048).run(
-            python(code), reads=INTERPRETER))
+            self.assertIn('MemoryError', str(error))
+            self.assertIn('had it', make(**{name: 2048, other: 256}).run(
+                python(code), reads=INTERPRETER, cpu_s=cpu_s))
 
     def test_the_length_of_files_is_bounded(self) -> None:
         path = os.path.join(self.useFixture(fixtures.TempDir()).path, 'x')
@@ -189,6 +194,20 @@ class ToolTest(base.TestCase):
                 make().run(python(code), reads=INTERPRETER, on_line=stop)
 
             self.assertDies(marker)
+
+    def test_what_says_nothing_can_be_ended(self) -> None:
+        marker = uuid.uuid4().hex
+
+        def watch() -> None:
+            if running(marker):
+                raise exception.GaveWay(
+                    tried='x', instance='y', state='being deleted')
+
+        with self.assertRaises(exception.GaveWay):  # noqa: H202
+            make().run(python(f'import time; time.sleep(600) # {marker}'),
+                       reads=INTERPRETER, watch=watch)
+
+        self.assertDies(marker)
 
     def test_it_dies_with_the_driver(self) -> None:
         for mode in (SANDBOX.REQUIRED, SANDBOX.OFF):

@@ -32,11 +32,10 @@ class BootSectorTest(base.TestCase):
             self.assertRaises(ValueError, guests.boot_sector, message)
 
     def test_one_that_counts_begins_with_zero(self) -> None:
-        sector = guests.counting_sector()
-
-        self.assertEqual(512, len(sector))
-        self.assertTrue(
-            sector[0x100:].startswith(b'00000000\r\n\0'))
+        for sector in (guests.counting_sector(), guests.writing_sector(0x81)):
+            self.assertEqual(512, len(sector))
+            self.assertTrue(
+                sector[0x100:].startswith(b'00000000\r\n\0'))
 
 
 class GuestXmlTest(base.TestCase):

@@ -79,11 +79,11 @@ class SteppedTest(base.TestCase):
             exception.CallTimeout, calls.run,
             lambda: self.stepped.wait(lambda: False, 60), name='two',
             timeout_s=5, late=lambda nothing: self.note('late'))
-        self.assertEqual(1, calls.abandoned())
+        self.assertEqual(1, calls.budget.abandoned)
         self.stepped.advance(60)
 
         self.assertEqual([('late', 60.0)], self.done)
-        self.assertEqual(0, calls.running())
+        self.assertEqual(0, calls.budget.running)
 
     def order(self, seed: int) -> list[str]:
         """Return the order in which five threads run."""

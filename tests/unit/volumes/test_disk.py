@@ -7,7 +7,6 @@ from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import volume as volume_spec
 from nova_libvirt_driver.volumes import connection as connection_module
-from nova_libvirt_driver.volumes import disk
 from nova_libvirt_driver.volumes import protocols
 from tests import base
 
@@ -33,7 +32,8 @@ def made(
         told: dict[str, typing.Any],
         settings: volume_spec.VolumeSettings = SETTINGS,
         **more: typing.Any) -> disk_spec.DiskSpec:
-    return disk.spec(connection_module.read(told), PLACE, settings, **more)
+    return protocols.disk(
+        connection_module.read(told), PLACE, settings, **more)
 
 
 def rbd(**data: typing.Any) -> dict[str, typing.Any]:
@@ -239,7 +239,7 @@ class DiskTest(base.TestCase):
         before = copy.deepcopy(told)
 
         connection = connection_module.read(told)
-        found = disk.spec(connection, PLACE, SETTINGS)
+        found = protocols.disk(connection, PLACE, SETTINGS)
         volume = volume_spec.Volume(info=told, place=PLACE)
 
         self.assertEqual(before, told)

@@ -69,6 +69,19 @@ class ReadTest(base.TestCase):
             identity.is_there(f'3{naa}', str(self.folder))
             for naa in (NAA, OTHER_NAA)])
 
+    def test_by_which_numbers_the_kernel_has_a_volume(self) -> None:
+        self.device('sda')
+        for name, number in (('sdb', 1), ('sdc', 20)):
+            device = self.folder / f'2:0:0:{number}'
+            device.mkdir()
+            (device / 'vpd_pg83').write_bytes(scsi())
+            (self.folder / name).mkdir()
+            os.symlink(device, self.folder / name / 'device')
+
+        self.assertEqual([{'1', '20'}, set()], [
+            identity.luns(f'3{naa}', str(self.folder))
+            for naa in (NAA, OTHER_NAA)])
+
     def test_the_best_of_several_names_is_taken(self) -> None:
         for page, wwn in (
                 (page_83((1, 0, 2, b'\x01' * 8)), '2' + '01' * 8),

@@ -12,8 +12,8 @@ from nova_libvirt_driver.xmlmodel import domain as domain_module
 from nova_libvirt_driver.xmlmodel import domain_capabilities
 from nova_libvirt_driver.xmlmodel import element
 from nova_libvirt_driver.xmlmodel import fields
-from nova_libvirt_driver.xmlmodel import metadata
 from nova_libvirt_driver.xmlmodel import secret as secret_module
+from nova_libvirt_driver.xmlmodel import snapshot as snapshot_module
 from tests.unit.xmlmodel import filling
 from tests.unit.xmlmodel import maximal_devices
 
@@ -24,6 +24,7 @@ UUID = filling.UUID
 def documents() -> dict[str, element.Element]:
     """Return one document of each kind, by the name of libvirt's schema."""
     return {'domain': build(), 'secret': secret(),
+            'domainsnapshot': snapshot(),
             'capability': capabilities.Capabilities.parse(
                 _said('capabilities')),
             'domaincaps': domain_capabilities.DomainCapabilities.parse(
@@ -35,9 +36,9 @@ def _said(name: str) -> str:
     return (pathlib.Path(__file__).parent / 'data' / f'{name}.xml').read_text()
 
 
-def bare_instance() -> metadata.BareInstance:
+def bare_instance() -> domain_module.BareInstance:
     """Return metadata as libvirt gives it by itself; it has no schema."""
-    return put(metadata.BareInstance(), display_name='One')
+    return put(domain_module.BareInstance(), display_name='One')
 
 
 def secret() -> secret_module.Secret:
@@ -53,24 +54,28 @@ def volume_secret() -> secret_module.Secret:
     return put(secret_module.Secret(), usage_volume=UUID)
 
 
+def snapshot() -> snapshot_module.DomainSnapshot:
+    """Return a snapshot of a disk."""
+    made = snapshot_module.DomainSnapshot()
+    put(made.disks.add(), name='vda', snapshot='external', type='file',
+        driver_type='qcow2', source_file='/var/lib/one')
+    return made
+
+
 def build() -> domain_module.Domain:
     """Return the domain."""
     made = domain_module.Domain()
     put(made, type='qemu', id=3, name='instance-1', uuid=UUID,
         title='one', description='The first one.', memory_kib=2 << 20,
-        current_memory_kib=1 << 20, vcpus=4, vcpu_placement='static',
-        vcpu_cpuset=frozenset({0, 1, 2, 3}), vcpu_current=2, iothreads=2,
-        resource_partition='/machine', on_poweroff='destroy',
-        on_reboot='restart', on_crash='destroy', pm_suspend_to_mem=False,
-        pm_suspend_to_disk=False, launch_security_type='sev',
-        launch_security_policy='0x0033')
+        vcpus=4, vcpu_cpuset=frozenset({0, 1, 2, 3}), iothreads=2,
+        on_poweroff='destroy', on_reboot='restart', on_crash='destroy',
+        launch_security_type='sev', launch_security_policy='0x0033')
     _instance(made)
     _memory(made)
     _cpu(made)
     _os(made)
     _features(made)
-    put(made.seclabels.add(), type='dynamic', model='selinux', relabel=True,
-        label='label', base_label='base', image_label='image')
+    put(made.perf_events.add(), name='cmt', enabled=True)
     maximal_devices.add(made.devices)
     return made
 
@@ -111,9 +116,9 @@ def _cpu(made: domain_module.Domain) -> None:
     cpu = put(
         made.cpu, mode='custom', match='exact', check='partial',
         migratable=True, model='Nehalem', model_fallback='forbid',
-        vendor='Intel', sockets=1, dies=1, cores=4, threads=1,
+        vendor='Intel', sockets=1, cores=4, threads=1,
         maxphysaddr_mode='emulate', maxphysaddr_bits=42,
-        cache_mode='emulate', cache_level=3)
+        cache_mode='emulate')
     put(cpu.features.add(), policy='require', name='vmx')
     put(cpu.cells.add(), id=0, cpus=frozenset({0, 1, 2, 3}),
         memory_kib=2 << 20, unit='KiB', mem_access='shared', discard=True)
@@ -124,27 +129,20 @@ def _os(made: domain_module.Domain) -> None:
         made.os, firmware='efi', type='hvm', arch='x86_64', machine='q35',
         loader='/l', loader_readonly=True, loader_secure=True,
         loader_type='pflash', loader_stateless=False, nvram='/n',
-        nvram_template='/t', kernel='/k', initrd='/i', cmdline='quiet',
-        bootmenu_enable=True, bootmenu_timeout_ms=3000,
+        kernel='/k', initrd='/i', cmdline='quiet', bootmenu_enable=True,
         smbios_mode='sysinfo')
     put(system.firmware_features.add(), enabled=True, name='secure-boot')
     put(system.boots.add(), dev='hd')
     put(made.sysinfo, type='smbios')
-    for listing, name in (
-            (made.sysinfo.bios_entries, 'vendor'),
-            (made.sysinfo.system_entries, 'product'),
-            (made.sysinfo.baseboard_entries, 'product'),
-            (made.sysinfo.chassis_entries, 'serial')):
-        put(listing.add(), name=name, value='one')
+    put(made.sysinfo.system_entries.add(), name='product', value='one')
 
 
 def _features(made: domain_module.Domain) -> None:
-    put(made.features, gic_version='3', ioapic_driver='qemu',
-        hyperv_mode='custom', hyperv_vendor_id='vendor',
+    put(made.features, ioapic_driver='qemu', hyperv_vendor_id='vendor',
         hyperv_spinlocks_retries=8191, tb_cache=32)
     for name, field in fields.declared(type(made.features)).items():
         if isinstance(field, (fields.Flag, fields.OnOff)):
             put(made.features, **{name: True})
     put(made.clock, offset='utc')
     put(made.clock.timers.add(), name='rtc', tickpolicy='catchup',
-        present=True, track='guest')
+        present=True)

@@ -30,19 +30,17 @@ def _disks(made: devices_module.Devices) -> None:
     file = put(
         made.disks.add(), type='file', device='disk', driver_name='qemu',
         driver_type='qcow2', driver_cache='none', driver_io='native',
-        driver_discard='unmap', driver_detect_zeroes='unmap',
-        driver_queues=2, driver_iothread=1, driver_iommu=True,
-        driver_packed=True, source_file='/disk', source_index=1,
+        driver_discard='unmap', driver_queues=2, driver_iommu=True,
+        driver_packed=True, source_file='/disk',
         encryption_format='luks', encryption_engine='qemu',
         encryption_secret_type='passphrase',
-        encryption_secret_uuid=UUID, backing_type='file',
-        backing_format='raw', backing_file='/base', target_dev='vda',
-        target_bus='virtio', logical_block_size=512,
-        physical_block_size=4096, serial='one', wwn='5000c50015ea71aa',
-        boot_order=1, alias='virtio-disk0')
+        encryption_secret_uuid=UUID, backing_format='raw',
+        backing_file='/base', target_dev='vda', target_bus='virtio',
+        logical_block_size=512, physical_block_size=4096, serial='one',
+        wwn='5000c50015ea71aa', boot_order=1, alias='virtio-disk0')
     _iotune(file, total=False)
     put(file.address, type='pci', domain='0x0000', bus='0x01', slot='0x00',
-        function='0x0', multifunction=True)
+        function='0x0')
     block = put(
         made.disks.add(), type='block', device='disk', source_dev='/dev/sdb',
         target_dev='sda', target_bus='scsi', readonly=True, shareable=True)
@@ -73,17 +71,14 @@ def _iotune(one: disk.Disk, *, total: bool) -> None:
 
 
 def _controllers(made: devices_module.Devices) -> None:
-    put(made.controllers.add(), type='pci', index=0, model='pcie-root',
-        pcihole64_kib=1 << 20)
+    put(made.controllers.add(), type='pci', index=0, model='pcie-root')
     port = put(made.controllers.add(), type='pci', index=1,
-               model='pcie-root-port', target_chassis=1, target_port='0x10',
-               alias='pci.1')
+               model='pcie-root-port', target_port='0x10', alias='pci.1')
     put(port.address, type='pci', domain='0x0000', bus='0x00', slot='0x02',
         function='0x0')
     put(made.controllers.add(), type='scsi', index=0, model='virtio-scsi',
-        driver_queues=2, driver_iothread=1, driver_iommu=True)
-    put(made.controllers.add(), type='virtio-serial', index=0, ports=16,
-        vectors=4)
+        driver_queues=2, driver_iommu=True)
+    put(made.controllers.add(), type='virtio-serial', index=0, ports=16)
     put(made.controllers.add(), type='usb', index=0, model='qemu-xhci')
 
 
@@ -95,8 +90,7 @@ def _interfaces(made: devices_module.Devices) -> None:
         driver_tx_queue_size=512, driver_iommu=True, driver_packed=True,
         mtu=1450, filter_name='clean-traffic',
         virtualport_type='openvswitch', virtualport_interface_id=UUID,
-        virtualport_profile_id='profile', link_state='up', boot_order=2,
-        rom_bar=True, rom_file='/rom', alias='net0')
+        boot_order=2, alias='net0')
     put(bridge.bandwidth, inbound_average=1, inbound_peak=2,
         inbound_burst=3, outbound_average=1, outbound_peak=2,
         outbound_burst=3)
@@ -114,8 +108,7 @@ def _interfaces(made: devices_module.Devices) -> None:
 
 def _characters(made: devices_module.Devices) -> None:
     _ends(made.serials.add(), made.serials.add())
-    put(made.serials[0], target_type='isa-serial', target_port=0,
-        target_model='isa-serial')
+    put(made.serials[0], target_type='isa-serial', target_port=0)
     put(made.serials[1], target_type='isa-serial', target_port=1)
     _ends(made.consoles.add(), made.consoles.add())
     put(made.consoles[0], target_type='serial', target_port=0)
@@ -130,8 +123,8 @@ def _characters(made: devices_module.Devices) -> None:
 
 def _ends(
         file: character.Character, tcp: character.Character) -> None:
-    put(file, type='file', source_path='/log', source_append=True,
-        log_file='/log2', log_append=False, alias='character0')
+    put(file, type='file', source_path='/log', log_file='/log2',
+        log_append=False, alias='character0')
     put(tcp, type='tcp', source_mode='bind', source_host='127.0.0.1',
         source_service='10000', protocol='raw')
 
@@ -143,17 +136,17 @@ def _graphics(made: devices_module.Devices) -> None:
     put(vnc.listens.add(), type='socket', socket='/socket')
     spice = put(
         made.graphics.add(), type='spice', tls_port=5901,
-        clipboard_copypaste=False, streaming_mode='off',
-        image_compression='auto_glz', jpeg_compression='auto',
-        zlib_compression='never', playback_compression=False)
+        streaming_mode='off', image_compression='auto_glz',
+        jpeg_compression='auto', zlib_compression='never',
+        playback_compression=False)
     put(spice.channels.add(), name='main', mode='secure')
-    put(made.videos.add(), model='qxl', vram_kib=16384, ram_kib=65536,
-        heads=1, primary=True, driver_iommu=True, alias='video0')
+    put(made.videos.add(), model='qxl', vram_kib=16384,
+        driver_iommu=True, alias='video0')
 
 
 def _host(made: devices_module.Devices) -> None:
     passed = put(made.hostdevs.add(), mode='subsystem', type='pci',
-                 managed=True, alias='hostdev0', boot_order=3)
+                 alias='hostdev0', boot_order=3)
     for address in (passed.source_address, passed.address):
         put(address, domain='0x0000', bus='0x06', slot='0x02',
             function='0x0')
@@ -169,8 +162,7 @@ def _small(made: devices_module.Devices) -> None:
     put(made.inputs.add(), type='keyboard', bus='virtio',
         model='virtio-transitional')
     put(made.tpms.add(), model='tpm-crb', backend_type='emulator',
-        backend_version='2.0', persistent_state=True,
-        encryption_secret_uuid=UUID, alias='tpm0')
+        backend_version='2.0', encryption_secret_uuid=UUID, alias='tpm0')
     put(made.sounds.add(), model='ich9', alias='sound0')
     put(made.watchdogs.add(), model='i6300esb', action='reset',
         alias='watchdog0')

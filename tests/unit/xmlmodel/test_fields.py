@@ -220,14 +220,21 @@ class ReadingTest(base.TestCase):
                 ('<vcpu>two</vcpu>', 'vcpus'),
                 ('<vcpu cpuset="3-1"/>', 'vcpu_cpuset'),
                 ('<memory>1.5</memory>', 'memory_kib'),
-                ('<memory unit="hogshead">1</memory>', 'memory_kib'),
-                ('<pm><suspend-to-mem enabled="maybe"/></pm>',
-                 'pm_suspend_to_mem')):
+                ('<memory unit="hogshead">1</memory>', 'memory_kib')):
             made = domain.Domain.parse(f'<domain>{xml}</domain>')
 
             error = self.assertRaises(ValueError, getattr, made, name)
 
             self.assertIn(f'Domain.{name}', str(error))
+
+    def test_a_choice_of_another_word_is_refused_by_name(self) -> None:
+        made = domain.Domain.parse(
+            '<domain><os><loader secure="maybe"/></os></domain>')
+
+        error = self.assertRaises(
+            ValueError, getattr, made.os, 'loader_secure')
+
+        self.assertIn('Os.loader_secure', str(error))
 
     def test_a_flag_goes_with_what_is_in_it(self) -> None:
         made = domain.Domain.parse(

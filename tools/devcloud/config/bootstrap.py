@@ -50,11 +50,14 @@ def identity(cloud: Any, arguments: argparse.Namespace) -> None:
             domain_id='default', default_project_id=project.id)
         for role in ('admin', 'service'):
             keystone.assign_project_role_to_user(project, user, roles[role])
-    known = {service.type for service in keystone.services()}
+    known = {service.type: service for service in keystone.services()}
     for kind, name, place in SERVICES:
-        if kind in known or kind == 'block-storage' and not arguments.volumes:
-            continue
-        _publish(keystone, kind, name, place)
+        # Nova asks whatever is in the catalogue, and fails without an answer.
+        wanted = kind != 'block-storage' or arguments.volumes
+        if wanted and kind not in known:
+            _publish(keystone, kind, name, place)
+        elif kind in known and not wanted:
+            keystone.delete_service(known[kind])
 
 
 def _publish(keystone: Any, kind: str, name: str, place: str) -> None:

@@ -36,6 +36,9 @@ class Cloud:
     compute_driver: str
     virt_type: str
     concurrency: str
+    compute_options: str
+    """More of nova-compute: SECTION.NAME=VALUE, with spaces between."""
+
     rbd_secret: str
     """Empty in a cloud without volumes."""
 
@@ -95,6 +98,15 @@ class Cloud:
             'service_token_roles': 'service',
             'service_token_roles_required': True,
         }
+
+    def key_manager(self, service: str) -> Section:
+        """Return the section of the keys of encrypted volumes.
+
+        There is one key for all of them, in the place of Barbican.
+        """
+        return {
+            'backend': f'{service}.keymgr.conf_key_mgr.ConfKeyManager',
+            'fixed_key': '0' * 64}
 
     def locks(self, name: str) -> Section:
         """Return the section of a service's lock files."""

@@ -14,15 +14,22 @@ def write(cloud: cloud_config.Cloud) -> None:
     """Write a file for each host."""
     for number, host in enumerate(cloud.host_names, start=1):
         address = f'10.99.0.{number}'
-        path = cloud.etc / 'nova' / f'compute-{host}.conf'
-        cloud_config.write(path, {
+        sections = {
             'DEFAULT': _default(cloud, host, address),
             'libvirt': _libvirt(cloud, address),
             **nova.clients(cloud),
             **_consoles(cloud, address),
             **_network(),
             'oslo_concurrency': cloud.locks(f'nova-{host}'),
-        })
+        }
+        if cloud.rbd_secret:
+            sections['key_manager'] = cloud.key_manager('nova')
+        for option in cloud.compute_options.split():
+            place, _, value = option.partition('=')
+            section, _, name = place.partition('.')
+            sections.setdefault(section, {})[name] = value
+        cloud_config.write(
+            cloud.etc / 'nova' / f'compute-{host}.conf', sections)
 
 
 def _default(

@@ -23,11 +23,11 @@ class Facts:
         self.region = os.environ['OS_REGION_NAME']
         self.password = os.environ['OS_PASSWORD']
         self.keystone = os.environ['OS_AUTH_URL']
-        self.hosts = len([
-            service for service in
+        self.hosts = sorted(
+            service.host for service in
             self.cloud.compute.services(binary='nova-compute')
-            if service.state == 'up' and service.status == 'enabled'])
-        self.migration = self.hosts > 1
+            if service.state == 'up' and service.status == 'enabled')
+        self.migration = len(self.hosts) > 1
         self.volumes = self._has_volumes()
 
     def _has_volumes(self) -> bool:
@@ -100,8 +100,8 @@ def _compute(facts: Facts) -> cloud_config.Section:
         'flavor_ref': '42',
         'flavor_ref_alt': '84',
         'fixed_network_name': 'private',
-        'min_compute_nodes': facts.hosts,
-        'build_timeout': 180,
+        'min_compute_nodes': len(facts.hosts),
+        'build_timeout': 300,
         'build_interval': 1,
         'shelved_offload_time': 0,
         'min_microversion': '2.1',
@@ -110,6 +110,9 @@ def _compute(facts: Facts) -> cloud_config.Section:
         'volume_device_name': 'vdb',
         'hypervisor_type': 'QEMU',
         'migration_source_dest_host_inherit': False,
+        **({'migration_source_host': facts.hosts[0],
+            'migration_dest_host': facts.hosts[1]}
+           if facts.migration else {}),
     }
 
 
@@ -119,6 +122,7 @@ def _compute_features(facts: Facts) -> cloud_config.Section:
         'pause': True,
         'suspend': True,
         'shelve': True,
+        'shelve_migrate': facts.migration,
         'snapshot': True,
         'rescue': True,
         'stable_rescue': True,
@@ -137,7 +141,7 @@ def _compute_features(facts: Facts) -> cloud_config.Section:
         'can_migrate_between_any_hosts': True,
         'volume_backed_live_migration': facts.volumes and facts.migration,
         'volume_multiattach': facts.volumes,
-        'attach_encrypted_volume': False,
+        'attach_encrypted_volume': facts.volumes,
         'swap_volume': False,
         'disk_config': True,
         'nova_networks': False,
@@ -172,8 +176,8 @@ def _validation() -> cloud_config.Section:
         'image_alt_ssh_user': 'root',
         'image_ssh_password': 'gocubsgo',
         'image_alt_ssh_password': 'gocubsgo',
-        'ping_timeout': 60,
-        'ssh_timeout': 90,
+        'ping_timeout': 180,
+        'ssh_timeout': 300,
         'connect_timeout': 15,
         'network_for_ssh': 'public',
         'ssh_key_type': 'ecdsa',

@@ -22,7 +22,7 @@ def _arguments() -> argparse.Namespace:
     for name in ('state', 'venv', 'compute-venv'):
         parser.add_argument(f'--{name}', required=True, type=pathlib.Path)
     for name in ('address', 'password', 'region', 'compute-driver',
-                 'virt-type', 'concurrency'):
+                 'virt-type', 'concurrency', 'compute-options'):
         parser.add_argument(f'--{name}', required=True)
     parser.add_argument('--hosts', required=True, type=int)
     parser.add_argument('--rbd-secret', default='')

@@ -8,6 +8,7 @@ compute_settings() {
     COMPUTE_DRIVER=${COMPUTE_DRIVER:-$OUR_DRIVER}
     CONCURRENCY_BACKEND=${CONCURRENCY_BACKEND:-auto}
     VIRT_TYPE=${VIRT_TYPE:-qemu}
+    COMPUTE_OPTIONS=${COMPUTE_OPTIONS:-}
     case $CONCURRENCY_BACKEND in
     auto | threading | eventlet) ;;
     *) die 'CONCURRENCY_BACKEND: must be auto, threading or eventlet' ;;
@@ -19,7 +20,7 @@ recall_compute_settings() {
     local name value
     [ -s "$COMPUTE_SETTINGS" ] || return 0
     while IFS='=' read -r name value; do
-        [ -n "${!name:-}" ] || declare -g "$name=$value"
+        [ -n "${!name+set}" ] || declare -g "$name=$value"
     done <"$COMPUTE_SETTINGS"
 }
 
@@ -37,10 +38,12 @@ write_configuration() {
         --address "$HOST_IP" --password "$PASSWORD" --region "$REGION" \
         --hosts "$HOSTS" --compute-driver "$COMPUTE_DRIVER" \
         --virt-type "$VIRT_TYPE" --concurrency "$CONCURRENCY_BACKEND" \
+        --compute-options "$COMPUTE_OPTIONS" \
         ${volumes[@]+"${volumes[@]}"}
     each_host "$HOSTS" make_lock_folder
     printf '%s\n' "COMPUTE_DRIVER=$COMPUTE_DRIVER" "VIRT_TYPE=$VIRT_TYPE" \
-        "CONCURRENCY_BACKEND=$CONCURRENCY_BACKEND" >"$COMPUTE_SETTINGS"
+        "CONCURRENCY_BACKEND=$CONCURRENCY_BACKEND" \
+        "COMPUTE_OPTIONS=$COMPUTE_OPTIONS" >"$COMPUTE_SETTINGS"
 }
 
 make_lock_folder() {
@@ -49,9 +52,11 @@ make_lock_folder() {
 
 start_compute() {
     local host=$1 agent
+    keep_users "$host"
     start_in "$host" "nova-compute-$host" setpriv --reuid nova --regid nova \
         --init-groups --inh-caps=-all env -C / HOME="$COMPUTE_HOME" USER=nova \
-        PATH="$COMPUTE_VENV/bin:$PATH" "$COMPUTE_VENV/bin/nova-compute" \
+        PATH="$COMPUTE_VENV/bin:$PATH" PYTHONPATH="$DEVCLOUD/keys" \
+        "$COMPUTE_VENV/bin/nova-compute" \
         --config-file "$ETC/nova/compute-$host.conf"
     agent=neutron-ovn-metadata
     start_in "$host" "$agent-$host" env PATH="$VENV/bin:$PATH" \

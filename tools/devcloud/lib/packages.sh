@@ -53,6 +53,27 @@ volume_packages() {
         "that Python first in PATH and try again"
 }
 
+# Libvirt 9.0 chooses no firmware when it is told of secure boot in two places,
+# and Nova's own driver tells it of that in both: no guest has UEFI then.
+uefi_with_old_libvirt() {
+    local told='self.os_loader_secure is not None'
+    sed -i "s/if $told:/if $told and not self.os_firmware:/" \
+        "$COMPUTE_VENV"/lib/python3.*/site-packages/nova/virt/libvirt/config.py
+}
+
+# Nova's own driver mounts a config drive of VFAT to fill it. A kernel without
+# that file system leaves it to mtools.
+vfat_without_kernel() {
+    local made="unprivileged_mkfs('vfat', path" copy
+    if grep -qw vfat /proc/filesystems || modprobe -q vfat; then
+        return
+    fi
+    copy="        return processutils.execute('mcopy', '-s', '-i', path, *("
+    copy+="os.path.join(tmpdir, name) for name in os.listdir(tmpdir)), '::')"
+    sed -i -e "/'mcopy'/d" -e "/$made/a\\$copy" \
+        "$COMPUTE_VENV"/lib/python3.*/site-packages/nova/virt/configdrive.py
+}
+
 # Nova where nova-compute runs; this tree, too, if it is to use our driver.
 # DEVCLOUD_INSTALL=editable: the tree's code is used where it is.
 compute_packages() {
@@ -66,6 +87,8 @@ compute_packages() {
         install_once "$COMPUTE_VENV" compute \
             "$(checksum "${COMPUTE_PACKAGES[@]}")" "${COMPUTE_PACKAGES[@]}"
     fi
+    uefi_with_old_libvirt
+    vfat_without_kernel
     [ "$COMPUTE_DRIVER" = "$OUR_DRIVER" ] || return 0
     sum=$(cd "$TOP" && checksum "${tree[@]}" "$(cat pyproject.toml setup.cfg \
         tools/build_backend.py requirements.txt | cksum)")

@@ -45,6 +45,13 @@ cinder_daemon() {
         "$VENV/bin/cinder-$1" --config-file "$ETC/cinder/cinder.conf"
 }
 
+stop_volumes() {
+    local name
+    for name in api scheduler volume; do
+        stop "cinder-$name"
+    done
+}
+
 start_services() {
     web keystone KEYSTONE keystone
     image_service
@@ -61,6 +68,7 @@ start_services() {
     if with_volumes; then
         bootstrap identity --volumes
     else
+        stop_volumes
         bootstrap identity
     fi
     # Only now: without their service user these two exit.

@@ -86,7 +86,7 @@ def opened(where: Place) -> Iterator[int]:
     try:
         if not stat.S_ISCHR(os.fstat(descriptor).st_mode):
             raise errors.Conflict(
-                f'{where.path} is no terminal', 'start the server again')
+                f'{where.path} is not a terminal', 'start the server again')
         yield descriptor
     finally:
         os.close(descriptor)

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""``nova-libvirt server snapshot``, ``rename`` and ``delete``."""
+"""``server snapshot``, ``rename``, ``resize-disk`` and ``delete``.
+
+They change what a server is, or that it is.
+"""
 
 import argparse
 from collections.abc import Sequence
@@ -10,6 +13,7 @@ import uuid
 
 from oslo_config import cfg
 
+from nova_libvirt_driver.cli import arguments as kinds
 from nova_libvirt_driver.cli.commands import base
 from nova_libvirt_driver.cli.commands import image as image_command
 from nova_libvirt_driver.cli.commands.server import verb
@@ -86,6 +90,64 @@ class ServerRename(base.ShowOne):
                 driver.rename(row, parsed_args.new)
         return verb.COLUMNS, (
             row.uuid, cells.Text(parsed_args.new), row.status)
+
+
+class ServerResizeDisk(base.ShowOne):
+    """Make the root disk of a server larger; it runs on.
+
+    Its system may have to be told to use the room.
+
+    Example: nova-libvirt server resize-disk web1 --size 40
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument('server', metavar='NAME', help='name or id')
+        parser.add_argument(
+            '--size', required=True, metavar='GIB', type=kinds.positive,
+            help='size of its root disk then')
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
+        arguments = base.arguments_of(self)
+        with sources.working(arguments) as driver:
+            row = naming.find(driver.list_instance_summaries(),
+                              parsed_args.server, cfg.CONF.host)
+            name = naming.shown(row)
+            with (progress.shown(
+                    self.app.stderr, f'resizing the disk of {name}',
+                    quiet=not arguments.verbose_level) as line,
+                  errors.state('its recorded size is as it was')):
+                driver.resize_root_disk(
+                    verb.recorded(driver, row), parsed_args.size,
+                    progress=line)
+        return ('id', 'name', 'root_gib'), (
+            row.uuid, cells.Text(name), parsed_args.size)
+
+
+class ServerSet(verb.Verb):
+    """Change how servers are looked after.
+
+    One that is marked for autostart is started by the compute service when
+    that starts, as after a boot of the host, unless it was stopped on purpose
+    since.
+
+    Example: nova-libvirt server set web1 --autostart
+    """
+
+    DOING, DONE = 'changing', 'changed'
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            '--autostart', action=argparse.BooleanOptionalAction,
+            required=True, help='let the service start it, or not')
+        return parser
+
+    def act(
+            self, driver: 'driver_module.LibvirtDriver', row: Summary,
+            parsed_args: argparse.Namespace, line: ports.Progress) -> None:
+        driver.set_autostart(row, enabled=parsed_args.autostart)
 
 
 class ServerDelete(verb.Verb):

@@ -5,21 +5,30 @@
 import argparse
 
 from nova_libvirt_driver.cli import arguments as kinds
+from nova_libvirt_driver.cli.commands.server import nics
 from nova_libvirt_driver.cli.commands.server import waiting
+from nova_libvirt_driver.cli import errors
 
+_WITH_SPEC = (
+    'help', 'spec', 'image', 'user_data', 'files', 'keys', 'config_drive',
+    'dry_run', 'show_xml', 'wait')
 _NETWORK_HELP = (
-    "name of a network that libvirt manages, bridge=br0, user for QEMU's "
-    "own, none; may be repeated; without it, user on QEMU")
+    f'{nics.HELP}, none; may be repeated; without it, user on QEMU')
 
 
 def add(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """Add all of them to a parser, and return it."""
     parser.add_argument('name', metavar='NAME', help='name of the server')
+    parser.add_argument(
+        '--spec', metavar='FILE',
+        help='YAML file that describes all of it, as "server show -f yaml" '
+        'prints; with it only --image, what goes onto the config drive, and '
+        'how it is built can be said')
     _add_size(parser.add_argument_group('image and size'))
     _add_content(parser.add_argument_group('what the server is given'))
     _add_hardware(parser.add_argument_group('hardware'))
     _add_boot(parser.add_argument_group('boot'))
-    _add_way(parser.add_argument_group('how it is made'))
+    _add_way(parser.add_argument_group('how it is built'))
     return parser
 
 
@@ -55,8 +64,19 @@ def _add_content(group: argparse._ArgumentGroup) -> None:
         '--config-drive', action='store_true',
         help='make a config drive, even with nothing of the above')
     group.add_argument(
-        '--network', dest='networks', action='append', default=[],
+        '--network', '--port', dest='networks', action='append', default=[],
         metavar='NETWORK', help=_NETWORK_HELP)
+    group.add_argument(
+        '--forward', dest='forwards', action='append', default=[],
+        type=nics.forward, metavar='[ADDRESS:]HOST_PORT:GUEST_PORT[/udp]',
+        help='let a port of this host lead into a server on the network '
+        'user; of 127.0.0.1 by default; may be repeated')
+    group.add_argument(
+        '--volume', dest='volumes', action='append', default=[],
+        metavar='VOLUME', help='give it a volume; may be repeated')
+    group.add_argument(
+        '--boot-volume', metavar='VOLUME', default='',
+        help='volume that is its root disk, instead of an image')
 
 
 def _add_hardware(group: argparse._ArgumentGroup) -> None:
@@ -114,11 +134,30 @@ def _add_way(group: argparse._ArgumentGroup) -> None:
         '--show-xml', action='store_true',
         help='with --dry-run, print the XML of the domain, and only that')
     group.add_argument(
+        '--autostart', action='store_true',
+        help='let the compute service start it after a boot of the host')
+    group.add_argument(
         '--wait', nargs='?', const=waiting.ACTIVE, type=_condition,
         metavar='active|serial:REGEX',
         help='return when the server runs, or has printed what the regular '
              f'expression matches; for {waiting.TIMEOUT_S:g} s or --timeout '
-             'at the most')
+             'at most')
+
+
+def refuse_with_spec(parsed_args: argparse.Namespace) -> None:
+    """Refuse what the file of --spec says.
+
+    :raises UsageError: it is said in both
+    """
+    parser = add(argparse.ArgumentParser())
+    said = [action.option_strings[0] for action in parser._actions
+            if action.option_strings and action.dest not in _WITH_SPEC
+            and getattr(parsed_args, action.dest, None) not in (
+                action.default, None)]
+    if said:
+        raise errors.UsageError(
+            f'--spec and {", ".join(said)} are given',
+            'say it in the file')
 
 
 def _condition(text: str) -> waiting.Condition:

@@ -3,8 +3,8 @@
 """Files of the person who makes a server, on their way into it.
 
 They travel on the config drive. A private key, or a file that is no text
-where text is needed, is refused before anything is made. User data may be any
-bytes: cloud-init takes them compressed, too.
+where text is needed, is refused before anything is created. User data may be
+any bytes: cloud-init takes them compressed, too.
 """
 
 import base64
@@ -27,17 +27,22 @@ def config_drive(
         keys: Iterable[str] = ()) -> configdrive_spec.ConfigDriveSpec:
     """Return what goes onto the config drive of a server.
 
-    :param name: of the server; its host name is made of it
+    :param name: of the server; its host name derives from it
     :param user_data: path of a local file, empty for none
     :param files: pairs of path in the guest and path of a local file
     :param keys: paths of public keys
     :raises UsageError: a file cannot be read, or is not what it has to be
     """
     return configdrive_spec.ConfigDriveSpec(
-        hostname=re.sub('[^a-z0-9-]', '-', name.lower()).strip('-'),
+        hostname=host_name(name),
         user_data=_user_data(user_data) if user_data else '',
         files=tuple(_injected(*pair) for pair in files),
         public_keys=_public_keys(keys))
+
+
+def host_name(name: str) -> str:
+    """Return the name that a server has for itself."""
+    return re.sub('[^a-z0-9-]', '-', name.lower()).strip('-')
 
 
 def _user_data(path: str) -> str:
@@ -54,7 +59,7 @@ def _user_data(path: str) -> str:
 def _injected(path: str, local: str) -> configdrive_spec.InjectedFile:
     if not path.startswith('/') or path.endswith('/'):
         raise errors.UsageError(
-            f'{path!r} is no path of a file in the guest',
+            f'{path!r} is not the path of a file in the guest',
             'write --file /etc/motd=./motd')
     return configdrive_spec.InjectedFile(
         path=path,
@@ -89,7 +94,7 @@ def _text(path: str) -> str:
         return _bytes(path).decode()
     except UnicodeDecodeError:
         raise errors.UsageError(
-            f'{path} is no text in UTF-8', 'give a text file') from None
+            f'{path} is not text in UTF-8', 'give a text file') from None
 
 
 def _bytes(path: str) -> bytes:

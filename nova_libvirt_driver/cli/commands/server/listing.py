@@ -6,8 +6,10 @@ Only looks; it changes no guest.
 """
 
 import argparse
-from collections.abc import Iterable
+import contextlib
+import fnmatch
 from typing import Any
+from typing import TYPE_CHECKING
 
 from oslo_config import cfg
 
@@ -16,16 +18,25 @@ from nova_libvirt_driver.cli import naming
 from nova_libvirt_driver.cli.output import cells
 from nova_libvirt_driver.cli.output import terminal
 from nova_libvirt_driver.cli import sources
+from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import instance as instance_spec
 
-_COLUMNS = ('ID', 'Name', 'Status', 'vCPUs', 'Memory MiB')
+if TYPE_CHECKING:
+    from nova_libvirt_driver import driver as driver_module
+
+_COLUMNS = ('ID', 'Name', 'Status', 'vCPUs', 'Memory MiB', 'Address')
 _OWNED = 'Owned'
+_FOR_SPECS = ('json', 'yaml')
+_STATUSES = (
+    'running', 'paused', 'shutdown', 'suspended', 'rescued', 'crashed',
+    instance_spec.STOPPED_BY_STORAGE)
 
 
 class ServerList(base.Lister):
     """List the servers of this host, or of the service's with --rpc.
 
-    Domains that something else has made are left out without --all.
+    Domains that something else has made are left out without --all. Of the
+    ids, a table shows the beginning, which every command takes.
 
     Example: nova-libvirt server list -c Name -c Status -f json
     """
@@ -37,20 +48,33 @@ class ServerList(base.Lister):
         parser.add_argument(
             '--all', action='store_true',
             help='list domains too that something else has made')
-        # No guests are an answer too, and look like one.
-        parser.set_defaults(print_empty=True)
+        parser.add_argument(
+            '--long', action='store_true', help='show whole ids')
+        parser.add_argument(
+            '--name', metavar='PATTERN',
+            help="only names like this one, such as 'web*'")
+        parser.add_argument(
+            '--status', dest='statuses', action='append', default=[],
+            metavar='STATUS', choices=_STATUSES,
+            help=f'only these: {", ".join(_STATUSES)}; may be repeated')
         return parser
 
     def take_action(
             self, parsed_args: argparse.Namespace
             ) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
-        arguments = base.arguments_of(self)
-        rows = (_remote_rows if arguments.rpc else _local_rows)(arguments)
+        with sources.local(base.arguments_of(self)) as driver:
+            rows = [row for row in driver.list_instance_summaries()
+                    if _is_wanted(row, parsed_args)]
+            found = _addresses(driver, rows)
+        rows.sort(key=lambda row: cells.natural(naming.shown(row)))
+        id_ = cells.Text if parsed_args.long else cells.Id
         if parsed_args.all:
             return (*_COLUMNS, _OWNED), [
-                (*_cells(row), row.owned) for row in rows]
+                (id_(row.uuid), *_cells(row, found), row.owned)
+                for row in rows]
         self._tell_of(sum(not row.owned for row in rows))
-        return _COLUMNS, [_cells(row) for row in rows if row.owned]
+        return _COLUMNS, [(id_(row.uuid), *_cells(row, found))
+                          for row in rows if row.owned]
 
     def _tell_of(self, left_out: int) -> None:
         if left_out and terminal.is_terminal(self.app.stderr) and (
@@ -63,6 +87,9 @@ class ServerList(base.Lister):
 class ServerShow(base.ShowOne):
     """Show one server, by its name, its id or the beginning of its id.
 
+    In JSON and YAML, "spec" is what it was made from: "server create --spec"
+    takes it.
+
     Example: nova-libvirt server show web1
     """
 
@@ -74,44 +101,57 @@ class ServerShow(base.ShowOne):
     def take_action(
             self, parsed_args: argparse.Namespace
             ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-        # Lazy, as it brings the model of XML.
+        # Lazy, as they bring the model of XML, and YAML.
         from nova_libvirt_driver.cli.commands.server import details
+        from nova_libvirt_driver.cli.commands.server import document
 
         with sources.local(base.arguments_of(self)) as driver:
             row = naming.find(driver.list_instance_summaries(),
                               parsed_args.server, cfg.CONF.host)
             xml = driver.get_domain_xml(row)
-        fields = details.fields(
-            xml, row.status, sources.images(cfg.CONF))
+            spec = None
+            # Nova's servers have no record.
+            try:
+                with contextlib.suppress(exception.InstanceNotFound):
+                    spec = driver.get_spec(row)
+            except exception.StorageFailure as error:
+                self.app.stderr.write('note: whether ports are forwarded to '
+                                      f'it is not known: {error}\n')
+            fields = details.fields(
+                xml, row.status, sources.images(cfg.CONF),
+                reason=row.reason, autostart=driver.get_autostart(row),
+                addresses=driver.get_addresses(row),
+                forwards=details.forwards(spec))
+            if spec is not None and parsed_args.formatter in _FOR_SPECS:
+                fields[document.KEY] = document.of(spec)
         return tuple(fields), tuple(fields.values())
 
 
-def _cells(row: instance_spec.InstanceSummary) -> tuple[Any, ...]:
-    return (row.uuid, cells.Text(naming.shown(row)),
-            row.status, cells.Number(row.vcpus),
-            cells.Number(row.memory_mib))
+def _addresses(
+        driver: 'driver_module.LibvirtDriver',
+        rows: list[instance_spec.InstanceSummary]) -> dict[str, str]:
+    """Return the first address of each server that has any."""
+    if not rows:
+        return {}
+    # A listing is worth having without them, too.
+    with contextlib.suppress(exception.DriverError):
+        return {uuid: found[0].address
+                for uuid, found in driver.list_addresses().items()}
+    return {}
 
 
-def _local_rows(
-        arguments: argparse.Namespace
-        ) -> Iterable[instance_spec.InstanceSummary]:
-    with sources.local(arguments) as driver:
-        return driver.list_instance_summaries()
+def _cells(
+        row: instance_spec.InstanceSummary,
+        found: dict[str, str]) -> tuple[Any, ...]:
+    return (cells.Text(naming.shown(row)), row.status,
+            cells.Number(row.vcpus), cells.Number(row.memory_mib),
+            cells.Text(found.get(row.uuid, '')))
 
 
-def _remote_rows(
-        arguments: argparse.Namespace
-        ) -> Iterable[instance_spec.InstanceSummary]:
-    with sources.remote(arguments) as client:
-        return list(map(_summary, client.list_instances()))
-
-
-def _summary(row: dict[str, Any]) -> instance_spec.InstanceSummary:
-    return instance_spec.InstanceSummary(
-        uuid=row['uuid'], name=row['name'],
-        state=instance_spec.PowerState[row['state'].upper()],
-        vcpus=row['vcpus'], memory_mib=row['memory_mib'],
-        # A service of an older version does not say.
-        owned=row.get('owned', True),
-        display_name=row.get('display_name', ''),
-        saved=row.get('saved', False))
+def _is_wanted(
+        row: instance_spec.InstanceSummary,
+        parsed_args: argparse.Namespace) -> bool:
+    pattern, statuses = parsed_args.name, parsed_args.statuses
+    return (pattern is None or fnmatch.fnmatchcase(
+        naming.shown(row), pattern)) and (
+            not statuses or row.status in statuses)

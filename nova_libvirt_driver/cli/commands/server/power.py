@@ -53,12 +53,12 @@ class ServerStop(verb.Verb):
             self, driver: 'driver_module.LibvirtDriver', row: Summary,
             parsed_args: argparse.Namespace, line: ports.Progress) -> None:
         if not parsed_args.soft:
-            driver.power_off(row)
+            driver.power_off(row, progress=line)
             return
         line.step('waiting for it to shut down')
         driver.power_off(
             row, timeout_s=base.arguments_of(self).timeout or _SOFT_S,
-            retry_interval_s=_RETRY_S)
+            retry_interval_s=_RETRY_S, progress=line)
 
 
 class ServerReboot(verb.Verb):

@@ -2,23 +2,22 @@
 
 """From the command line of ``server create`` to the guest to be made.
 
-Nothing is made here. What the image, the options and the properties ask for
+Nothing is created here. What the image, the options and the properties ask for
 goes the same way: as properties, of which those typed win.
 """
 
 import argparse
 from collections.abc import Iterable
 from collections.abc import Mapping
-from collections.abc import Sequence
 import dataclasses
-import datetime
 import os
-import random
 from typing import TYPE_CHECKING
-import uuid
 
+from nova_libvirt_driver import building
 from nova_libvirt_driver.cli.commands import image as image_command
+from nova_libvirt_driver.cli.commands.server import document
 from nova_libvirt_driver.cli.commands.server import injection
+from nova_libvirt_driver.cli.commands.server import nics
 from nova_libvirt_driver.cli import errors
 from nova_libvirt_driver.cli import naming
 from nova_libvirt_driver import exception
@@ -27,15 +26,11 @@ from nova_libvirt_driver.images import properties
 from nova_libvirt_driver.spec import boot as boot_spec
 from nova_libvirt_driver.spec import configdrive as configdrive_spec
 from nova_libvirt_driver.spec import console as console_spec
-from nova_libvirt_driver.spec import cpu as cpu_spec
 from nova_libvirt_driver.spec import device as device_spec
 from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import flavor as flavor_spec
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import image as image_spec
-from nova_libvirt_driver.spec import memory as memory_spec
-from nova_libvirt_driver.spec import nic as nic_spec
-from nova_libvirt_driver import version
 
 if TYPE_CHECKING:
     from nova_libvirt_driver.images import local as local_images
@@ -44,11 +39,6 @@ CDROM = 'cdrom'
 _MIB_PER_GIB = 1024
 _DEFAULT_FLAVOR = 'small'
 _LISTING = 'nova-libvirt flavor list'
-
-_NicKind = nic_spec.NicKind
-_NO_NETWORK = 'none'
-# The one of KVM's guests; it is one that no maker of cards has.
-_MAC_PREFIX = '52:54:00'
 
 # Options that are another way to type a property.
 _PROPERTY_OPTIONS = {
@@ -64,6 +54,8 @@ class Surroundings:
     images: 'local_images.LocalImages'
     qemu: bool
     """The hypervisor is QEMU, not a make-believe one."""
+    volumes: tuple[disk_spec.DiskSpec, ...] = ()
+    """Those that the guest has; the one with a boot order is its root."""
 
 
 def guest(
@@ -74,27 +66,51 @@ def guest(
     :raises UsageError: the arguments make no sense, or not together
     :raises NotFound: there is no such image or flavor
     """
+    if parsed_args.spec is not None:
+        return _described(parsed_args, around)
     image = None
     if parsed_args.image:
         image = image_command.find(around.images, parsed_args.image)
-    elif not parsed_args.kernel:
+    elif not (parsed_args.kernel or parsed_args.boot_volume):
         raise errors.UsageError(
-            'neither --image nor --kernel is given',
+            'neither --image, --boot-volume nor --kernel is given',
             'name an image, see nova-libvirt image list')
+    if parsed_args.image and parsed_args.boot_volume:
+        raise errors.UsageError(
+            '--image and --boot-volume are given',
+            'leave out one of them, or give the volume as --volume')
     asked = _properties(parsed_args, image)
     flavor = _flavor(parsed_args)
-    spec = guest_spec.GuestSpec(
-        uuid=str(uuid.uuid4()), name=parsed_args.name,
-        metadata=_metadata(parsed_args.name, flavor, image),
-        cpu=cpu_spec.CpuSpec(vcpus=flavor.vcpus),
-        memory=memory_spec.MemorySpec(size_mib=flavor.memory_mib),
-        storage=_storage(parsed_args, flavor, image),
-        nics=_nics(parsed_args.networks, qemu=around.qemu),
+    spec = building.guest(
+        parsed_args.name, flavor=flavor, image_id=image.id if image else '',
+        storage=dataclasses.replace(
+            _storage(parsed_args, flavor, image), volumes=around.volumes),
+        nics=nics.with_forwards(
+            nics.all_of(parsed_args.networks, qemu=around.qemu),
+            parsed_args.forwards),
         consoles=_consoles(parsed_args),
         devices=device_spec.DeviceSpec(video=_video(parsed_args)),
         config_drive=_config_drive(parsed_args))
     return _with_kernel(
         _apply_properties(spec, asked), parsed_args, around.images)
+
+
+def _described(
+        parsed_args: argparse.Namespace,
+        around: Surroundings) -> guest_spec.GuestSpec:
+    """Return the guest that a file describes, as --spec names it."""
+    found = dict(parsed_args.spec)
+    storage = found.get('storage') or {}
+    is_object = isinstance(storage, dict)
+    word = parsed_args.image or (
+        storage.get('image_id') if is_object else None)
+    if word and is_object:
+        image = image_command.find(around.images, str(word))
+        found['storage'] = {**storage, 'image_id': image.id}
+    spec = document.guest(parsed_args.name, found)
+    drive = _config_drive(parsed_args)
+    return spec if drive is None else dataclasses.replace(
+        spec, config_drive=drive)
 
 
 def _properties(
@@ -140,17 +156,6 @@ def _named_flavor(word: str) -> flavor_spec.Flavor:
     raise errors.NotFound(
         f'there is no flavor {word}', naming.advice(
             word, [flavor.name for flavor in flavors.builtin()], _LISTING))
-
-
-def _metadata(
-        name: str, flavor: flavor_spec.Flavor,
-        image: image_spec.Image | None) -> guest_spec.GuestMetadata:
-    now = datetime.datetime.now(datetime.UTC)
-    return guest_spec.GuestMetadata(
-        display_name=name, flavor=flavor,
-        created_at=now.strftime('%Y-%m-%dT%H:%M:%S'),
-        image_id=image.id if image else '',
-        package_version=version.version())
 
 
 def _with_kernel(
@@ -199,7 +204,7 @@ def _storage(
     cdrom = _boots_from_cdrom(parsed_args, image)
     if parsed_args.disk and (cdrom or image is None):
         raise errors.UsageError(
-            '--disk is the size of a disk that is made from an image',
+            '--disk is the size of a disk created from an image',
             'give --ephemeral for an empty one')
     gib = flavor.ephemeral_gib
     return disk_spec.StorageSpec(
@@ -274,38 +279,3 @@ def _check_properties(names: Iterable[str]) -> None:
                 f'there is no property {name}',
                 naming.advice(name, properties.CHANGES,
                               'nova-libvirt help server create'))
-
-
-def _nics(words: Sequence[str], *, qemu: bool) -> tuple[nic_spec.NicSpec, ...]:
-    """Return the interfaces of a new server.
-
-    :param words: what was typed; nothing takes the network that needs no
-        rights and nothing of the host, where there is one
-    :param qemu: the hypervisor is QEMU
-    :raises UsageError: a word makes no sense
-    """
-    if not words:
-        words = ('user',) if qemu else ()
-    if _NO_NETWORK in words and len(words) > 1:
-        raise errors.UsageError(
-            '--network none stands alone', 'leave out one of them')
-    return tuple(_nic(word) for word in words if word != _NO_NETWORK)
-
-
-def _nic(word: str) -> nic_spec.NicSpec:
-    name, sign, value = word.partition('=')
-    if not sign:
-        if word == _NicKind.USER:
-            return nic_spec.NicSpec(mac=_mac(), kind=_NicKind.USER)
-        name, value = _NicKind.NETWORK, word
-    if name not in (_NicKind.BRIDGE, _NicKind.NETWORK) or not value:
-        raise errors.UsageError(
-            f'{word!r} is no network',
-            'take default, network=NAME, bridge=NAME, user or none')
-    return nic_spec.NicSpec(mac=_mac(), kind=_NicKind(name), source=value)
-
-
-def _mac() -> str:
-    # From the system: two processes must not get the same.
-    tail = random.SystemRandom().getrandbits(24).to_bytes(3, 'big')
-    return f'{_MAC_PREFIX}:{tail.hex(":")}'

@@ -87,8 +87,9 @@ class Verb(base.Lister):
             for row in rows:
                 with errors.state(self._state(done, row)):
                     self._act(driver, row, parsed_args)
-                    done.append((row.uuid, cells.Text(naming.shown(row)),
-                                 self.status(driver, row)))
+                    done.append((
+                        cells.Id(row.uuid), cells.Text(naming.shown(row)),
+                        self.status(driver, row)))
         return COLUMNS, done
 
     def _act(
@@ -100,7 +101,7 @@ class Verb(base.Lister):
                             quiet=quiet) as line:
             self.act(driver, row, parsed_args, line)
         if self.LEAVES_RUNNING and not quiet:
-            sources.note_end(self.app.stderr, driver.uri(), name)
+            sources.note_end(self.app.stderr, driver, name)
 
     def _state(self, done: Sequence[tuple[Any, ...]], row: Summary) -> str:
         name = naming.shown(row)
@@ -125,10 +126,24 @@ def recorded(
         raise errors.Conflict(
             f'there is no record of what server {naming.shown(row)} was '
             'made from', 'leave it to the service that made it') from error
-    if any(volume.id and volume.source.kind is disk_spec.SourceKind.BLOCK
-           for volume in spec.storage.volumes):
-        raise errors.Conflict(
-            f'server {naming.shown(row)} has volumes, and which devices of '
-            'the host they are now is not in its record',
-            'leave it to the service that made it')
+    for disk in spec.storage.volumes:
+        if disk.id and disk.source.kind is disk_spec.SourceKind.BLOCK:
+            _check_device(disk.id, naming.shown(row))
     return row
+
+
+def _check_device(volume_id: str, name: str) -> None:
+    """See that a device is still that of a volume of this host.
+
+    :raises Conflict: it is not, or the volume is another service's
+    """
+    from nova_libvirt_driver.cli import volumes
+
+    found = [volume for volume in sources.volumes(cfg.CONF).all()
+             if volume.id == volume_id]
+    if not found:
+        raise errors.Conflict(
+            f'server {name} has volumes, and which devices of the host they '
+            'are now is not in its record',
+            'leave it to the service that made it')
+    volumes.check_device(found[0])

@@ -47,7 +47,7 @@ def condition(text: str) -> Condition:
         return Condition(text, re.compile(
             text.removeprefix(_SERIAL), re.MULTILINE))
     except re.error as error:
-        raise ValueError(f'{text!r} is no regular expression: '
+        raise ValueError(f'{text!r} is not a regular expression: '
                          f'{error}') from error
 
 

@@ -2,6 +2,9 @@
 
 """Commands about images and flavors."""
 
+import os
+import pathlib
+
 from tests.unit.cli import base
 
 
@@ -112,8 +115,8 @@ class ImageTest(base.ServerTestCase):
     def test_a_bad_argument_is_named(self) -> None:
         for words, told in (
                 (('--property', 'x'), "'x' is not NAME=VALUE"),
-                (('--min-disk', '-1'), "'-1' is no number"),
-                (('--min-ram', 'much'), "'much' is no number"),
+                (('--min-disk', '-1'), "'-1' is not a number"),
+                (('--min-ram', 'much'), "'much' is not a number"),
                 (('--disk-format', 'zip'), "'zip'")):
             with self.subTest(words=words):
                 result = self.type('image', 'add', 'x', *words)
@@ -129,3 +132,47 @@ class FlavorTest(base.ServerTestCase):
 
         self.assertEqual(2048, rows['small']['Memory MiB'])
         self.assertEqual(20, rows['small']['Disk GiB'])
+
+
+class DownloadTest(base.ServerTestCase):
+
+    def test_an_image_becomes_a_file(self) -> None:
+        image_id = self.have_image('debian')
+        path = self.folder / 'copy.raw'
+
+        found = self.answer('image', 'download', 'debian', str(path))
+
+        self.assertEqual((image_id, str(path), len(base.DISK)), (
+            found['id'], found['path'], found['size_bytes']))
+        self.assertEqual(base.DISK, path.read_bytes())
+
+    def test_a_file_is_replaced_only_by_force(self) -> None:
+        self.have_image('debian')
+        path = self.file('mine', 'mine')
+
+        result = self.type('image', 'download', 'debian', path)
+        self.assertEqual(4, result.code)
+        self.assertIn('add --force to replace it', result.stderr)
+
+        self.answer('image', 'download', 'debian', path, '--force')
+        self.assertEqual(base.DISK, pathlib.Path(path).read_bytes())
+
+    def test_a_failure_leaves_no_half_of_a_file(self) -> None:
+        image_id = self.have_image('debian')
+        os.unlink(self.folder / 'images' / f'{image_id}.data')
+        folder = self.folder / 'out'
+        folder.mkdir()
+
+        result = self.type('image', 'download', image_id,
+                           str(folder / 'debian'))
+
+        self.assertNotEqual(0, result.code)
+        self.assertEqual([], os.listdir(folder))
+
+    def test_an_unknown_one_gets_the_closest(self) -> None:
+        self.have_image('debian')
+
+        result = self.type('image', 'download', 'debain', '/nonexistent/x')
+
+        self.assertEqual(3, result.code)
+        self.assertIn('did you mean debian?', result.stderr)

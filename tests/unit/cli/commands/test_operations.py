@@ -28,11 +28,12 @@ class OperationsTest(base.ServerTestCase):
         rows = self.answer('operations', 'list')
 
         self.assertEqual([
-            ('rescue', 'under way', 'host h1 with fake:///'),
-            ('spawn', 'interrupted', 'host h1 with fake:///'),
-            ('snapshot', 'elsewhere', 'host there with fake:///'),
-            ('move', 'open', 'host h1 with fake:///')],
-            [(row['Operation'], row['State'], row['Owner']) for row in rows])
+            ('rescue', 'under way', 'h1'),
+            ('spawn', 'interrupted', 'h1'),
+            ('snapshot', 'elsewhere', 'there'),
+            ('move', 'open', 'h1')],
+            [(row['Operation'], row['State'], row['Owner']['host'])
+             for row in rows])
         self.assertEqual({UUID}, {row['Server ID'] for row in rows})
 
     def test_one_is_cleaned_by_the_beginning_of_its_id(self) -> None:

@@ -2,6 +2,7 @@
 
 """The checks of the host, each on a small input."""
 
+import dataclasses
 import os
 import pathlib
 import stat
@@ -15,10 +16,15 @@ from nova_libvirt_driver.cli.doctor import check_library
 from nova_libvirt_driver.cli.doctor import check_machine
 from nova_libvirt_driver.cli.doctor import checks
 from nova_libvirt_driver.compute import kvm
+from nova_libvirt_driver.configurators import builder
 from nova_libvirt_driver.host import versions
+from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.storage import spec_record
+from nova_libvirt_driver.testing import specs
 from tests import base
 from tests.unit.cli.doctor import links
+from tests.unit.configurators import values
 
 Status = checks.Status
 
@@ -162,6 +168,30 @@ class GuestCheckTest(base.TestCase):
         self.assertNotIn('by-user', found.detail)
         self.assertIn('then unpause', found.fix)
         self.assertIs(Status.OK, check_guest.disks(rows[-1:]).status)
+
+    def test_guests_without_a_record_are_named(self) -> None:
+        folder = self.useFixture(fixtures.TempDir()).path
+        spec = specs.guest_spec('web')
+        owner = guest_spec.Owner(project_id='p1')
+        rows = [instance_spec.InstanceSummary(
+            uuid=uuid, name=uuid, owned=owned,
+            state=instance_spec.PowerState.RUNNING)
+            for uuid, owned in ((spec.uuid, True), (values.UUID, False))]
+
+        def look(owner: guest_spec.Owner | None) -> checks.Check:
+            return check_guest.records(rows, folder, lambda row: builder.build(
+                values.inputs(metadata=dataclasses.replace(
+                    values.METADATA, owner=owner))).to_xml())
+
+        found = look(None)
+        self.assertIs(Status.WARNING, found.status)
+        self.assertIn(f'{spec.uuid}/guest.json', found.detail)
+        self.assertNotIn(values.UUID, found.detail)
+        self.assertIs(Status.OK, look(owner).status)
+        os.mkdir(os.path.join(folder, spec.uuid))
+        spec_record.write(
+            os.path.join(folder, spec.uuid, 'guest.json'), spec)
+        self.assertIs(Status.OK, look(None).status)
 
     def test_nothing_of_qemu_matters_to_another_hypervisor(self) -> None:
         link = _link(kind='TEST')

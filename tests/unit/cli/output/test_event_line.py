@@ -2,7 +2,10 @@
 
 """Events as lines."""
 
+import csv
 import json
+
+import yaml
 
 from nova_libvirt_driver.cli.output import event_line
 from nova_libvirt_driver.spec import event
@@ -23,13 +26,30 @@ def _line(kind: str, **changes: object) -> str:
 class EventLineTest(base.TestCase):
 
     def test_table_fits_below_its_heading(self) -> None:
-        heading = event_line.heading()
+        heading = event_line.heading('table')
         line = _line('table')
 
         self.assertEqual(
-            '2023-11-14T22:13:20.250+00:00  started              web1'
-            f'                  {_UUID}  booted', line)
-        self.assertEqual(heading.index('UUID'), line.index(_UUID))
+            '2023-11-14 22:13:20  started       web1              6695eb01'
+            '  booted', line)
+        self.assertEqual(heading.index('UUID'), line.index('6695eb01'))
+
+    def test_table_shows_no_control_characters(self) -> None:
+        self.assertNotIn('\x1b', _line('table', name='a\x1b[2Jb'))
+
+    def test_csv_has_the_columns_of_its_heading(self) -> None:
+        row, = csv.DictReader([event_line.heading('csv'),
+                               _line('csv', name='a, "b"')])
+
+        self.assertEqual(
+            ('a, "b"', 'started', 'false'),
+            (row['server'], row['event'], row['synthesized']))
+
+    def test_yaml_is_one_list(self) -> None:
+        text = '\n'.join((_line('yaml'), _line('yaml', name='é: -')))
+
+        self.assertEqual(['web1', 'é: -'], [
+            row['server'] for row in yaml.safe_load(text)])
 
     def test_table_marks_what_was_inferred(self) -> None:
         self.assertTrue(_line('table', synthesized=True).endswith(

@@ -75,6 +75,36 @@ class ProgressTest(base.TestCase):
 
                 self.assertLess(max(map(len, pieces)), columns)
 
+    def _copied(self, total: int, columns: int = 80) -> list[str]:
+        """Return the lines of a copy of 512 MiB in 4 seconds."""
+        ours, stream = self._terminal(columns)
+        now = [0.0]
+        line = progress.Line(
+            stream, 'adding debian', color=False, clock=lambda: now[0])
+        line.step('copy')
+        for second in range(5):
+            now[0] = float(second)
+            line.advance(second * (128 << 20), total)
+        stream.close()
+        return [piece.rstrip(' ') for piece in _everything(ours).split('\r')]
+
+    def test_bytes_have_a_rate_and_a_time_that_is_left(self) -> None:
+        lines = self._copied(2 << 30)
+
+        self.assertEqual(
+            'adding debian: copy [#                   ]   6%'
+            ' 0.1/2.0 GiB 128 MiB/s', lines[3].rpartition(' 0:15')[0])
+        self.assertTrue(lines[-1].endswith(
+            '25% 0.5/2.0 GiB 128 MiB/s 0:12 left'), lines[-1])
+        self.assertLess(max(map(len, lines)), 80)
+
+    def test_an_unknown_total_shows_what_came_and_how_fast(self) -> None:
+        self.assertEqual('adding debian: copy 512.0 MiB 128 MiB/s',
+                         self._copied(0)[-1])
+
+    def test_figures_fit_into_a_narrow_terminal(self) -> None:
+        self.assertLess(max(map(len, self._copied(2 << 30, 50))), 50)
+
     def test_an_unknown_total_shows_no_bar(self) -> None:
         ours, stream = self._terminal(80)
         with progress.shown(stream, 'x', quiet=False,

@@ -2,6 +2,8 @@
 
 """Guests that differ in their virtual CPUs."""
 
+import dataclasses
+
 from nova_libvirt_driver.spec import cpu as cpu_spec
 from nova_libvirt_driver.spec import memory as memory_spec
 from nova_libvirt_driver.spec import policy as policy_spec
@@ -40,6 +42,12 @@ SCENARIOS = {
         cpu_mode=Mode.CUSTOM,
         cpu_models=('Icelake-Server', 'Penryn', 'Nehalem'),
         cpu_flags=(cpu_spec.CpuFlag(name='aes', enabled=False),))),
+    'cpu-by-flags': dataclasses.replace(values.inputs(
+        policy=policy_spec.GuestPolicy(
+            cpu_mode=Mode.CUSTOM, cpu_models=('Penryn', 'Nehalem'),
+            perf_events=('cmt',)),
+        cpu=cpu_spec.CpuSpec(vcpus=1, needed_flags=frozenset({'aes'}))),
+        model_flags={'Nehalem': frozenset({'aes'}), 'Penryn': frozenset()}),
     'cpu-topology': values.inputs(cpu=cpu_spec.CpuSpec(
         vcpus=12, topology=cpu_spec.CpuTopology(
             sockets=2, cores=3, threads=2))),

@@ -13,6 +13,7 @@ from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.storage import journal as journal_module
 from tests import base
+from tests import owners
 
 GUEST = instance_spec.InstanceRef(
     '11111111-2222-3333-4444-555555555555', 'guest1')
@@ -186,12 +187,18 @@ class ExclusiveTest(base.TestCase):
         ended: list[str] = []
 
         def settle(
-                instance: instance_spec.Instance
+                instance: instance_spec.Instance, *, given_up: bool
         ) -> list[journal_module.Note]:
             ended.append(instance.uuid)
             return []
 
         locks = exclusive.Exclusive(self.path, 'here', settle=settle)
+        with locks.hold(GUEST, 'spawn', self.progress):
+            self.assertEqual([], ended)
+        owners.journal(self.path).begin(
+            'spawn', uuid=GUEST.uuid, name=GUEST.name).release()
+        locks = exclusive.Exclusive(
+            owners.journal(self.path).folder, 'here', settle=settle)
 
         with locks.take_over(GUEST, 'destroy'):
             self.assertEqual([], ended)

@@ -3,7 +3,7 @@
 import libvirt
 
 from nova_libvirt_driver import exception
-from nova_libvirt_driver.operations.steps import shutdown as shutdown_module
+from nova_libvirt_driver.operations.steps import shutdown
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.testing import fake_libvirt
 from tests import guests
@@ -22,11 +22,6 @@ class Cancelled(ports.NullProgress):
 
 class ShutdownTest(verbs.VerbTestCase):
 
-    def setUp(self) -> None:
-        super().setUp()
-        self.shutdown = shutdown_module.Shutdown(
-            clock=self.clock)
-
     def stop(self, guest: fake_libvirt.Guest) -> None:
         """Let it be down, and say so to those who are connected."""
         guest.state = libvirt.VIR_DOMAIN_SHUTOFF
@@ -42,7 +37,7 @@ class ShutdownTest(verbs.VerbTestCase):
     def test_guest_that_obeys_is_down_at_once(self) -> None:
         self.add_guest()
 
-        self.assertTrue(self.shutdown.run(self.find(), 60, 10, PROGRESS))
+        self.assertTrue(shutdown.run(self.find(), 60, 10, PROGRESS))
 
         # Before it would be asked again.
         self.assertLess(self.clock.now_s, 10)
@@ -59,12 +54,12 @@ class ShutdownTest(verbs.VerbTestCase):
 
         self.clock.at(3, restart)
 
-        self.assertFalse(self.shutdown.run(self.find(), 20, 0, PROGRESS))
+        self.assertFalse(shutdown.run(self.find(), 20, 0, PROGRESS))
 
     def test_guest_that_does_not_obey_is_asked_again(self) -> None:
         self.add_guest(obeys=False)
 
-        self.assertFalse(self.shutdown.run(self.find(), 60, 10, PROGRESS))
+        self.assertFalse(shutdown.run(self.find(), 60, 10, PROGRESS))
 
         self.assertAlmostEqual(60, self.clock.now_s)
         self.assertEqual(6, self.asked())
@@ -76,14 +71,14 @@ class ShutdownTest(verbs.VerbTestCase):
         self.hypervisor.fail_next('shutdown', guests.failure(
             libvirt.VIR_ERR_OPERATION_TIMEOUT, 'cannot acquire lock'))
 
-        self.assertFalse(self.shutdown.run(self.find(), 60, 10, PROGRESS))
+        self.assertFalse(shutdown.run(self.find(), 60, 10, PROGRESS))
 
         self.assertEqual(0.0, self.clock.now_s)
 
     def test_without_an_interval_it_is_asked_once(self) -> None:
         self.add_guest(obeys=False)
 
-        self.assertFalse(self.shutdown.run(self.find(), 60, 0, PROGRESS))
+        self.assertFalse(shutdown.run(self.find(), 60, 0, PROGRESS))
 
         self.assertAlmostEqual(60, self.clock.now_s)
         self.assertEqual(1, self.asked())
@@ -92,7 +87,7 @@ class ShutdownTest(verbs.VerbTestCase):
         added = self.add_guest(obeys=False)
         self.clock.at(33, lambda: self.stop(added))
 
-        self.assertTrue(self.shutdown.run(self.find(), 60, 10, PROGRESS))
+        self.assertTrue(shutdown.run(self.find(), 60, 10, PROGRESS))
 
         self.assertLess(self.clock.now_s, 40)
 
@@ -100,12 +95,12 @@ class ShutdownTest(verbs.VerbTestCase):
         added = self.add_guest(obeys=False)
         self.clock.at(3, lambda: self.hypervisor.remove_guest(added))
 
-        self.assertTrue(self.shutdown.run(self.find(), 60, 10, PROGRESS))
+        self.assertTrue(shutdown.run(self.find(), 60, 10, PROGRESS))
 
     def test_paused_guest_cannot_be_asked(self) -> None:
         self.add_guest(state=libvirt.VIR_DOMAIN_PAUSED)
 
-        self.assertFalse(self.shutdown.run(self.find(), 60, 10, PROGRESS))
+        self.assertFalse(shutdown.run(self.find(), 60, 10, PROGRESS))
 
         self.assertEqual((0.0, 0), (self.clock.now_s, self.asked()))
 
@@ -114,7 +109,7 @@ class ShutdownTest(verbs.VerbTestCase):
         self.hypervisor.fail_next('shutdown', guests.failure(
             libvirt.VIR_ERR_INTERNAL_ERROR))
 
-        self.assertFalse(self.shutdown.run(self.find(), 60, 10, PROGRESS))
+        self.assertFalse(shutdown.run(self.find(), 60, 10, PROGRESS))
 
         self.assertIn('Cannot ask the guest', self.log.output)
 
@@ -123,7 +118,7 @@ class ShutdownTest(verbs.VerbTestCase):
         self.hypervisor.fail_next('shutdownFlags', guests.failure(
             libvirt.VIR_ERR_INVALID_ARG, 'unsupported flags (0x1) in f'))
 
-        self.assertFalse(self.shutdown.run(self.find(), 20, 10, PROGRESS))
+        self.assertFalse(shutdown.run(self.find(), 20, 10, PROGRESS))
 
         self.assertEqual(2, self.hypervisor.calls['shutdown'])
 
@@ -134,7 +129,7 @@ class ShutdownTest(verbs.VerbTestCase):
             libvirt.VIR_ERR_INTERNAL_ERROR, domain=libvirt.VIR_FROM_RPC))
 
         self.assertRaises(exception.HypervisorUnavailable,
-                          self.shutdown.run, guest, 60, 10, PROGRESS)
+                          shutdown.run, guest, 60, 10, PROGRESS)
 
     def stay_away(self) -> None:
         self.hypervisor.refuse_connections()
@@ -147,7 +142,7 @@ class ShutdownTest(verbs.VerbTestCase):
         self.clock.at(25, self.hypervisor.break_connections)
         self.clock.at(33, lambda: self.stop(added))
 
-        self.assertTrue(self.shutdown.run(self.find(), 60, 10, PROGRESS))
+        self.assertTrue(shutdown.run(self.find(), 60, 10, PROGRESS))
 
         self.assertLess(self.clock.now_s, 40)
         self.assertEqual(4, self.asked())
@@ -160,7 +155,7 @@ class ShutdownTest(verbs.VerbTestCase):
                 domain=libvirt.VIR_FROM_RPC)))
         self.clock.at(15, lambda: self.stop(added))
 
-        self.assertTrue(self.shutdown.run(self.find(), 60, 10, PROGRESS))
+        self.assertTrue(shutdown.run(self.find(), 60, 10, PROGRESS))
 
         self.assertEqual(1, self.asked())
 
@@ -171,7 +166,7 @@ class ShutdownTest(verbs.VerbTestCase):
                 libvirt.VIR_ERR_OPERATION_TIMEOUT, 'cannot acquire lock')))
         self.clock.at(15, lambda: self.stop(added))
 
-        self.assertTrue(self.shutdown.run(self.find(), 60, 10, PROGRESS))
+        self.assertTrue(shutdown.run(self.find(), 60, 10, PROGRESS))
 
         self.assertLess(self.clock.now_s, 20)
 
@@ -181,12 +176,12 @@ class ShutdownTest(verbs.VerbTestCase):
         self.clock.at(3, self.stay_away)
 
         self.assertRaises(exception.HypervisorUnavailable,
-                          self.shutdown.run, self.find(), 60, 10, PROGRESS)
+                          shutdown.run, self.find(), 60, 10, PROGRESS)
 
         self.assertAlmostEqual(60, self.clock.now_s)
 
     def test_wait_can_be_ended(self) -> None:
         self.add_guest(obeys=False)
 
-        self.assertRaises(exception.WrongState, self.shutdown.run,
+        self.assertRaises(exception.WrongState, shutdown.run,
                           self.find(), 60, 10, Cancelled())

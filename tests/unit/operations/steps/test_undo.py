@@ -66,8 +66,9 @@ class UndoTest(base.TestCase):
         journal = owners.journal(
             self.useFixture(fixtures.TempDir()).path)
         for name, function in (('good', lambda: 0), ('bad', lambda: 1 // 0)):
-            with undo_module.Undo('spawn', INSTANCE) as undo:
-                undo.journal(journal.begin('spawn', uuid=name, name=name))
+            instance = instance_spec.InstanceRef(name, name)
+            with undo_module.Undo('spawn', instance) as undo:
+                undo.begin(journal)
                 undo.add('one', function)
 
         self.assertEqual({'bad'}, journal.subjects())

@@ -38,19 +38,20 @@ class CreateTest(base.ServerTestCase):
         image = ('--image', 'debian')
         for words, code, told in (
                 (('taken', *image), 4, 'taken exists already'),
-                (('no/name', *image), 2, "'no/name' is no name"),
+                (('no/name', *image), 2, "'no/name' is not a valid name"),
                 (('a', '--image', 'debain'), 3, 'did you mean debian?'),
-                (('a',), 2, 'neither --image nor --kernel'),
+                (('a',), 2, 'neither --image, --boot-volume nor'),
                 (('a', *image, '--flavor', 'smal'), 3,
                  'did you mean small?'),
                 (('a', *image, '--flavor', 'small', '--ram', '64'), 2,
                  '--flavor and sizes'),
                 (('a', *image, '--ram', '64'), 2, '--vcpus and --ram'),
-                (('a', *image, '--vcpus', '0'), 2, '--vcpus: 0 is too few'),
+                (('a', *image, '--vcpus', '0'), 2,
+                 '--vcpus: must be at least 1'),
                 (('a', *image, '--wait', 'soon'), 2,
                  "'soon' is neither active nor serial:REGEX"),
                 (('a', *image, '--wait', 'serial:('), 2,
-                 'no regular expression'),
+                 'not a regular expression'),
                 (('a', *image, '--show-xml'), 2, 'needs --dry-run')):
             with self.subTest(words=words):
                 result = self.type('server', 'create', *words)

@@ -2,9 +2,19 @@
 
 """Finding, listing and showing servers."""
 
+import csv
 import dataclasses
+import io
+import json
+import os
+import subprocess
 
+import fixtures
+
+from nova_libvirt_driver import exception
+from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.spec import nic as nic_spec
 from nova_libvirt_driver.testing import specs
 from tests.unit.cli import base
 
@@ -21,7 +31,85 @@ class ListTest(base.ServerTestCase):
 
         self.assertEqual(
             [{'ID': uuid, 'Name': 'shop', 'Status': 'running', 'vCPUs': 1,
-              'Memory MiB': 32}], self.answer('server', 'list'))
+              'Memory MiB': 32, 'Address': ''}],
+            self.answer('server', 'list'))
+
+    def test_addresses_are_shown_where_they_are_known(self) -> None:
+        uuid, _ = self.have('web1', 'web2')
+        self.driver.found_addresses[uuid] = [
+            nic_spec.FoundAddress(address='192.0.2.7', source='lease',
+                                  mac='fa:16:3e:00:00:01')]
+
+        listed = self.answer('server', 'list', '-c', 'Address')
+        shown = self.answer('server', 'show', 'web1')['addresses']
+
+        self.assertEqual(
+            [{'Address': '192.0.2.7'}, {'Address': ''}], listed)
+        self.assertEqual(
+            [{'address': '192.0.2.7', 'source': 'lease',
+              'mac': 'fa:16:3e:00:00:01'}], shown)
+
+    def test_a_command_is_run_through_the_agent(self) -> None:
+        self.have('web1')
+
+        done = self.type('server', 'exec', 'web1', '--', '/bin/echo', '-n')
+
+        self.assertEqual((3, '/bin/echo -n\n', 'hm\n'),
+                         (done.code, done.stdout, done.stderr))
+        self.assertEqual('/bin/rm -- -f\n', self.type(
+            'server', 'exec', 'web1', '--', '/bin/rm', '--', '-f').stdout)
+        self.assertEqual(2, self.type('server', 'exec', 'web1').code)
+
+    def test_ssh_is_run_for_a_known_address(self) -> None:
+        uuid, _ = self.have('web1', 'web2')
+        self.driver.found_addresses[uuid] = [
+            nic_spec.FoundAddress(address='192.0.2.7', source='lease')]
+        run = self.useFixture(fixtures.MockPatchObject(os, 'execvp')).mock
+
+        self.type('server', 'ssh', 'web1', '--user', 'debian', '--',
+                  '-v', 'id')
+        other = self.type('server', 'ssh', 'web2')
+
+        run.assert_called_once_with('ssh', [
+            'ssh', '-l', 'debian', '192.0.2.7', '-v', 'id'])
+        self.assertEqual(4, other.code)
+        self.assertIn('no address of server web2', other.stderr)
+
+    def test_ssh_takes_a_forwarded_port(self) -> None:
+        run = self.useFixture(fixtures.MockPatchObject(os, 'execvp')).mock
+        for address, expected in (('127.0.0.2', '127.0.0.2'),
+                                  ('0.0.0.0', '127.0.0.1')):
+            spec = specs.guest_spec('web', nics=(nic_spec.NicSpec(
+                mac='52:54:00:00:00:01', kind=nic_spec.NicKind.USER,
+                forwards=(nic_spec.PortForward(
+                    host_port=80, guest_port=80), nic_spec.PortForward(
+                    host_port=2222, guest_port=22, address=address))),))
+            self.driver.spawn(spec)
+
+            self.type('server', 'ssh', spec.uuid)
+            shown = self.answer('server', 'show', spec.uuid)
+
+            self.assertEqual(('ssh', [
+                'ssh', '-p', '2222', expected]), run.call_args.args)
+            self.assertEqual([80, 2222], [
+                one['host_port'] for one in shown['forwards']])
+
+    def test_a_server_is_shown_whose_record_may_not_be_read(self) -> None:
+        uuid, = self.have('web1')
+
+        def denied(instance: object) -> guest_spec.GuestSpec:
+            raise exception.StorageFailure(reason='Permission denied')
+
+        xml = self.driver.get_domain_xml(self.driver.instances[0])
+        self.driver.get_domain_xml = (  # type: ignore[method-assign]
+            lambda *arguments, **options: xml)
+        self.driver.get_spec = denied  # type: ignore[method-assign]
+
+        done = self.type('server', 'show', uuid)
+
+        self.assertEqual(0, done.code)
+        self.assertIn('web1', done.stdout)
+        self.assertIn('Permission denied', done.stderr)
 
     def test_foreign_domains_are_listed_when_asked_for_only(self) -> None:
         self.have('web1')
@@ -34,6 +122,61 @@ class ListTest(base.ServerTestCase):
         self.assertEqual([{'Name': 'web1'}], few)
         self.assertEqual([{'Name': 'router', 'Owned': False},
                           {'Name': 'web1', 'Owned': True}], every)
+
+    def test_ten_comes_after_two_and_some_are_chosen(self) -> None:
+        self.have('vm-10', 'vm-2', 'db')
+        self.type('server', 'pause', 'vm-2')
+
+        def names(*words: str) -> list[str]:
+            return [row['Name'] for row in self.answer(
+                'server', 'list', *words)]
+
+        self.assertEqual(['db', 'vm-2', 'vm-10'], names())
+        self.assertEqual(['vm-2', 'vm-10'], names('--name', 'vm-*'))
+        self.assertEqual(['vm-2'], names('--status', 'paused'))
+        self.assertEqual(['db', 'vm-10'], names(
+            '--sort-column', 'Name', '--status', 'running'))
+        self.assertEqual(2, self.type(
+            'server', 'list', '--status', 'up').code)
+
+    def test_people_see_short_ids_unless_they_want_long_ones(self) -> None:
+        uuid, = self.have('web1')
+
+        self.assertIn(f'| {uuid[:8]} |', self.type('server', 'list').stdout)
+        self.assertIn(f'| {uuid} |', self.type(
+            'server', 'list', '--long').stdout)
+
+    def test_a_list_in_csv_and_value_is_json(self) -> None:
+        self.have('web1')
+
+        row, = csv.DictReader(io.StringIO(self.type(
+            'server', 'show', 'web1', '-f', 'csv').stdout))
+        value = self.type(
+            'server', 'show', 'web1', '-f', 'value', '-c', 'consoles').stdout
+
+        self.assertEqual(('web1', '1', 'serial'), (
+            row['name'], row['vcpus'],
+            json.loads(row['consoles'])[0]['kind']))
+        self.assertEqual('pty', json.loads(value)[0]['type'])
+
+    def test_a_shell_carries_out_nothing_of_a_value(self) -> None:
+        uuid, = self.have('web1')
+        name = 'a"$(echo x)`echo y`\' b'
+        spec = self.driver.specs[uuid]
+        self.driver.specs[uuid] = dataclasses.replace(
+            spec, metadata=dataclasses.replace(
+                spec.metadata, display_name=name))
+        text = self.type('server', 'show', 'web1', '-f', 'shell',
+                         '--prefix', 'own_').stdout
+
+        done = subprocess.run(
+            ['sh', '-c', 'eval "$1"; printf "%s\n" "$own_name" '
+             '"$own_consoles"', 'sh', text], capture_output=True, text=True,
+            check=True)
+
+        shown, consoles = done.stdout.splitlines()
+        self.assertEqual(name, shown)
+        self.assertEqual('serial', json.loads(consoles)[0]['kind'])
 
     def test_a_person_is_told_of_what_is_left_out(self) -> None:
         self.driver.instances.append(FOREIGN)
@@ -77,10 +220,10 @@ class ShowTest(base.ServerTestCase):
         shown = self.answer('server', 'show', 'web1')
 
         self.assertEqual(
-            [uuid, 'web1', 'running', 1, 32, 'tiny', ['serial pty']],
-            [shown[name] for name in (
-                'id', 'name', 'status', 'vcpus', 'memory_mib', 'flavor',
-                'consoles')])
+            [uuid, 'web1', 'running', 1, 32, 'tiny', ['serial']],
+            [*(shown[name] for name in (
+                'id', 'name', 'status', 'vcpus', 'memory_mib', 'flavor')),
+             [console['kind'] for console in shown['consoles']]])
         self.assertEqual([True], self.read_only)
 
     def test_an_image_that_is_gone_leaves_its_id(self) -> None:

@@ -10,6 +10,7 @@ from lxml import etree
 
 from nova_libvirt_driver.cli.commands.server import create_options
 from nova_libvirt_driver.cli.commands.server import details
+from nova_libvirt_driver.cli.commands.server import nics
 from nova_libvirt_driver.cli.commands.server import request
 from nova_libvirt_driver.cli import errors
 from nova_libvirt_driver.configurators import inputs
@@ -90,6 +91,28 @@ class RequestTest(RequestTestCase):
         self.assertEqual((16, 1), (spec.metadata.flavor.swap_mib,
                                    spec.metadata.flavor.ephemeral_gib))
 
+    def test_ports_are_forwarded_to_qemus_own_network(self) -> None:
+        forward = nic_spec.PortForward(host_port=2222, guest_port=22)
+        for words, expected in (
+                (('--forward', '2222:22'), [(forward,)]),
+                (('--network', 'default', '--network', 'user', '--forward',
+                  '2222:22', '--forward', '0.0.0.0:53:5353/udp'), [(), (
+                      forward, nic_spec.PortForward(
+                          host_port=53, guest_port=5353, address='0.0.0.0',
+                          protocol=nic_spec.PortProtocol.UDP))])):
+            spec = self.asked(*words)
+
+            self.assertEqual(expected, [nic.forwards for nic in spec.nics])
+        error = self.assertRaises(
+            errors.UsageError, self.asked, '--network', 'default',
+            '--forward', '2222:22')
+        self.assertIn('--network user', error.next_step)
+
+    def test_words_that_forward_nothing_are_refused(self) -> None:
+        for text in ('22', '0:22', '22:70000', 'a:22', ':22', '1:2/sctp'):
+            self.assertRaises(
+                argparse.ArgumentTypeError, nics.forward, text)
+
     def test_networks_are_of_four_kinds(self) -> None:
         spec = self.asked('--network', 'default', '--network', 'bridge=br0',
                           '--network', 'network=lab', '--network', 'user')
@@ -102,7 +125,7 @@ class RequestTest(RequestTestCase):
     def test_a_word_that_is_no_network_is_refused(self) -> None:
         for word in ('bridge=', 'tap=x', '=x', ''):
             with self.subTest(word=word):
-                self.assertIn('is no network',
+                self.assertIn('is not a network',
                               self.refused('--network', word))
         self.assertIn('stands alone', self.refused(
             '--network', 'none', '--network', 'user'))
@@ -227,7 +250,7 @@ class ContentTest(RequestTestCase):
                 (('--user-data', self.file('l', b'x' * (1 << 20) + b'y')),
                  'larger than 1 MiB'),
                 (('--file', f'motd={self.file("m")}'),
-                 "'motd' is no path of a file in the guest"),
+                 "'motd' is not the path of a file in the guest"),
                 (('--key', self.file(
                     'id', '-----BEGIN OPENSSH PRIVATE KEY-----')),
                  'a private key'),

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""``nova-libvirt server ssh`` and ``exec``: commands in a server.
+
+The one goes over the network, the other through the guest agent.
+"""
+
+import argparse
+import contextlib
+import os
+from typing import TextIO
+from typing import TYPE_CHECKING
+
+from oslo_config import cfg
+
+from nova_libvirt_driver.cli.commands import base
+from nova_libvirt_driver.cli import errors
+from nova_libvirt_driver.cli import exit_code
+from nova_libvirt_driver.cli import naming
+from nova_libvirt_driver.cli.output import terminal
+from nova_libvirt_driver.cli import sources
+from nova_libvirt_driver import exception
+from nova_libvirt_driver.spec import instance as instance_spec
+
+if TYPE_CHECKING:
+    from nova_libvirt_driver import driver as driver_module
+
+_TIMEOUT_S = 60.0
+_MAX_CODE = 255
+_SSH_PORT = 22
+
+
+class ServerExec(base.Command):
+    """Run a command in a server, through its guest agent.
+
+    The program is named by its path, and no shell is between. What it has
+    printed is shown when it has ended, at most --timeout or 60 s later, and
+    its exit code is that of this command.
+
+    Example: nova-libvirt server exec web1 -- /bin/uname -r
+    """
+
+    passes_on = True
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument('server', metavar='NAME', help='name or id')
+        parser.add_argument(
+            'words', nargs='*', metavar='WORD',
+            help='path of the program, and its arguments')
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        if not parsed_args.words:
+            raise errors.UsageError(
+                'no command given', 'name it: nova-libvirt server exec '
+                f'{parsed_args.server} -- /bin/uname -r')
+        arguments = base.arguments_of(self)
+        with sources.working(arguments) as driver:
+            row = naming.find(driver.list_instance_summaries(),
+                              parsed_args.server, cfg.CONF.host)
+            with errors.state('the command may have run, or run on'):
+                outcome = driver.execute_in_guest(
+                    row, parsed_args.words,
+                    timeout_s=arguments.timeout or _TIMEOUT_S)
+        for stream, data in ((self.app.stdout, outcome.stdout),
+                             (self.app.stderr, outcome.stderr)):
+            _write(stream, data)
+        # The shell would take 256, as Windows may say, for 0.
+        return (outcome.exit_code if 0 <= outcome.exit_code <= _MAX_CODE
+                else exit_code.ExitCode.FAILED)
+
+
+def _write(stream: TextIO, data: bytes) -> None:
+    """Write what a guest has printed; as it is unless to a terminal."""
+    binary = getattr(stream, 'buffer', None)
+    if binary is None or terminal.is_terminal(stream):
+        stream.write(terminal.Cleaner().feed(data))
+    else:
+        binary.write(data)
+    stream.flush()
+
+
+class ServerSsh(base.Command):
+    """Log in to a server with ssh, at its first known address.
+
+    What stands after -- is for ssh: its options, and a command to run there.
+    Where a port of the host leads to its port 22 (server create --forward),
+    that is taken; else a server on QEMU's own user network has no address that
+    the host can reach.
+
+    Example: nova-libvirt server ssh web1 --user debian -- -v uptime
+    """
+
+    passes_on = True
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            '--user', default='', metavar='USER', help='as whom to log in')
+        parser.add_argument('server', metavar='NAME', help='name or id')
+        parser.add_argument(
+            'words', nargs='*', metavar='WORD', help='for ssh')
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        with sources.local(base.arguments_of(self)) as driver:
+            row = naming.find(driver.list_instance_summaries(),
+                              parsed_args.server, cfg.CONF.host)
+            forward = _forward_of(driver, row)
+            found = [] if forward else driver.get_addresses(row)
+        name = naming.shown(row)
+        if not (forward or found):
+            raise errors.Conflict(
+                f'no address of server {name} is known',
+                'wait until it has booted, see that it is on a network of '
+                'libvirt or of the host (nova-libvirt network list), make it '
+                'with --forward 2222:22 on the network user, or '
+                f'type into it: nova-libvirt server console attach {name}')
+        user = ['-l', parsed_args.user] if parsed_args.user else []
+        self.app.stdout.flush()
+        try:
+            os.execvp('ssh', [
+                'ssh', *user, *(forward or [found[0].address]),
+                *parsed_args.words])
+        except FileNotFoundError as error:
+            raise errors.NotFound(
+                'the program ssh is not installed',
+                'install it (Debian: openssh-client)') from error
+
+
+def _forward_of(
+        driver: 'driver_module.LibvirtDriver',
+        row: instance_spec.InstanceSummary) -> list[str]:
+    """Return how ssh gets to a forwarded port of a server; empty if none."""
+    # Nova's servers have no record.
+    with contextlib.suppress(exception.InstanceNotFound):
+        for nic in driver.get_spec(row).nics:
+            for one in nic.forwards:
+                if (one.protocol, one.guest_port) == ('tcp', _SSH_PORT):
+                    address = ('127.0.0.1' if one.address == '0.0.0.0'
+                               else one.address)
+                    return ['-p', str(one.host_port), address]
+    return []

@@ -1,0 +1,559 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Letting a guest go to another host while it runs.
+
+This host decides where the guest is in the end, by what libvirt says of the
+job and by the domains on both hosts.
+"""
+
+from collections.abc import Callable
+import contextlib
+import dataclasses
+import os
+import time
+
+from oslo_log import log as logging
+
+from nova_libvirt_driver import exception
+from nova_libvirt_driver.guest import handle
+from nova_libvirt_driver.guest import migration
+from nova_libvirt_driver.guest import reach
+from nova_libvirt_driver.operations.steps import attached as attached_module
+from nova_libvirt_driver.operations.steps import clean_ups as clean_ups_module
+from nova_libvirt_driver.operations.steps import domains as domains_module
+from nova_libvirt_driver.operations.steps import elsewhere as elsewhere_module
+from nova_libvirt_driver.operations.steps import exclusive as exclusive_module
+from nova_libvirt_driver.operations.steps import rebuild as rebuild_module
+from nova_libvirt_driver.operations.steps import relocation
+from nova_libvirt_driver.operations.steps import steering as steering_module
+from nova_libvirt_driver.operations.steps import undo as undo_module
+from nova_libvirt_driver.operations.steps import verdict as verdict_module
+from nova_libvirt_driver import ports
+from nova_libvirt_driver.spec import event as event_spec
+from nova_libvirt_driver.spec import guest as guest_spec
+from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.spec import live_migration as migration_spec
+from nova_libvirt_driver.storage import journal as journal_module
+from nova_libvirt_driver.storage import record
+from nova_libvirt_driver.storage import storage as storage_module
+from nova_libvirt_driver.xmlmodel import domain as domain_model
+
+LOG = logging.getLogger(__name__)
+
+_FOREVER_S = 3e6
+_POST_S = 3600.0
+"""How long the service may take to do what follows a migration."""
+_UNCLEAR_S = 60.0
+_LOOK_S = 1.0
+
+_MIGRATING, _MOVED = 'migrating', 'moved'
+_GONE = elsewhere_module.GONE
+_PAUSED = instance_spec.PowerState.PAUSED
+_Verdict = verdict_module.Verdict
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LiveDeparture:
+    """Lets running guests go, and forgets them.
+
+    Steps: read the domain and write it for the other host; copy the files
+    that libvirt does not copy; migrate; see where the guest is. When a step
+    fails the guest runs on here. When it has moved, the operation stays open
+    until the service has done what follows, and its record has the guest on
+    the other host: until then the guest must not be started here.
+
+    When the process is killed meanwhile, the job is aborted by the next one,
+    unless it is too late, and then it is seen where the guest is.
+    """
+
+    OPERATION = 'live-migrate'
+
+    domains: domains_module.Domains
+    storage: storage_module.Storage
+    rebuild: rebuild_module.Rebuild
+    exclusive: exclusive_module.Exclusive
+    ways: migration_spec.Ways
+    elsewhere: elsewhere_module.Elsewhere
+    running: dict[str, steering_module.Steering] = dataclasses.field(
+        default_factory=dict)
+    """Those of this process that are under way, by uuid."""
+
+    def migrate(
+            self, spec: guest_spec.GuestSpec,
+            destination: migration_spec.Destination,
+            carrier: ports.Carrier | None, attachments: ports.Attachments, *,
+            report: steering_module.Report,
+            progress: ports.Progress) -> None:
+        """Let a guest go; see the contract's verb."""
+        with (self.exclusive.hold(spec, self.OPERATION, progress) as watched,
+              undo_module.Undo(self.OPERATION, spec) as undo):
+            watched.step('check')
+            guest = self.domains.guests.find(spec)
+            before = self._checked(guest)
+            entry = undo.begin(
+                self.storage.journal, attachments=[
+                    one.name for one in attachments],
+                uri=destination.uri, is_shared=destination.is_shared,
+                was_paused=before.power is _PAUSED)
+            watched.step('read')
+            request = self._request(guest, spec, destination)
+            if carrier is not None and not destination.is_shared:
+                watched.step('copy files')
+                self._copy_files(spec, destination, carrier, watched)
+            watched.step('migrate')
+            entry.advance(_MIGRATING)
+            ended = self._run(guest, request, report, watched)
+            try:
+                self._settle(guest, before, destination.uri, ended)
+            except exception.MigrationUnclear:
+                # Looked at again, until it is clear.
+                with contextlib.suppress(exception.StorageFailure):
+                    undo.hand_over(entry, _MIGRATING, 0.0)
+                raise
+            try:
+                undo.hand_over(
+                    entry, _MOVED, _POST_S, moved_at=time.time())
+            except exception.StorageFailure as error:
+                # As an error, it would have a guest that has moved taken
+                # for one that has not.
+                LOG.error('What the guest has left here may stay: %s', error,
+                          instance={'uuid': spec.uuid})
+        LOG.info('Instance %s was live-migrated to %s', spec.name,
+                 destination.uri, instance={'uuid': spec.uuid})
+
+    def check(self, instance: instance_spec.Instance) -> None:
+        """See whether a guest can go; see the contract's verb."""
+        self._checked(self.domains.guests.find(instance))
+
+    def abort(self, instance: instance_spec.Instance) -> None:
+        """End a migration; see the contract's verb."""
+        steering = self.running.get(instance.uuid)
+        if steering is not None:
+            steering.abort()
+            return
+        # Of a process that was killed, maybe.
+        guest = self.domains.guests.find(instance)
+        job = self.domains.guests.migration(instance)
+        if job.job() is not migration.Job.OUT:
+            raise _not_migrating('abort its migration', instance)
+        guest.abort_job()
+
+    def force_complete(self, instance: instance_spec.Instance) -> None:
+        """Bring a migration to its end; see the contract's verb."""
+        steering = self.running.get(instance.uuid)
+        if steering is None:
+            raise _not_migrating('complete its migration', instance)
+        steering.complete()
+
+    def disconnect(
+            self, instance: instance_spec.Instance,
+            attachments: ports.Attachments) -> None:
+        """Disconnect a guest that has moved; see the contract's verb."""
+        with self.exclusive.hold(
+                instance, self.OPERATION, continuing=self.OPERATION):
+            self._check_gone(instance)
+            attached_module.disconnect(attachments)
+
+    def forget(
+            self, instance: instance_spec.Instance,
+            attachments: ports.Attachments) -> None:
+        """Remove what is left of a guest that has moved; see the contract."""
+        with (self.exclusive.hold(instance, self.OPERATION,
+                                  continuing=self.OPERATION),
+              self.storage.journal.picked_up(
+                  instance.uuid, self.OPERATION) as entry):
+            self._leave(entry, attachments, with_files=True)
+            if not self._keep(entry):
+                entry.end()
+
+    def is_decided(self, entry: journal_module.Entry) -> bool:
+        """Say whether the guest is back, or is wanted elsewhere by now.
+
+        Before that, who has let the guest go does what follows.
+        """
+        note = entry.note
+        return self.elsewhere.is_back(note) or (
+            note.phase.startswith(_GONE)
+            and not self.elsewhere.is_missed(note))
+
+    def has_left(self, note: journal_module.Note) -> bool:
+        """Say whether the guest is on the other host, or may be."""
+        if note.phase.startswith(_GONE):
+            return self.elsewhere.is_missed(note)
+        if note.phase != _MIGRATING:
+            return note.phase == _MOVED and not self.elsewhere.is_back(note)
+        return self._look(note, str(note.values['uri']), None, wait_s=0.0) in (
+            _Verdict.MOVED, _Verdict.UNCLEAR)
+
+    def clean_up(
+            self, entry: journal_module.Entry,
+            attachments: Callable[[], ports.Attachments]) -> None:
+        """Finish a migration that was killed, whichever way it went."""
+        self._finish(entry, attachments, with_files=True)
+
+    def give_up(
+            self, entry: journal_module.Entry,
+            attachments: Callable[[], ports.Attachments]) -> None:
+        """Finish it for a guest whose files may have come back."""
+        self._finish(entry, attachments,
+                     with_files=entry.note.phase == _MOVED)
+
+    def _finish(
+            self, entry: journal_module.Entry,
+            attachments: Callable[[], ports.Attachments], *,
+            with_files: bool) -> None:
+        note = entry.note
+        is_gone = note.phase.startswith(_GONE)
+        if not (is_gone or note.phase == _MOVED or (
+                note.phase == _MIGRATING and self._end_killed(note))):
+            return
+        if self.elsewhere.is_back(note):
+            LOG.info('The guest is back from %s', note.values['uri'],
+                     instance={'uuid': note.uuid})
+            return
+        if not is_gone:
+            self._leave(
+                entry, attached_module.of_here(attachments()),
+                with_files=with_files and not self.elsewhere.has_come(note))
+        if self._keep(entry):
+            raise clean_ups_module.NotYetError(
+                'its service has the guest here, and it is not')
+
+    def _end_killed(self, note: journal_module.Note) -> bool:
+        """End a migration whose process was killed; say whether it moved.
+
+        :raises MigrationUnclear: it was not seen where the guest is
+        """
+        guest = self.domains.guests.find_or_none(note)
+        uri = str(note.values['uri'])
+        if guest is not None:
+            self._end_job(guest, uri)
+        found = self._look(note, uri, None, wait_s=0.0)
+        if found is _Verdict.STAYED:
+            if guest is not None and not note.values.get('was_paused'):
+                _run_on(guest)
+        elif found is _Verdict.LOST and note.values['is_shared']:
+            LOG.error('The memory of the guest is lost: it runs neither '
+                      'here nor on %s. Its disks are here', uri,
+                      instance={'uuid': note.uuid})
+        elif found is not _Verdict.MOVED:
+            # Nothing else may begin on it meanwhile.
+            raise exception.MigrationUnclear(
+                instance=note.uuid, destination=uri,
+                reason='the end of its migration was not seen')
+        else:
+            LOG.warning('The guest is on %s: its migration was complete when '
+                        'this service was killed', uri,
+                        instance={'uuid': note.uuid})
+            return True
+        return False
+
+    def _keep(self, entry: journal_module.Entry) -> bool:
+        """Have nothing done to a guest that has gone, as long as need be.
+
+        :returns: whether that is so
+        """
+        note, uri = entry.note, str(entry.note.values['uri'])
+        if not self.elsewhere.is_missed(note):
+            self.elsewhere.tell_rest(note)
+            return False
+        is_known = note.phase.startswith(_GONE)
+        if not (is_known and note.is_open):
+            entry.leave_open(
+                f'{_GONE}{uri}', _FOREVER_S, hint='it must not be started '
+                'here: let its service know the host on which it runs (under '
+                'Nova, host and node of the instance in its database), or, '
+                'once it is certain that it runs nowhere, remove the entry: '
+                f'nova-libvirt operations clean --force {note.id}')
+        if not is_known:
+            LOG.info('The guest is on %s; nothing is done to it here until '
+                     'the record of its service says so', uri,
+                     instance={'uuid': note.uuid})
+        return True
+
+    def _checked(self, guest: handle.Guest) -> reach.GuestState:
+        """Return the state of a guest that may go."""
+        instance = instance_spec.InstanceRef(guest.uuid, guest.name)
+        state = guest.state()
+        if state.power not in (
+                instance_spec.PowerState.RUNNING, _PAUSED):
+            raise exception.WrongState(
+                tried='live-migrate it', instance=guest.uuid,
+                state='suspended' if guest.has_saved()
+                else state.power.name.lower())
+        if self.rebuild.is_rescued(instance):
+            raise exception.WrongState(
+                tried='live-migrate it', instance=guest.uuid,
+                state='rescued', hint='unrescue it first')
+        job = self.domains.guests.migration(instance)
+        if job.job() is not migration.Job.NONE:
+            raise exception.WrongState(
+                tried='live-migrate it', instance=guest.uuid,
+                state='busy with another job', hint='wait for its end')
+        bound = relocation.bound_to_host(
+            domain_model.Domain.parse(guest.xml()))
+        if bound:
+            raise exception.WrongState(
+                tried='live-migrate it', instance=guest.uuid, state=bound,
+                hint='migrate the instance while it is stopped')
+        return state
+
+    def _request(
+            self, guest: handle.Guest, spec: guest_spec.GuestSpec,
+            destination: migration_spec.Destination) -> migration.Request:
+        move = relocation.Relocation(
+            spec, destination, self.domains.inputs(spec),
+            self.storage.folders.of(spec).path)
+        live = guest.xml(migratable=True)
+        disks: dict[str, str] = {}
+        if not destination.is_shared:
+            disks = self._own_disks(domain_model.Domain.parse(live), spec)
+        if disks and self.ways.tunnelled:
+            raise exception.UnsupportedOperation(
+                tried='copy the disks of the guest to the other host',
+                reason='with [libvirt] live_migration_tunnelled libvirt '
+                'copies no disks; take live_migration_with_native_tls')
+        rooted = self.storage.files.rooted(spec, destination.image_id)
+        ways = self.ways
+        if ways.post_copy and guest.state().power is _PAUSED:
+            # QEMU refuses it for a guest that stands still.
+            ways = dataclasses.replace(ways, post_copy=False)
+        return migration.Request(
+            destination=destination, ways=ways, xml=move.xml(live),
+            persistent_xml=move.xml(guest.xml(
+                inactive=True, migratable=True)),
+            disks=tuple(disks), whole=bool(rooted & set(disks.values())))
+
+    def _own_disks(
+            self, domain: domain_model.Domain,
+            spec: guest_spec.GuestSpec) -> dict[str, str]:
+        """Return the paths of disks to be copied, by their targets.
+
+        :raises WrongState: one of a file is neither in the folder of the
+            instance nor a volume
+        """
+        folder = self.storage.folders.of(spec)
+        formats = record.read_all(folder.disk_info)
+        volumes = {volume.target_dev for volume in spec.storage.volumes}
+        found = {}
+        for disk in domain.devices.disks:
+            path, target = disk.source_file, disk.target_dev or ''
+            if not path or target in volumes or disk.readonly or (
+                    path == folder.config_drive):
+                continue
+            if path not in formats or os.path.dirname(path) != folder.path:
+                raise exception.WrongState(
+                    tried='live-migrate it', instance=spec.uuid,
+                    state=f'connected to {path}, which would not follow',
+                    hint='detach that disk')
+            found[target] = path
+        return found
+
+    def _copy_files(
+            self, instance: instance_spec.Instance,
+            destination: migration_spec.Destination,
+            carrier: ports.Carrier, progress: ports.Progress) -> None:
+        """Copy what the guest only reads: libvirt copies no such disk."""
+        drive = self.storage.folders.of(instance).config_drive
+        if os.path.exists(drive):
+            carrier.copy(drive, os.path.join(
+                destination.instances_path or (
+                    self.storage.policy.instances_path),
+                instance.uuid, os.path.basename(drive)),
+                lambda: progress.advance(0, 0))
+
+    def _run(
+            self, guest: handle.Guest, request: migration.Request,
+            report: steering_module.Report,
+            progress: exclusive_module.Watched) -> steering_module.Ended:
+        """Migrate; what is asked to end it only ends the job."""
+        job = self.domains.guests.migration(guest)
+        with guest.expecting(
+                event_spec.JobCompletedEvent,
+                event_spec.MigrationIterationEvent) as news:
+            steering = steering_module.Steering(
+                guest, job, request.ways, _reporter(report, progress),
+                news.clock)
+            self.running[guest.uuid] = steering
+            ended = steering_module.Ended(steering)
+            try:
+                run = job.start(request, lambda: news.take(
+                    event_spec.JobCompletedEvent(
+                        uuid=guest.uuid, name=guest.name, generation=0,
+                        timestamp=time.time(), success=True, operation=0)))
+
+                def settles(change: event_spec.GuestEvent | None) -> bool:
+                    if run.ended:
+                        return True
+                    if isinstance(
+                            change, event_spec.MigrationIterationEvent):
+                        ended.guard(lambda: steering.iterated(
+                            change.iteration))
+                    return False
+
+                def tick() -> None:
+                    ended.guard(steering.tick)
+                    if ended.reason is None:
+                        ended.guard(progress.give_way)
+                    else:
+                        ended.insist()
+
+                while True:
+                    try:
+                        news.wait(settles, _FOREVER_S, tick)
+                        break
+                    except KeyboardInterrupt as interrupt:
+                        ended.early(interrupt)
+            finally:
+                del self.running[guest.uuid]
+        ended.returned, ended.failure = run.returned, run.error
+        return ended
+
+    def _settle(
+            self, guest: handle.Guest, before: reach.GuestState, uri: str,
+            ended: steering_module.Ended) -> None:
+        """See where the guest is; return only when it has moved."""
+        instance = instance_spec.InstanceRef(guest.uuid, guest.name)
+        found = self._look(instance, uri, ended.returned)
+        if found is _Verdict.MOVED:
+            try:
+                self._remove_here(instance)
+            except exception.MigrationUnclear:
+                raise
+            except exception.DriverError as error:
+                LOG.error('The guest has moved, but its domain is still '
+                          'here, will retry: %s', error,
+                          instance={'uuid': guest.uuid})
+            return
+        reason = str(ended.failure or 'libvirt did not say why')
+        if found is _Verdict.STAYED:
+            if before.power is not _PAUSED:
+                _run_on(guest)
+            if ended.reason is not None:
+                raise ended.reason
+            kind = (exception.MigrationCancelled if ended.steering.aborted
+                    else exception.MigrationFailed)
+            raise kind(instance=guest.uuid, destination=uri, reason=reason
+                       ) from ended.failure
+        raise exception.MigrationUnclear(
+            instance=guest.uuid, destination=uri, reason=reason
+        ) from ended.failure
+
+    def _look(
+            self, instance: instance_spec.Instance, uri: str,
+            returned: bool | None, *,
+            wait_s: float = _UNCLEAR_S) -> verdict_module.Verdict:
+        """Say where the guest is; waits until that can be seen."""
+        job = self.domains.guests.migration(instance)
+        deadline = time.monotonic() + wait_s
+        while True:
+            found = self._seen(instance, job, uri, returned)
+            if found not in (_Verdict.UNCLEAR, _Verdict.LOST) or (
+                    time.monotonic() >= deadline):
+                return found
+            time.sleep(_LOOK_S)
+
+    def _seen(
+            self, instance: instance_spec.Instance, job: migration.Migration,
+            uri: str, returned: bool | None) -> verdict_module.Verdict:
+        try:
+            guest = self.domains.guests.find_or_none(instance)
+            here = None if guest is None else guest.state()
+        except exception.InstanceNotFound:
+            here = None
+        except exception.DriverError as error:
+            LOG.debug('The guest cannot be looked at: %s', error,
+                      instance={'uuid': instance.uuid})
+            return _Verdict.UNCLEAR
+        there: verdict_module.State | verdict_module.Unknown
+        try:
+            there = job.state_at(uri)
+        except exception.DriverError as error:
+            LOG.debug('The other host cannot be asked: %s', error,
+                      instance={'uuid': instance.uuid})
+            there = verdict_module.UNKNOWN
+        found = verdict_module.decide(returned, here, there)
+        LOG.debug('libvirt said %s; here %s, there %s: %s', returned, here,
+                  there, found, instance={'uuid': instance.uuid})
+        return found
+
+    def _end_job(self, guest: handle.Guest, uri: str) -> None:
+        """Abort what a killed process has begun, and wait for its end.
+
+        :raises MigrationUnclear: it goes on, as one in post-copy does
+        """
+        job = self.domains.guests.migration(guest)
+        if job.job() is not migration.Job.OUT:
+            return
+        try:
+            guest.abort_job()
+        except exception.DriverError as error:
+            LOG.info('The migration is not aborted: %s', error,
+                     instance={'uuid': guest.uuid})
+        deadline = time.monotonic() + _UNCLEAR_S
+        while job.job() is migration.Job.OUT:
+            if time.monotonic() >= deadline:
+                raise exception.MigrationUnclear(
+                    instance=guest.uuid, destination=uri,
+                    reason='its migration goes on')
+            time.sleep(_LOOK_S)
+
+    def _remove_here(self, instance: instance_spec.Instance) -> None:
+        """Remove the domain of a guest that is on the other host.
+
+        There is one when libvirt could not finish here: it stands still, or
+        has gone down.
+        """
+        guest = self.domains.guests.find_or_none(instance)
+        if guest is None:
+            return
+        if migration.runs(guest.state()):
+            raise exception.MigrationUnclear(
+                instance=instance.uuid, destination='the other host',
+                reason='it runs here as well')
+        self.domains.guests.remove(instance, keep_state=True)
+
+    def _check_gone(self, instance: instance_spec.Instance) -> None:
+        guest = self.domains.guests.find_or_none(instance)
+        if guest is not None and migration.is_up(guest.state()):
+            raise exception.WrongState(
+                tried='disconnect it from the host that it has left',
+                instance=instance.uuid, state='here')
+
+    def _leave(
+            self, entry: journal_module.Entry,
+            attachments: ports.Attachments, *, with_files: bool) -> None:
+        """Remove what is here of a guest that is on another host."""
+        note = entry.note
+        self._check_gone(note)
+        self._remove_here(note)
+        attached_module.disconnect(attachments)
+        if with_files and not note.values['is_shared']:
+            self.storage.folders.of(note).remove()
+
+
+def _reporter(
+        report: steering_module.Report,
+        progress: ports.Progress) -> steering_module.Report:
+    def tell(figures: migration_spec.Figures) -> None:
+        progress.advance(figures.total - figures.remaining, figures.total)
+        report(figures)
+
+    return tell
+
+
+def _run_on(guest: handle.Guest) -> None:
+    """Let a guest run that stands still for a migration that failed."""
+    try:
+        if guest.state().power is _PAUSED:
+            guest.resume()
+    except exception.DriverError as error:
+        LOG.error('The guest stays paused after its migration has failed: '
+                  '%s', error, instance={'uuid': guest.uuid})
+
+
+def _not_migrating(
+        tried: str, instance: instance_spec.Instance) -> exception.WrongState:
+    return exception.WrongState(
+        tried=tried, instance=instance.uuid, state='not being migrated',
+        hint='see "nova-libvirt operations"')

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Where a guest is after libvirt has moved it, or has failed to.
+
+What libvirt's call has returned, the domain here and the domain there: none
+of them is enough by itself. A guest whose QEMU crashed here at the end has
+"gone" as one that has moved; the answer of a call may be lost.
+"""
+
+import enum
+
+from nova_libvirt_driver.guest import migration
+from nova_libvirt_driver.guest import reach
+from nova_libvirt_driver.spec import instance as instance_spec
+
+State = reach.GuestState | None
+"""None when there is no domain."""
+
+_MIGRATED, _MOVING = 'migrated', 'migration'
+_POSTCOPY = ('postcopy', 'postcopy-failed')
+_SHUTDOWN = instance_spec.PowerState.SHUTDOWN
+
+
+class Unknown:
+    """The state of a domain that cannot be asked for."""
+
+
+UNKNOWN = Unknown()
+
+
+class Verdict(enum.Enum):
+    """Where the guest is."""
+
+    MOVED = 'moved'
+    """On the other host."""
+    STAYED = 'stayed'
+    """Here, up or, when its QEMU has crashed, stopped."""
+    LOST = 'lost'
+    """Its memory is nowhere any more; its disks are."""
+    UNCLEAR = 'unclear'
+    """Not to be seen now; nothing may be started, stopped or removed."""
+
+
+def decide(
+        returned: bool | None, here: State,
+        there: State | Unknown) -> Verdict:
+    """Return where a guest is.
+
+    :param returned: what libvirt's call said; None when it said nothing
+    """
+    if here is not None and migration.is_up(here):
+        return _while_up(returned, here, there)
+    if here is None or here.reason == _MIGRATED:
+        return _gone(returned, here, there)
+    # It has crashed, or was stopped: after the guest was handed over?
+    if returned or migration.runs(None if isinstance(
+            there, Unknown) else there):
+        return Verdict.MOVED
+    return Verdict.STAYED
+
+
+def _while_up(
+        returned: bool | None, here: reach.GuestState,
+        there: State | Unknown) -> Verdict:
+    if here.reason in _POSTCOPY:
+        return Verdict.UNCLEAR
+    if migration.runs(here) and not isinstance(there, Unknown) and (
+            migration.runs(there)):
+        # Libvirt lets it go on here when the last answer from there was lost.
+        return Verdict.UNCLEAR
+    if here.power is not instance_spec.PowerState.PAUSED or (
+            here.reason != _MOVING):
+        return Verdict.STAYED
+    # It stands still for the last pass, or since then.
+    if isinstance(there, Unknown):
+        return Verdict.MOVED if returned else Verdict.UNCLEAR
+    if migration.runs(there):
+        return Verdict.MOVED
+    if there is None:
+        return Verdict.STAYED
+    return Verdict.MOVED if returned else Verdict.UNCLEAR
+
+
+def _gone(
+        returned: bool | None, here: State,
+        there: State | Unknown) -> Verdict:
+    if isinstance(there, Unknown):
+        return (Verdict.MOVED if returned or here is not None
+                else Verdict.UNCLEAR)
+    # Libvirt forgets it here only when it has come there, where it may have
+    # been stopped since.
+    return Verdict.LOST if there is None else Verdict.MOVED

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+
+from nova_libvirt_driver import exception
+from nova_libvirt_driver.operations.steps import steering
+from nova_libvirt_driver.spec import live_migration as migration_spec
+from tests import base
+
+
+class DowntimeTest(base.TestCase):
+
+    def ladder(self, downtime_ms: int, steps: int = 5) -> list[int]:
+        ways = migration_spec.Ways(
+            downtime_ms=downtime_ms, downtime_steps=steps)
+        return [steering.downtime_ms(ways, step)
+                for step in range(steps + 2)]
+
+    def test_it_grows_to_what_is_allowed_and_no_further(self) -> None:
+        self.assertEqual(
+            [300, 382, 485, 617, 785, 999, 999], self.ladder(999))
+        self.assertEqual([300] * 7, self.ladder(300))
+
+    def test_a_low_limit_counts_from_the_beginning(self) -> None:
+        self.assertEqual([100] * 5, self.ladder(100, 3))
+
+
+class Refusing:
+    """A migration that can be aborted at the third time only."""
+
+    uuid = '6ca404f3-d844-4169-bb96-bc792f37de98'
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.aborted = False
+
+    def abort(self) -> None:
+        self.asked += 1
+        if self.asked < 3:
+            raise exception.LibvirtFailure(
+                tried='abort it', reason='there is no job', code=55, domain=10)
+        self.aborted = True
+
+
+class EndedTest(base.TestCase):
+
+    def test_it_is_asked_to_end_until_it_can(self) -> None:
+        migration = Refusing()
+        ended = steering.Ended(migration)
+        reason = KeyboardInterrupt()
+
+        ended.early(reason)
+        self.assertFalse(migration.aborted)
+        ended.insist()
+        ended.insist()
+
+        self.assertTrue(migration.aborted)
+        self.assertIs(reason, ended.reason)
+
+    def test_the_first_reason_counts(self) -> None:
+        migration = Refusing()
+        ended = steering.Ended(migration)
+
+        def fail() -> None:
+            raise ValueError('first')
+
+        ended.guard(fail)
+        ended.early(KeyboardInterrupt())
+
+        self.assertIsInstance(ended.reason, ValueError)
+        self.assertEqual(1, migration.asked)

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+
+from nova_libvirt_driver.guest import reach
+from nova_libvirt_driver.operations.steps import verdict
+from nova_libvirt_driver.spec import instance as instance_spec
+from tests import base
+
+State = instance_spec.PowerState
+Verdict = verdict.Verdict
+UNKNOWN = verdict.UNKNOWN
+
+
+def state(power: State, reason: str) -> reach.GuestState:
+    return reach.GuestState(power, reason)
+
+
+RUNS = state(State.RUNNING, 'migrated')
+COMES = state(State.PAUSED, 'migration')
+OFF = state(State.SHUTDOWN, 'shutdown')
+HERE = state(State.RUNNING, 'booted')
+STANDS = state(State.PAUSED, 'migration')
+GONE = state(State.SHUTDOWN, 'migrated')
+CRASHED = state(State.SHUTDOWN, 'crashed')
+
+# What the call said, the domain here, the domain there, where the guest is.
+CASES: tuple[tuple[
+    bool | None, verdict.State, verdict.State | verdict.Unknown,
+    Verdict], ...] = (
+    (True, None, RUNS, Verdict.MOVED),
+    (True, None, UNKNOWN, Verdict.MOVED),
+    (True, None, OFF, Verdict.MOVED),
+    (True, None, None, Verdict.LOST),
+    (False, None, RUNS, Verdict.MOVED),
+    (False, None, UNKNOWN, Verdict.UNCLEAR),
+    (None, None, UNKNOWN, Verdict.UNCLEAR),
+    (None, None, RUNS, Verdict.MOVED),
+    (None, None, OFF, Verdict.MOVED),
+    (None, GONE, UNKNOWN, Verdict.MOVED),
+    (False, GONE, RUNS, Verdict.MOVED),
+    (False, GONE, None, Verdict.LOST),
+    (False, HERE, None, Verdict.STAYED),
+    (False, HERE, UNKNOWN, Verdict.STAYED),
+    (False, HERE, COMES, Verdict.STAYED),
+    (False, HERE, RUNS, Verdict.UNCLEAR),
+    (None, HERE, UNKNOWN, Verdict.STAYED),
+    (False, state(State.PAUSED, 'user'), None, Verdict.STAYED),
+    (False, STANDS, None, Verdict.STAYED),
+    (False, STANDS, RUNS, Verdict.MOVED),
+    (False, STANDS, COMES, Verdict.UNCLEAR),
+    (False, STANDS, UNKNOWN, Verdict.UNCLEAR),
+    (None, STANDS, UNKNOWN, Verdict.UNCLEAR),
+    (True, STANDS, UNKNOWN, Verdict.MOVED),
+    (False, CRASHED, None, Verdict.STAYED),
+    (False, CRASHED, COMES, Verdict.STAYED),
+    (False, CRASHED, UNKNOWN, Verdict.STAYED),
+    (False, CRASHED, RUNS, Verdict.MOVED),
+    (True, CRASHED, UNKNOWN, Verdict.MOVED),
+    (False, state(State.PAUSED, 'postcopy'), RUNS, Verdict.UNCLEAR),
+    (False, state(State.PAUSED, 'postcopy-failed'), UNKNOWN,
+     Verdict.UNCLEAR),
+)
+
+
+class VerdictTest(base.TestCase):
+
+    def test_no_witness_decides_alone(self) -> None:
+        for returned, here, there, wanted in CASES:
+            with self.subTest(returned=returned, here=here, there=there):
+                self.assertIs(
+                    wanted, verdict.decide(returned, here, there))

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""A host that was made ready for a guest that does not come."""
+
+from collections.abc import Callable
+import os
+
+import fixtures
+
+from nova_libvirt_driver import exception
+from nova_libvirt_driver import ports
+from nova_libvirt_driver.spec import guest as guest_spec
+from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.testing import fake_attachment
+from nova_libvirt_driver.testing import fake_progress
+from tests.unit.operations import whole
+
+State = instance_spec.PowerState
+
+
+class GivenUpTest(whole.WholeTestCase):
+
+    def setUp(self) -> None:
+        self.port = os.path.join(
+            self.useFixture(fixtures.TempDir()).path, 'port')
+        super().setUp()
+        self.spec = self.guest()
+
+    def attachments_of(
+            self, instance: instance_spec.Instance) -> ports.Attachments:
+        return [fake_attachment.FakeAttachment(self.port)]
+
+    def prepare(self, spec: guest_spec.GuestSpec) -> None:
+        self.driver.pre_live_migration(
+            spec, disks=None, attachments=self.attachments_of(spec))
+        self.assertEqual(['prepared'], self.phases())
+
+    def phases(self) -> list[str]:
+        return [note.phase for note in self.journal.notes()]
+
+    def verbs(self) -> dict[str, Callable[..., object]]:
+        """Return the verbs by which a guest may come all the same."""
+        return {
+            'pre_live_migration': lambda **options: (
+                self.driver.pre_live_migration(
+                    self.spec, disks=None, **options)),
+            'spawn': lambda **options: self.driver.spawn(
+                self.spec, **options),
+            'finish_migration': lambda **options: (
+                self.driver.finish_migration(
+                    self.spec, formats={}, **options))}
+
+    def test_it_may_come_in_another_way(self) -> None:
+        for verb in self.verbs():
+            with self.subTest(verb=verb):
+                self.spec = self.guest()
+                if verb == 'finish_migration':
+                    self.driver.spawn(self.spec, power_on=False)
+                    self.hypervisor.remove_guest(self.hypervisor.guests[0])
+                self.prepare(self.spec)
+
+                self.verbs()[verb](
+                    attachments=self.attachments_of(self.spec))
+
+                self.assertTrue(os.path.exists(self.port))
+                if verb == 'pre_live_migration':
+                    self.assertEqual(['prepared'], self.phases())
+                    self.driver.rollback_live_migration_at_destination(
+                        self.spec,
+                        attachments=self.attachments_of(self.spec))
+                else:
+                    self.assertIs(State.RUNNING, self.driver.get_info(
+                        self.spec).state)
+                    self.driver.destroy(
+                        self.spec,
+                        attachments=self.attachments_of(self.spec))
+                self.assertEqual([], self.phases())
+
+    def test_what_fails_then_leaves_nothing(self) -> None:
+        for step in range(2, 20):
+            self.prepare(self.spec)
+            progress = fake_progress.FailingProgress(step)
+            try:
+                self.driver.spawn(
+                    self.spec, progress=progress,
+                    attachments=self.attachments_of(self.spec))
+            except fake_progress.Stopped:
+                self.assertEqual([], self.phases())
+                self.assertEqual([], self.names())
+                self.assertFalse(os.path.exists(self.port))
+                continue
+            break
+        self.assertGreater(step, 5)
+
+    def test_one_that_has_come_is_left_alone(self) -> None:
+        self.driver.spawn(self.spec)
+        xml = self.driver.get_domain_xml(self.spec)
+        self.journal.begin(
+            'receive', uuid=self.spec.uuid, name=self.spec.name, made=False,
+            attachments=['port']).leave_open('prepared', 600.0)
+
+        for verb, run in self.verbs().items():
+            with self.subTest(verb=verb):
+                error = self.assertRaises(exception.WrongState, run)
+
+                self.assertIn('open for receive', str(error))
+                self.assertEqual(xml, self.driver.get_domain_xml(self.spec))
+                self.assertEqual(['prepared'], self.phases())
+
+    def test_nor_does_what_runs_here_start_from_files(self) -> None:
+        self.driver.spawn(self.spec)
+
+        self.assertRaises(
+            exception.WrongState, self.verbs()['finish_migration'])
+
+        self.assertIs(
+            State.RUNNING, self.driver.get_info(self.spec).state)

@@ -1,0 +1,358 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""A guest that has moved, and that its service has here all the same."""
+
+from collections.abc import Callable
+import contextlib
+import itertools
+import os
+import shutil
+import time
+
+import fixtures
+import libvirt
+
+from nova_libvirt_driver import exception
+from nova_libvirt_driver import ports
+from nova_libvirt_driver.spec import guest as guest_spec
+from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.storage import journal as journal_module
+from nova_libvirt_driver.testing import fake_attachment
+from nova_libvirt_driver.testing import fake_libvirt
+from nova_libvirt_driver.testing import fake_volumes
+from tests import owners
+from tests.unit.operations import test_volumes
+from tests.unit.operations import whole
+
+URI = 'qemu+tcp://two/system'
+
+
+class GoneTest(whole.WholeTestCase):
+
+    def setUp(self) -> None:
+        folder = self.useFixture(fixtures.TempDir()).path
+        self.port = os.path.join(folder, 'port')
+        self.connector = fake_volumes.FakeConnector(folder)
+        self.where: ports.Home | None = ports.Home.HERE
+        super().setUp()
+        self.files = os.path.join(folder, 'files')
+        self.other = fake_libvirt.FakeHypervisor()
+        self.hypervisor.others[URI] = self.other
+        self.spec = self.guest()
+
+    def home(self, instance: instance_spec.Instance) -> ports.Home | None:
+        return self.where
+
+    def attachments_of(
+            self, instance: instance_spec.Instance) -> ports.Attachments:
+        return [fake_attachment.FakeAttachment(self.port)]
+
+    def phases(self) -> list[str]:
+        return [note.phase for note in self.journal.notes()]
+
+    def go(self, *, is_shared: bool = True) -> None:
+        """Let the guest be on the other host, and all that Nova does fail."""
+        self.driver.spawn(
+            self.spec, attachments=self.attachments_of(self.spec))
+        shutil.copytree(self.folder(self.spec), self.files)
+        guest, = self.hypervisor.guests
+        self.hypervisor.remove_guest(guest)
+        self.other.guests = [guest]
+        self.leave('moved', 0.0, is_shared=is_shared)
+
+    def leave(
+            self, phase: str, timeout_s: float, *, is_shared: bool = True,
+            journal: journal_module.Journal | None = None) -> None:
+        (journal or self.journal).begin(
+            'live-migrate', uuid=self.spec.uuid, name=self.spec.name, uri=URI,
+            is_shared=is_shared, was_paused=False, attachments=['port'],
+        ).leave_open(phase, timeout_s)
+
+    def files_come(self) -> None:
+        """Let another host copy the files back."""
+        shutil.copytree(
+            self.files, self.folder(self.spec), dirs_exist_ok=True)
+        shutil.rmtree(self.files)
+
+    def come_back(self) -> None:
+        """Let the operator bring the guest back with virsh."""
+        shutil.rmtree(self.files)
+        self.hypervisor.guests = self.other.guests
+        self.other.guests = []
+
+    def verbs(self) -> list[Callable[[], object]]:
+        """Return all that would start or define the guest."""
+        driver, spec = self.driver, self.spec
+        return [
+            lambda: driver.power_on(spec), lambda: driver.resume(spec),
+            lambda: driver.reboot(spec, guest_spec.RebootType.HARD),
+            lambda: driver.reboot(spec, guest_spec.RebootType.SOFT),
+            lambda: driver.resume_state_on_host_boot(spec),
+            lambda: driver.rescue(spec, self.image.id),
+            lambda: driver.unrescue(spec), lambda: driver.spawn(spec),
+            lambda: driver.finish_migration(spec),
+            lambda: driver.finish_revert_migration(spec),
+            lambda: driver.pre_live_migration(spec, disks=None)]
+
+    def assert_refused(self) -> None:
+        for number, verb in enumerate(self.verbs()):
+            with self.subTest(number=number):
+                error = self.assertRaises(exception.WrongState, verb)
+
+                self.assertIn(URI, str(error))
+                self.assertEqual([], self.names())
+
+    def test_nothing_starts_it_here(self) -> None:
+        self.go()
+
+        self.assert_refused()
+
+        error = self.assertRaises(exception.WrongState, self.verbs()[0])
+        self.assertIn('must not be started here', error.next_step)
+        self.assertFalse(os.path.exists(self.port))
+        self.assertEqual([f'gone to {URI}'], self.phases())
+        self.assertTrue(self.folder(self.spec).exists())
+
+    def test_so_it_is_until_nova_has_it_elsewhere(self) -> None:
+        self.go()
+        self.driver = self.make_driver()
+        self.assert_refused()
+
+        self.where = ports.Home.ELSEWHERE
+
+        self.assertRaises(exception.InstanceNotFound,
+                          self.driver.pause, self.spec)
+        self.assertEqual([], self.phases())
+
+    def test_it_may_come_back_then(self) -> None:
+        for back in (2, 10):
+            self.spec = self.guest()
+            self.where = ports.Home.HERE
+            self.go()
+            self.assert_refused()
+            self.where = ports.Home.ELSEWHERE
+
+            self.verbs()[back]()
+
+            self.assertEqual(
+                ['prepared'] if back == 10 else [], self.phases())
+            self.driver.destroy(self.spec)
+            shutil.rmtree(self.files)
+
+    def test_another_process_does_not_know(self) -> None:
+        self.go()
+        self.assert_refused()
+        self.where = None
+
+        self.make_driver()
+
+        self.assert_refused()
+
+    def test_by_force_it_is_forgotten(self) -> None:
+        self.go()
+        self.assert_refused()
+        entry, = self.journal.notes()
+
+        self.driver.clean_up_operation(
+            self.spec.uuid, entry.id, force=True)
+
+        self.driver.power_on(self.spec)
+        self.assertEqual([self.spec.name], self.names())
+
+    def test_by_force_one_is_forgotten_whose_guest_runs_there(self) -> None:
+        self.go()
+        entry, = self.journal.notes()
+
+        self.driver.clean_up_operation(
+            self.spec.uuid, entry.id, force=True)
+
+        self.assertEqual([], self.phases())
+
+    def test_it_is_kept_for_longer_than_its_deadline(self) -> None:
+        self.go()
+        self.assert_refused()
+        with self.journal.left(self.spec.uuid) as (entry,):
+            entry.leave_open(entry.note.phase, -1.0)
+
+        self.assert_refused()
+
+        note, = self.journal.notes()
+        self.assertTrue(note.is_open)
+
+    def test_a_host_that_cannot_be_asked_may_have_it(self) -> None:
+        self.go()
+        self.other.refuse_connections()
+        self.assert_refused()
+
+        self.other.accept_connections()
+        self.other.guests.clear()
+
+        self.driver.power_on(self.spec)
+        self.assertEqual([], self.phases())
+
+    def test_one_that_is_stopped_there_may_start_here(self) -> None:
+        for is_shared in (True, False):
+            self.spec = self.guest()
+            self.go(is_shared=is_shared)
+            self.assert_refused()
+            guest, = self.other.guests
+            guest.state = libvirt.VIR_DOMAIN_SHUTOFF
+            if not is_shared:
+                # Its disks are there.
+                self.assert_refused()
+            self.files_come()
+
+            self.driver.finish_migration(self.spec)
+
+            self.assertEqual([self.spec.name], self.names())
+            self.assertEqual([], self.phases())
+            self.driver.destroy(self.spec)
+
+    def test_one_that_is_back_is_a_guest_as_any_other(self) -> None:
+        for settled in (True, False):
+            for verb in (self.driver.pause, self.driver.destroy):
+                with self.subTest(settled=settled, verb=verb.__name__):
+                    self.where = ports.Home.HERE
+                    self.spec = self.guest()
+                    self.go()
+                    if settled:
+                        self.assert_refused()
+                    else:
+                        with self.journal.left(self.spec.uuid) as (entry,):
+                            entry.leave_open('moved', 600.0)
+                    self.come_back()
+
+                    verb(self.spec)
+
+                    self.assertEqual([], self.phases())
+                    self.driver.destroy(self.spec)
+                    self.assertFalse(self.folder(self.spec).exists())
+
+    def test_files_that_have_come_back_stay(self) -> None:
+        now = time.time()
+        for phase, options, moved_at in (
+                ('moved', {'timeout_s': 600.0}, now - 3000.0),
+                ('moved', {'timeout_s': 0.0}, now - 3600.0),
+                ('migrating', {'timeout_s': 0.0}, now)):
+            with self.subTest(phase=phase, **options):
+                self.where = ports.Home.HERE
+                self.spec = self.guest()
+                self.go(is_shared=False)
+                with self.journal.left(self.spec.uuid) as (entry,):
+                    entry.leave_open(phase, moved_at=moved_at, **options)
+                self.other.guests[0].state = libvirt.VIR_DOMAIN_SHUTOFF
+                self.files_come()
+
+                self.driver.finish_migration(self.spec)
+
+                self.assertEqual([self.spec.name], self.names())
+                self.assertEqual([], self.phases())
+                self.driver.destroy(self.spec)
+
+    def test_files_that_it_has_left_are_in_no_ones_way(self) -> None:
+        self.where = ports.Home.ELSEWHERE
+        self.go(is_shared=False)
+        with self.journal.left(self.spec.uuid) as (entry,):
+            entry.leave_open('moved', 600.0, moved_at=time.time())
+
+        self.driver.spawn(self.spec)
+
+        self.assertEqual([self.spec.name], self.names())
+
+    def test_a_third_host_starts_no_second_copy(self) -> None:
+        there = owners.journal(self.instances_path, owners.THERE)
+        verbs = [self.driver.spawn, self.driver.finish_migration]
+        for phase, verb in itertools.product(
+                ('migrating', 'moved', f'gone to {URI}'), verbs):
+            with self.subTest(phase=phase, verb=verb.__name__):
+                self.spec = self.guest()
+                self.driver.spawn(self.spec)
+                if verb == verbs[1]:
+                    shutil.copytree(self.folder(self.spec), self.files)
+                self.other.guests = self.hypervisor.guests[:]
+                self.hypervisor.guests.clear()
+                shutil.rmtree(self.folder(self.spec))
+                self.leave(phase, 600.0, journal=there)
+                note, = self.journal.notes()
+                if verb == verbs[1]:
+                    self.files_come()
+                error = self.assertRaises(
+                    exception.WrongState, verb, self.spec)
+                self.assertIn(f'up on {URI}', str(error))
+                self.assertIn(
+                    f'operations clean --force {note.id}', error.next_step)
+                self.other.refuse_connections()
+                error = self.assertRaises(
+                    exception.WrongState, verb, self.spec)
+                self.assertIn('cannot be asked', str(error))
+                self.assertEqual([note], self.journal.notes())
+                self.assertEqual([], self.names())
+
+                if phase == 'moved':
+                    self.driver.clean_up_operation(
+                        self.spec.uuid, note.id, force=True)
+                else:
+                    self.other.accept_connections()
+                    self.other.guests.clear()
+                verb(self.spec)
+
+                self.assertEqual([self.spec.name], self.names())
+                self.other.accept_connections()
+                self.driver.destroy(self.spec)
+                for left in self.journal.notes():
+                    self.driver.clean_up_operation(
+                        self.spec.uuid, left.id, force=True)
+                shutil.rmtree(self.folder(self.spec), ignore_errors=True)
+
+    def test_who_has_told_of_the_move_may_fail_later(self) -> None:
+        self.go()
+        note, = self.journal.notes()
+        self.driver.clean_up_operation(self.spec.uuid, note.id, force=False)
+        with self.journal.left(self.spec.uuid) as (entry,):
+            entry.leave_open('moved', 600.0)
+
+        self.driver.post_live_migration_at_source(self.spec)
+
+        self.assert_refused()
+
+    def test_a_deletion_leaves_what_the_guest_uses(self) -> None:
+        for is_shared in (True, False):
+            for settled in (True, False):
+                with self.subTest(is_shared=is_shared, settled=settled):
+                    self.where = ports.Home.HERE
+                    self.spec = self.guest()
+                    self.go(is_shared=is_shared)
+                    if settled:
+                        self.assert_refused()
+                    before = len(self.log.output)
+
+                    self.driver.destroy(self.spec, attachments=[
+                        self.volume()])
+
+                    self.assertEqual(is_shared, os.path.isfile(
+                        self.folder(self.spec) / 'disk'))
+                    self.assertFalse(
+                        self.driver.delete_instance_files(self.spec))
+                    self.assertEqual([], self.connector.told)
+                    self.assertEqual(
+                        is_shared or not settled,
+                        'The files are left' in self.log.output[before:])
+                    self.assert_ends(is_shared=is_shared)
+
+    def volume(self) -> ports.Attachment:
+        """Return a volume as the other host has it."""
+        return self.driver.volume_attachment(
+            self.spec, [test_volumes.volume()], self.connector)
+
+    def assert_ends(self, *, is_shared: bool) -> None:
+        """Fail unless it is told when nothing is there any more."""
+        self.where = ports.Home.DELETED
+        self.other.guests.clear()
+        shutil.rmtree(self.files)
+        with contextlib.suppress(exception.DriverError):
+            self.driver.pause(self.spec)
+        self.assertEqual([], self.phases())
+        self.assertIn(
+            f'any file in {self.folder(self.spec)} is needed'
+            if is_shared else 'look whether its guest is still on',
+            self.log.output)

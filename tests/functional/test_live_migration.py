@@ -3,6 +3,7 @@
 """Guests that go from one real host to another while they run."""
 
 from collections.abc import Callable
+import contextlib
 import dataclasses
 import functools
 import json
@@ -26,6 +27,7 @@ from nova_libvirt_driver.storage import spec_record
 from nova_libvirt_driver.testing import fake_ports
 from nova_libvirt_driver.testing import fake_progress
 from nova_libvirt_driver.testing import guests
+from nova_libvirt_driver.testing import libvirtd
 from nova_libvirt_driver.testing import linux_disk
 from nova_libvirt_driver.testing import linux_guest
 from nova_libvirt_driver.testing import specs
@@ -189,10 +191,16 @@ class LiveMigrationTestCase(pair.PairTestCase):
         return spec, thread, raised
 
     def wait_moving(self, spec: guest_spec.GuestSpec) -> None:
-        """Wait until libvirt is at work on the move of a guest."""
+        """Wait until both hosts are at work on the move of a guest."""
+        def is_moving(host: libvirtd.PrivateHost) -> bool:
+            # The source begins before the other host has a domain.
+            with contextlib.suppress(libvirtd.HostError):
+                return 'Unbounded' in host.virsh('domjobinfo', spec.name)
+            return False
+
         fake_ports.wait_until(
-            lambda: 'Unbounded' in self.source.host.virsh(
-                'domjobinfo', spec.name), 'a migration', timeout_s=60)
+            lambda: is_moving(self.source.host) and is_moving(
+                self.target.host), 'a migration', timeout_s=60)
 
     def child(
             self, verb: str, spec: guest_spec.GuestSpec, side: pair.Side,

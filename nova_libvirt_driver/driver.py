@@ -610,7 +610,8 @@ class LibvirtDriver(base.ComputeDriver):
             progress: ports.Progress = base.NO_PROGRESS) -> None:
         """Merge files that a volume consists of, each over the one before.
 
-        May take hours. On failure, the guest has all that it had.
+        May take hours; a guest that runs goes on meanwhile. On failure, the
+        guest has all that it had.
 
         :param base_name: the file that stays below the guest's, which takes
             in all between; empty if none is to stay
@@ -618,7 +619,7 @@ class LibvirtDriver(base.ComputeDriver):
             instead, and is not in use any more
         :raises InvalidRequest: it has no such disk, or no such file
         :raises StorageFailure: they could not be merged
-        :raises WrongState: the guest does not run
+        :raises WrongState: the guest is suspended to disk
         """
         self._parts.operations.disk_snapshot.merge(
             instance, disk, base_name, top_name, progress)

@@ -7,8 +7,8 @@ usage: tools/hops.py [--nova] [--files]
 
 Runs verbs on libvirt's own ``test:///default``, in a folder of its own, and
 prints for each of them how many functions of the package are called and in
-how many files these are: on the thread of the caller, and on those that are
-started meanwhile.
+how many files these are: on the thread of the caller, and on those that it
+starts.
 
   --nova   under the Nova of this Python instead, see tools/nova-env; needs
            one that looks up no servers in its database when it starts (34)
@@ -47,13 +47,19 @@ class Trail:
 
     def __init__(self) -> None:
         self.calls: collections.Counter[str] = collections.Counter()
+        self.threads = {threading.current_thread()}
 
     def note(self, frame: FrameType, event: str, argument: object) -> None:
         """Take note of a call, as a profiler's hook."""
-        if event == 'call':
-            path = pathlib.Path(frame.f_code.co_filename)
-            if path.is_relative_to(ROOT):
-                self.calls[path.relative_to(ROOT).as_posix()] += 1
+        # What other threads happen to start meanwhile is not of the verb.
+        if event != 'call' or (
+                threading.current_thread() not in self.threads):
+            return
+        if frame.f_code is threading.Thread.start.__code__:
+            self.threads.add(frame.f_locals['self'])
+        path = pathlib.Path(frame.f_code.co_filename)
+        if path.is_relative_to(ROOT):
+            self.calls[path.relative_to(ROOT).as_posix()] += 1
 
 
 def follow(verb: Callable[[], object]) -> collections.Counter[str]:

@@ -25,6 +25,7 @@ from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.storage import journal as journal_module
+from nova_libvirt_driver.storage import qemu_img as qemu_img_module
 from nova_libvirt_driver.xmlmodel.devices import disk as disk_model
 
 
@@ -45,6 +46,7 @@ class DiskSnapshot:
     guests: guests_module.Guests
     exclusive: exclusive_module.Exclusive
     journal: journal_module.Journal
+    qemu_img: qemu_img_module.QemuImg
 
     def snapshot(
             self, instance: instance_spec.Instance, key: disk_spec.DiskKey,
@@ -76,11 +78,13 @@ class DiskSnapshot:
                 wait_s=unplug_module.BUSY_S) as watched,
               undo_module.Undo(self.OPERATION, instance) as undo):
             guest, disk, found = self._begin(instance, key, watched, undo)
-            if guest.state().power not in reach.UP:
+            is_up = guest.state().power in reach.UP
+            if not is_up and guest.has_saved():
                 raise exception.WrongState(
                     tried=f'merge files of {key}', instance=instance.uuid,
-                    state='stopped: start it')
-            below = found.backing_files()
+                    state='suspended: resume it')
+            below = (found.backing_files() if is_up else
+                     self.qemu_img.files_below(_file(found)))
             lower, upper = (name and _beside(found, name)
                             for name in (base, top))
             order = [below.index(path) for path in filter(None, (
@@ -91,6 +95,10 @@ class DiskSnapshot:
                     reason=f'{key} has no files {base} and {top} in this '
                     f'order; below {_file(found)} are {", ".join(below)}')
             watched.step('merge')
+            if not is_up:
+                self.qemu_img.merge(_file(found), lower, upper, watched)
+                undo.commit()
+                return
             # Before: a call that outlives its deadline may begin it.
             undo.add('give up the merging', disk.abort)
             block_job.follow(

@@ -107,7 +107,7 @@ def build(
     :param home: returns where the service has an instance
     """
     host, folders, files = storage.policy.host, storage.folders, storage.files
-    journal, specs = storage.journal, storage.specs
+    journal, specs, rescues = storage.journal, storage.specs, storage.rescues
     clean_ups = clean_ups_module.CleanUps(journal, guests, attachments)
     exclusive = exclusive_module.Exclusive(
         journal.folder, host, touched, clean_ups.settle)
@@ -115,9 +115,8 @@ def build(
         guests, capabilities, policy, storage.policy.backend, folders,
         serial_module.SerialPorts(
             serial_ports, storage.policy.instances_path, guests.definitions))
-    rebuild = rebuild_module.Rebuild(domains, folders, files, storage.rescues)
-    unplug = unplug_module.Unplug(
-        guests, specs, storage.rescues, patience, attachment)
+    rebuild = rebuild_module.Rebuild(domains, folders, files, rescues)
+    unplug = unplug_module.Unplug(guests, specs, rescues, patience, attachment)
     copier = disk_copy.DiskCopy(guests, folders, storage.qemu_img,
                                 storage.policy, timeout_s=job_timeout_s)
     operations = Operations(
@@ -134,9 +133,8 @@ def build(
         reboot=reboot.Reboot(
             guests, files, specs, rebuild, exclusive, journal, restarts,
             timeout_s=soft_reboot_timeout_s),
-        rescue=rescue.Rescue(
-            domains, files, storage.rescues, specs, rebuild, exclusive,
-            journal, restarts),
+        rescue=rescue.Rescue(domains, files, rescues, specs, rebuild,
+                             exclusive, journal, restarts),
         snapshot=snapshot.Snapshot(
             copier, storage.scratch, exclusive, journal, specs),
         resize_disk=resize_disk.ResizeDisk(
@@ -148,7 +146,8 @@ def build(
         detach=detach.Detach(guests, unplug, exclusive, journal),
         swap_disk=swap_disk.SwapDisk(
             domains, specs, exclusive, journal, attachment),
-        disk_snapshot=disk_snapshot.DiskSnapshot(guests, exclusive, journal),
+        disk_snapshot=disk_snapshot.DiskSnapshot(
+            guests, exclusive, journal, storage.qemu_img),
         rename=rename.Rename(guests, exclusive, specs),
         diagnostics=diagnostics.Diagnostics(statistics, folders, specs, host),
         image_care=image_cache.ImageCare(

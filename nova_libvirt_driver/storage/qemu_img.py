@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import re
@@ -183,6 +184,47 @@ class QemuImg:
         self._tool.run(['qemu-img', 'resize', '-q', '-f', _word(format),
                         path, str(size_bytes)],
                        reads=[layer.path for layer in below], writes=[path])
+
+    def files_below(self, path: str) -> list[str]:
+        """Return the files that a qcow2 disk is based on, the top one first.
+
+        :raises StorageFailure: one of them cannot be read
+        """
+        return [layer.path for layer in _layers(path, _QCOW2)[1:]]
+
+    def merge(
+            self, path: str, lower: str, upper: str,
+            progress: ports.Progress) -> None:
+        """Merge files of a qcow2 disk that nothing has open.
+
+        All of them are in one folder, and name each other without it. On
+        failure, and when this is killed, the disk has all that it had.
+
+        :param lower: the file that stays below, empty for none
+        :param upper: is taken in by *lower*; empty: the disk takes in what
+            is above *lower*
+        :raises StorageFailure: they could not be merged
+        """
+        layers = _layers(path, _QCOW2)
+        places = [layer.path for layer in layers]
+        for place in places:
+            client.ensure_writable(place)
+        report = _Report(
+            progress, self.virtual_size_bytes(path, _QCOW2))
+        base = layers[places.index(lower)] if lower else None
+        over = layers[places.index(upper) - 1].path if upper else path
+        to = ([os.path.basename(base.path), '-F', _word(base.format)]
+              if base else [''])
+        run = functools.partial(
+            self._tool.run, cpu_s=self._policy.tool_convert_cpu_s,
+            file_bytes=_longest(report.total, _QCOW2), on_line=report.read,
+            watch=report.repeat)
+        if upper:
+            # What is taken in stays as it is, should the next step fail.
+            run(['qemu-img', 'commit', '-p', '-d', '-f', _QCOW2, '-b', lower,
+                 upper], reads=places, writes=[lower, upper])
+        run(['qemu-img', 'rebase', *(['-u'] if upper else ['-p']), '-f',
+             _QCOW2, '-b', *to, over], reads=places, writes=[over])
 
 
 def _layers(path: str, format: str) -> tuple[backing_module.Base, ...]:

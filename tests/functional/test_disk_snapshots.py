@@ -2,6 +2,7 @@
 
 """Real guests that write to a file over that of their volume, and merges."""
 
+import json
 import os
 import pathlib
 import subprocess
@@ -49,6 +50,12 @@ class Files:
             ['qemu-io', '-U', '-r', '-f', 'qcow2', '-c',
              f'read -P {number + 1} {number * MIB} {MIB}', name],
             cwd=self.folder, check=False, capture_output=True).returncode
+
+    def below(self, name: str) -> str:
+        """Return the name of the file below one."""
+        found = json.loads(self._run(
+            'qemu-img', 'info', '-f', 'qcow2', '--output=json', name))
+        return str(found.get('backing-filename', ''))
 
     def disk(self, name: str) -> disk_spec.DiskSpec:
         return disk_spec.DiskSpec(
@@ -148,10 +155,55 @@ class DiskSnapshotsTest(ChainTestCase):
             self.assertRaises(
                 exception.InvalidRequest, self.driver.merge_disk, spec, KEY,
                 base_name=base, top_name=top)
+
+    def test_files_of_a_stopped_guest_are_merged(self) -> None:
+        spec = self.guest_on('base', 'one', 'two', 'three')
         self.driver.power_off(spec)
+        for base, top in (('none', ''), ('base', 'three'), ('one', 'base'),
+                          ('', 'one')):
+            self.assertRaises(
+                exception.InvalidRequest, self.driver.merge_disk, spec, KEY,
+                base_name=base, top_name=top)
+
+        self.driver.merge_disk(spec, KEY, base_name='base', top_name='one')
+
+        self.assertEqual('base', self.files.below('two'))
+        self.assertTrue(self.files.holds('base', 1))
+        self.driver.merge_disk(spec, KEY, base_name='base')
+        self.assertEqual('base', self.files.below('three'))
+        self.driver.merge_disk(spec, KEY)
+        self.assertEqual('', self.files.below('three'))
+        for number in range(4):
+            self.assertTrue(self.files.holds('three', number))
+        self.host.virsh('start', spec.name)
+        self.assertEqual(['three'], self.chain(spec))
+
+    def test_files_of_a_suspended_guest_are_not_merged(self) -> None:
+        spec = self.guest_on('base', 'one')
+        self.driver.suspend(spec)
 
         self.assertRaises(
             exception.WrongState, self.driver.merge_disk, spec, KEY)
+
+        self.driver.resume(spec)
+        self.assertEqual(['one', 'base'], self.chain(spec))
+
+    def test_a_merge_while_stopped_that_fails_keeps_all(self) -> None:
+        spec = self.guest_on('base', 'one', 'two')
+        self.driver.power_off(spec)
+        for base, top in (('base', 'one'), ('base', ''), ('', '')):
+            number = 1
+            while number < 9:
+                try:
+                    self.driver.merge_disk(
+                        spec, KEY, base_name=base, top_name=top,
+                        progress=fake_progress.FailingProgress(number))
+                    break
+                except fake_progress.Stopped:
+                    number += 1
+                self.assertTrue(all(
+                    self.files.holds('two', place) for place in range(3)))
+            self.assertLess(2, number)
 
     def test_each_step_that_fails_leaves_all_as_it_was(self) -> None:
         spec = self.guest_on('base', 'one')
@@ -210,6 +262,23 @@ class KilledTest(kills.KillTestCase):
             self.assertEqual(3, step)
             self.assertEqual(after, chain(
                 self.driver.get_domain_xml(self.spec)))
+
+    def test_files_of_a_stopped_guest_hold_all(self) -> None:
+        self.files.make('base', 'one', 'two')
+        self.driver.spawn(self.spec)
+        self.driver.attach_disk(self.spec, self.files.disk('two'))
+        self.driver.power_off(self.spec)
+
+        step = 1
+        while self.run_verb('merge_disk', self.spec, step,
+                            volumes=os.fspath(self.files.folder)):
+            self.driver = self.make_guest_driver()
+            self.wait_clean()
+            self.assertTrue(all(
+                self.files.holds('two', number) for number in range(3)))
+            step += 1
+        self.assertLessEqual(3, step)
+        self.assertEqual('base', self.files.below('two'))
 
 
 def chain(xml: str) -> list[str]:

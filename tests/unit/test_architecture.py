@@ -104,17 +104,17 @@ BUDGETS = {
     'messaging': 162,
     'monitoring': 840,
     'nova_plugin': 4289,
-    'operations': 4338,
+    'operations': 4345,
     'privileged': 290,
     'spec': 1111,
-    'storage': 4411,
+    'storage': 4436,
     'testing': 3841,
     'volumes': 983,
     'xmlmodel': 1291,
 }
 
 # Through how many files a reader may have to follow a verb, see tools/hops.py.
-HOPS = {'spawn': 60, 'get_info': 8, 'pause': 15, 'destroy': 26}
+HOPS = {'spawn': 57, 'get_info': 8, 'pause': 15, 'destroy': 26}
 
 # Whose log lines are about one instance, and those that are not.
 LOGS_NAME_INSTANCES = ('guest', 'operations')
@@ -460,20 +460,15 @@ class SizeTest(base.TestCase):
             if lines > BUDGETS[folder]})
 
     def test_verbs_do_not_cross_too_many_files(self) -> None:
-        # What events do that happen to arrive meanwhile counts as well.
-        runs = [self.hops() for _ in range(3)]
-
-        self.assertEqual(HOPS.keys(), runs[0].keys())
-        self.assertEqual({}, {
-            verb: files for verb, limit in HOPS.items()
-            if (files := min(run[verb] for run in runs)) > limit})
-
-    def hops(self) -> dict[str, int]:
         said = subprocess.run(
             [sys.executable, ROOT / 'tools' / 'hops.py'],
             capture_output=True, text=True, check=True).stdout
-        return {row[0]: int(row[3]) for row in map(
+        found = {row[0]: int(row[3]) for row in map(
             str.split, said.splitlines())}
+
+        self.assertEqual(HOPS.keys(), found.keys())
+        self.assertEqual({}, {verb: files for verb, files in found.items()
+                              if files > HOPS[verb]})
 
     def test_every_file_names_its_licence_first(self) -> None:
         self.assertEqual([], [

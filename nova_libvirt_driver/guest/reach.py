@@ -9,7 +9,6 @@ its instances: a guest belongs to the one whose folder its files are in.
 
 from collections.abc import Callable
 from collections.abc import Collection
-from collections.abc import Iterator
 from collections.abc import Mapping
 import contextlib
 import dataclasses
@@ -28,6 +27,7 @@ from nova_libvirt_driver.events import decode
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.xmlmodel import domain as domain_model
+from nova_libvirt_driver.xmlmodel import element
 
 T = TypeVar('T')
 
@@ -36,6 +36,9 @@ _PREFIX = 'nova'
 # How long a look at a folder may take, and how long it counts.
 _LOOK_S = 3.0
 _SEEN_S = 60.0
+
+_FILES = ('devices/*/*/@file | devices/*/source/@path | '
+          'os/kernel | os/initrd | os/nvram')
 
 _State = instance_spec.PowerState
 
@@ -228,17 +231,17 @@ class Ownership:
 
     def read(self, xml: str) -> Mark | None:
         """Return the same from the XML of a domain."""
-        model = domain_model.Domain.parse(xml)
-        instance = model.instance
-        if instance.peek() is None:
+        instance, name, uuid, files = element.look_up(
+            xml, domain_model.INSTANCE, domain_model.DISPLAY_NAME, 'uuid',
+            _FILES)
+        if not instance:
             return None
-        uuid = model.uuid or ''
         found = frozenset(
             os.path.normpath(os.path.dirname(folder))
-            for folder in map(os.path.dirname, _files(model))
-            if os.path.basename(folder) == uuid) if self._path else frozenset()
+            for folder in map(os.path.dirname, files)
+            if os.path.basename(folder) in uuid) if self._path else frozenset()
         # One without any file is as it is without services of that kind.
-        return Mark(instance.display_name or '', uuid,
+        return Mark(''.join(name), ''.join(uuid),
                     frozenset() if self._path in found else found)
 
     def _other(self, mark: Mark) -> str:
@@ -278,17 +281,6 @@ def _look(folder: str) -> _Seen:
     with contextlib.suppress(OSError):
         names = frozenset(os.listdir(folder))
     return _Seen(time.monotonic(), os.path.realpath(folder), names)
-
-
-def _files(model: domain_model.Domain) -> Iterator[str]:
-    for disk in model.devices.disks:
-        yield disk.source_file or ''
-    for port in (*model.devices.serials, *model.devices.consoles):
-        yield port.log_file or ''
-        yield port.source_path or ''
-    yield model.os.kernel or ''
-    yield model.os.initrd or ''
-    yield model.os.nvram or ''
 
 
 def mark_in(xml: str) -> str | None:

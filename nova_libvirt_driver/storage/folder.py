@@ -1,19 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""The folder of one instance; its layout is that of Nova's own driver."""
+"""The folders of instances; their layout is that of Nova's own driver."""
 
 from collections.abc import Callable
 import contextlib
+import errno
+import functools
+import mmap
 import os
 import shutil
+import tempfile
 
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.spec import live_migration as migration_spec
-from nova_libvirt_driver.storage import direct_io
 from nova_libvirt_driver.storage import failure
 
 _MODE = 0o750
+
+_BLOCK_BYTES = 4096
+
+_NOT_WRITTEN_TO = (errno.EACCES, errno.ENOENT, errno.EPERM, errno.EROFS)
+"""How folders answer in which this process makes no disks."""
 
 
 class _File:
@@ -168,8 +176,27 @@ class Folders:
         return InstanceFolder(self._path, instance.uuid, '_resize')
 
     def cache_mode(self) -> str:
-        """Return the cache mode that disks in them best have."""
-        return direct_io.cache_mode(self._path)
+        """Return the cache mode that disks in them best have.
+
+        It is ``none``, past the host's cache: else each byte takes memory
+        twice, and a live migration may lose writes. A file system that cannot
+        do that gets ``writeback``. A folder that is not there yet, or in which
+        this process makes no files, counts as able.
+
+        :raises StorageFailure: it cannot be found out now, as when the file
+            system is full; the next call tries again
+        """
+        if not os.path.isdir(self._path):
+            return 'none'
+        try:
+            return 'none' if _is_direct(self._path) else 'writeback'
+        except OSError as error:
+            if error.errno in _NOT_WRITTEN_TO:
+                return 'none'
+            raise exception.StorageFailure(
+                reason='cannot find out whether disks in it can bypass the '
+                f"host's cache: {self._path}: {error.strerror}",
+                path=self._path) from error
 
     def prepare(self) -> None:
         """Make the folder that all of them are in, if need be.
@@ -235,3 +262,48 @@ def remove_tree(path: str) -> None:
             if os.path.lexists(path):
                 # Another one removes it, too: its last files went meanwhile.
                 remove_tree(path)
+
+
+@functools.cache
+def _is_direct(folder: str) -> bool:
+    """Return the answer of a file system, which is remembered.
+
+    :raises OSError: it has not answered
+    """
+    # A file without a name: nothing is left behind.
+    try:
+        descriptor = os.open(
+            folder, os.O_TMPFILE | os.O_RDWR | os.O_DIRECT, 0o600)
+    except OSError:
+        return _is_direct_by_name(folder)
+    return _writes(descriptor)
+
+
+def _is_direct_by_name(folder: str) -> bool:
+    """Try a file with a name, as NFS has no others."""
+    descriptor, path = tempfile.mkstemp(dir=folder, prefix='.direct-io-')
+    os.close(descriptor)
+    try:
+        return _writes(os.open(path, os.O_RDWR | os.O_DIRECT))
+    except OSError as error:
+        return _refused(error)
+    finally:
+        os.unlink(path)
+
+
+def _writes(descriptor: int) -> bool:
+    # Memory of its own page is aligned.
+    with mmap.mmap(-1, _BLOCK_BYTES) as block:
+        try:
+            os.write(descriptor, block)
+            return True
+        except OSError as error:
+            return _refused(error)
+        finally:
+            os.close(descriptor)
+
+
+def _refused(error: OSError) -> bool:
+    if error.errno != errno.EINVAL:
+        raise error
+    return False

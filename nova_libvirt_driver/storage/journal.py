@@ -420,7 +420,7 @@ class Journal:
         :param uuid: leaves out those whose name says another one
         """
         for name in self._names():
-            if not may_concern(name, uuid) or (
+            if not _may_concern(name, uuid) or (
                     mine and '@' in name and not name.endswith(self._end)):
                 continue
             path = os.path.join(self.folder, name)
@@ -467,7 +467,7 @@ class Journal:
         return failure.naming(f'cannot {what} {self.folder}', self.folder)
 
 
-def may_concern(name: str, uuid: str) -> bool:
+def _may_concern(name: str, uuid: str) -> bool:
     """Say whether a file may be an entry about an instance, by its name.
 
     :param uuid: of the instance; empty for any

@@ -24,6 +24,13 @@ _NOVA = f'{{{NAMESPACE}}}'
 _OF_NOVA = re.compile(
     r'\{(http://openstack\.org/xmlns/libvirt/nova/1\.\d+)\}(.*)')
 
+INSTANCE = (
+    "metadata/*[local-name() = 'instance' and number(substring-after("
+    "namespace-uri(), 'http://openstack.org/xmlns/libvirt/nova/1.')) >= 0]")
+"""XPath of what any Nova, or this driver, has noted."""
+
+DISPLAY_NAME = f"{INSTANCE}/*[local-name() = 'name']"
+
 
 def namespace_in(xml: str) -> str:
     """Return Nova's namespace in a domain, today's where there is none."""

@@ -6,6 +6,7 @@ What the model does not know stays in the document untouched.
 """
 
 import copy
+from typing import Any
 from typing import ClassVar
 from typing import Self
 
@@ -149,6 +150,16 @@ def read(xml: str) -> etree._Element:
     if node.getroottree().docinfo.internalDTD is not None:
         raise ValueError('XML with a document type is not accepted')
     return node
+
+
+def look_up(xml: str, *paths: str) -> list[list[str]]:
+    """Return the texts at each XPath, for one look at a document.
+
+    :raises ValueError: it is not well formed, or has a document type
+    """
+    root: Any = read(xml)
+    return [[found if isinstance(found, str) else text_of(found) or ''
+             for found in root.xpath(path)] for path in paths]
 
 
 def find(

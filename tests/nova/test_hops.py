@@ -8,7 +8,7 @@ import unittest
 
 from tests.nova import environments
 
-MOST = {'spawn': 72, 'get_info': 11, 'pause': 17, 'destroy': 35}
+MOST = {'spawn': 71, 'get_info': 11, 'pause': 14, 'destroy': 33}
 
 
 class HopsTest(unittest.TestCase):

@@ -89,7 +89,7 @@ ARROWS: dict[str, frozenset[str]] = {
 # Code lines that each folder may have, see tools/code_lines.py. More of them
 # want a reason, such as another part of Nova's contract.
 BUDGETS = {
-    '.': 1340,
+    '.': 1339,
     'calls': 955,
     'cli': 6384,
     'compute': 2573,
@@ -98,23 +98,23 @@ BUDGETS = {
     'connection': 1168,
     'events': 973,
     'filesystem': 176,
-    'guest': 2012,
+    'guest': 2005,
     'host': 492,
     'images': 594,
     'messaging': 162,
     'monitoring': 840,
-    'nova_plugin': 4289,
-    'operations': 4345,
+    'nova_plugin': 4287,
+    'operations': 4346,
     'privileged': 290,
     'spec': 1111,
-    'storage': 4436,
-    'testing': 3841,
-    'volumes': 983,
-    'xmlmodel': 1291,
+    'storage': 4431,
+    'testing': 3844,
+    'volumes': 998,
+    'xmlmodel': 1300,
 }
 
 # Through how many files a reader may have to follow a verb, see tools/hops.py.
-HOPS = {'spawn': 57, 'get_info': 8, 'pause': 15, 'destroy': 26}
+HOPS = {'spawn': 56, 'get_info': 8, 'pause': 12, 'destroy': 24}
 
 # Whose log lines are about one instance, and those that are not.
 LOGS_NAME_INSTANCES = ('guest', 'operations')

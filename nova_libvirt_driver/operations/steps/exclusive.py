@@ -35,6 +35,9 @@ _CANCEL_S = 120.0
 _CANCEL, _STOP = 'cancel', 'stop'
 """Kinds of files that ask an operation to give up, and for what."""
 
+_NO_ENTRIES = ('.lock', f'.{_CANCEL}', f'.{_STOP}')
+"""How the names end of all files in the folder but those of the journal."""
+
 _GIVE_WAY = ('attach', 'detach')
 """Operations that wait for guests, and end that when one is to stop."""
 
@@ -110,8 +113,9 @@ class Exclusive:
         except OSError:
             # To read the entries says what is wrong.
             return True
-        return any(journal_module.may_concern(name, instance.uuid)
-                   for name in names)
+        # Former versions named neither instance nor host.
+        return any('@' not in name or name.startswith(instance.uuid)
+                   for name in names if not name.endswith(_NO_ENTRIES))
 
     @contextlib.contextmanager
     def take_over(

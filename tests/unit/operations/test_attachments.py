@@ -39,10 +39,13 @@ STARTS = (
     ('unrescue', RESCUED))
 """Verbs that start a guest, and how it is before."""
 
+# Of the host itself, where hardly anything listens.
+ADDRESS = '127.0.22.22'
 FORWARDING = nic_spec.NicSpec(
     mac='52:54:00:AB:CD:EF', kind=nic_spec.NicKind.USER,
-    forwards=(nic_spec.PortForward(host_port=2222, guest_port=22),))
-ORDER = r'hostfwd_add hostinterface\d+ tcp:127.0.0.1:2222-:22'
+    forwards=(nic_spec.PortForward(
+        host_port=2222, guest_port=22, address=ADDRESS),))
+ORDER = r'hostfwd_add hostinterface\d+ tcp:127.0.22.22:2222-:22'
 NIC = nic_spec.NicSpec(
     mac='52:54:00:00:00:01', kind=nic_spec.NicKind.BRIDGE, source='br0')
 
@@ -300,7 +303,7 @@ class ForwardTest(AttachmentTestCase):
         self.run_verb('spawn')
 
         self.assertEqual(
-            ['hostfwd_add hostua-b tcp:127.0.0.1:2222-:22'], self.orders)
+            ['hostfwd_add hostua-b tcp:127.0.22.22:2222-:22'], self.orders)
 
     def test_an_interface_that_qemu_has_not_is_named(self) -> None:
         self.begin(DOWN)

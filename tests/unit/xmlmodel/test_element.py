@@ -2,6 +2,7 @@
 
 from nova_libvirt_driver.xmlmodel.devices import disk
 from nova_libvirt_driver.xmlmodel import domain
+from nova_libvirt_driver.xmlmodel import element
 from tests import base
 
 STRANGE = '''<domain type="kvm" xmlns:x="urn:x">
@@ -70,6 +71,12 @@ class ElementTest(base.TestCase):
 
         self.assertEqual(['/one', '/added'], [
             one.source_file for one in made.devices.disks])
+
+    def test_texts_are_found_without_a_model(self) -> None:
+        self.assertEqual([['one', 'two'], ['x', 'y'], []], element.look_up(
+            '<domain><name>one</name><title>two<!-- 2 --></title>'
+            "<disk file='x'/><disk file='y'/></domain>",
+            'name | title', 'disk/@file', 'uuid'))
 
     def test_other_documents_are_refused(self) -> None:
         for text in ('<network/>', 'no XML', '<domain>'):

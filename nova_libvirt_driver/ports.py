@@ -119,9 +119,8 @@ class Attachment(typing.Protocol):
 class Fleeting(Attachment, typing.Protocol):
     """One of which a boot of this host may leave nothing."""
 
-    @property
-    def is_fleeting(self) -> bool:
-        """Whether all that it does to the host is gone after a boot."""
+    is_fleeting: bool
+    """Whether all that it does to the host is gone after a boot."""
 
 
 class VolumeAttachment(Fleeting, typing.Protocol):

@@ -85,6 +85,7 @@ class Volumes:
         self._inner: ports.VolumeAttachment = core.volume_attachment(
             instance, self.wanted, brick.Connector(context),
             keep_secrets=not destroy_secrets, force=force, own=own)
+        self.is_fleeting = self._inner.is_fleeting
 
     @property
     def own(self) -> bool:
@@ -99,11 +100,6 @@ class Volumes:
     def missing(self) -> list[volume_spec.Volume]:
         """Those without which the guest was prepared."""
         return self._inner.missing
-
-    @property
-    def is_fleeting(self) -> bool:
-        """Whether the host keeps nothing of them itself."""
-        return self._inner.is_fleeting
 
     def prepare(self, spec: guest_spec.GuestSpec) -> guest_spec.GuestSpec:
         """Connect the host, and return the guest with its volumes."""

@@ -53,7 +53,7 @@ class GuestDriver(fake_driver.FakeDriver):
     :ivar xml: XML of a guest as it runs and as it is defined, by its uuid,
         for those that were not spawned
     :ivar addresses: what answers for each kind of console
-    :ivar failing: verb that raises the error beside it
+    :ivar failing: verb, or look, that raises the error beside it
     :ivar hypervisor_uri: what it is said to be connected to
     """
 
@@ -114,6 +114,7 @@ class GuestDriver(fake_driver.FakeDriver):
 
     def get_spec(
             self, instance: instance_spec.Instance) -> guest_spec.GuestSpec:
+        self._fail('get_spec')
         if instance.uuid not in self.specs:
             raise exception.InstanceNotFound(
                 instance=instance.uuid, host=self.host)
@@ -366,6 +367,9 @@ class GuestDriver(fake_driver.FakeDriver):
             **arguments: Any) -> None:
         self._reachable()
         self.verbs.append(Call(verb, instance.name, arguments))
+        self._fail(verb)
+
+    def _fail(self, verb: str) -> None:
         if verb in self.failing:
             raise self.failing[verb]
 

@@ -50,6 +50,9 @@ class Volumes:
         self.missing: list[volume_spec.Volume] = []
         """Those without which the guest was prepared."""
         self.own = own
+        self.is_fleeting = not any(
+            host.has_part(volume.info) for volume in volumes)
+        """Whether the host keeps nothing of them itself."""
         self._host = host
         self._instance = instance
         self._volumes = volumes
@@ -58,12 +61,6 @@ class Volumes:
         self._keep_secrets = keep_secrets
         self._force = force
         self._added: list[volume_spec.Volume] = []
-
-    @property
-    def is_fleeting(self) -> bool:
-        """Whether the host keeps nothing of them itself."""
-        return not any(self._host.has_part(volume.info)
-                       for volume in self._volumes)
 
     def prepare(self, spec: guest_spec.GuestSpec) -> guest_spec.GuestSpec:
         """Connect the host, and return the guest with its volumes.

@@ -21,6 +21,7 @@ from typing import Any
 
 from oslo_log import log as logging
 
+from nova_libvirt_driver import exception
 from nova_libvirt_driver.guest import secrets as secrets_module
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import disk as disk_spec
@@ -118,8 +119,11 @@ class HostVolumes:
         return Uses(self.definitions)
 
     def has_part(self, info: dict[str, Any]) -> bool:
-        """Say whether the host keeps anything of a volume itself."""
-        return _has_host_part(connection_module.read(info))
+        """Say whether the host may keep anything of a volume itself."""
+        try:
+            return _has_host_part(connection_module.read(info))
+        except exception.VolumeFailure:
+            return True
 
     def is_user(
             self, info: dict[str, Any], instance: instance_spec.Instance,
@@ -189,7 +193,8 @@ class HostVolumes:
         this driver. What was written down when it was connected counts for
         more than *info*, which may be about another host, unless the kernel
         has the volume only where *info* says. Where neither tells how this
-        host is connected, it stays so, and that is logged.
+        host is connected, or its protocol is not known, it stays so, and that
+        is logged.
 
         :param own: only if this driver has connected it: *info* is about
             another host
@@ -203,11 +208,7 @@ class HostVolumes:
         found = records_module.as_connected(told, self._known(told))
         info = found or told
         connection = connection_module.read(info)
-        protocols.of(connection)
-        if not _has_host_part(connection):
-            return
-        if found is None and not _is(connection, protocols.HostPart.NOTHING):
-            _log_kept(connection, instance, 'a former version of this driver')
+        if not _is_to_end(connection, found, instance):
             return
         with self._alone(connection):
             known = self._known(told)
@@ -436,6 +437,29 @@ def _luns(info: dict[str, Any]) -> set[str]:
     return {str(lun) for lun in (
         data.get('target_lun'), *(data.get('target_luns') or ()))
         if lun is not None}
+
+
+def _is_to_end(
+        connection: connection_module.VolumeConnection,
+        found: dict[str, Any] | None,
+        instance: instance_spec.Instance) -> bool:
+    """Say whether the host may be connected, and how is known.
+
+    :param found: how it is, if that is written down or told
+    """
+    if connection.protocol not in protocols.PROTOCOLS:
+        LOG.warning(
+            'The host is not disconnected from volume %s: this driver does '
+            'not know the protocol %s; see whether a device of it is left',
+            connection.volume_id, connection.protocol,
+            instance={'uuid': instance.uuid})
+        return False
+    if not _has_host_part(connection):
+        return False
+    if found is None and not _is(connection, protocols.HostPart.NOTHING):
+        _log_kept(connection, instance, 'a former version of this driver')
+        return False
+    return True
 
 
 def _log_kept(

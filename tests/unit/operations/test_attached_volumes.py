@@ -177,6 +177,19 @@ class DetachTest(AttachedTestCase):
 
         self.assert_as_before()
 
+    def test_one_of_an_unknown_protocol_leaves_its_guest(self) -> None:
+        # Another driver has attached it.
+        self.driver.attach_disk(self.spec, dataclasses.replace(
+            disk_of(FIRST), target_dev='vdb',
+            source=disk_spec.DiskSource(
+                kind=disk_spec.SourceKind.BLOCK, path='/dev/sdx')))
+
+        self.driver.detach_disk(self.spec, KEY, attachments=[self.attachment(
+            test_volumes.volume(test_volumes.info(protocol='none-such')),
+            force=False)])
+
+        self.assert_as_before()
+
     def test_the_rest_of_a_guest_that_is_gone(self) -> None:
         self.attach()
         self.driver.destroy(self.spec)

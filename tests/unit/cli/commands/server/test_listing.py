@@ -12,7 +12,6 @@ import subprocess
 import fixtures
 
 from nova_libvirt_driver import exception
-from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.spec import nic as nic_spec
 from nova_libvirt_driver.testing import specs
@@ -96,14 +95,10 @@ class ListTest(base.ServerTestCase):
 
     def test_a_server_is_shown_whose_record_may_not_be_read(self) -> None:
         uuid, = self.have('web1')
-
-        def denied(instance: object) -> guest_spec.GuestSpec:
-            raise exception.StorageFailure(reason='Permission denied')
-
         xml = self.driver.get_domain_xml(self.driver.instances[0])
-        self.driver.get_domain_xml = (  # type: ignore[method-assign]
-            lambda *arguments, **options: xml)
-        self.driver.get_spec = denied  # type: ignore[method-assign]
+        self.driver.xml[uuid] = xml, xml
+        self.driver.failing['get_spec'] = exception.StorageFailure(
+            reason='Permission denied')
 
         done = self.type('server', 'show', uuid)
 

@@ -28,6 +28,9 @@ _FOREVER_S = 3e6
 _DOWNTIME_MAX_MS = 2_000_000
 """QEMU's own limit."""
 
+_COMING = {'type': libvirt.VIR_DOMAIN_JOB_UNBOUNDED,
+           'operation': libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_IN}
+
 _BASE = (libvirt.VIR_MIGRATE_LIVE | libvirt.VIR_MIGRATE_PEER2PEER
          | libvirt.VIR_MIGRATE_PERSIST_DEST
          | libvirt.VIR_MIGRATE_UNDEFINE_SOURCE)
@@ -206,8 +209,17 @@ class Migration:
             uri, 'see whether the guest has arrived', look)
 
     def _stats(self) -> dict[str, Any]:
-        return self._reach.call('ask for the job of the guest',
-                                lambda domain: domain.jobStats(0))
+        return self._reach.call('ask for the job of the guest', _job_stats)
+
+
+def _job_stats(domain: protocol.Domain) -> dict[str, Any]:
+    try:
+        return domain.jobStats(0)
+    except libvirt.libvirtError as error:
+        # It tells of a migration on the host that is left only.
+        if error.get_error_code() == libvirt.VIR_ERR_OPERATION_UNSUPPORTED:
+            return _COMING
+        raise
 
 
 def is_up(state: reach_module.GuestState | None) -> bool:

@@ -431,6 +431,9 @@ class NovaLibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
                            **live_migration.status_of(error))
             return
         post_method(context, instance, dest, block_migration, migrate_data)
+        # By now Nova's record has it there, and nothing can start it here.
+        with live_migration.tolerated('end its migration', instance):
+            self._core.clean_up_operation(instance.uuid, '', force=False)
 
     def live_migration_abort(self, instance: Any) -> None:
         self._core.live_migration_abort(instance)

@@ -15,6 +15,7 @@ from nova_libvirt_driver import exception
 from nova_libvirt_driver.guest import guests as guests_module
 from nova_libvirt_driver.operations.steps import attached as attached_module
 from nova_libvirt_driver.operations.steps import clean_ups as clean_ups_module
+from nova_libvirt_driver.operations.steps import elsewhere
 from nova_libvirt_driver.operations.steps import exclusive as exclusive_module
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import instance as instance_spec
@@ -53,14 +54,18 @@ class Destroy:
             progress: ports.Progress) -> None:
         """Remove a guest; see :meth:`base.ComputeDriver.destroy`."""
         with (self.exclusive.take_over(instance, self.OPERATION),
-              self.clean_ups.left(instance) as interrupted,
-              self._noted(instance, attachments,
-                          destroy_disks=destroy_disks) as noted):
-            self._remove(instance, attachments, noted,
-                         destroy_disks=destroy_disks, progress=progress)
-            for entry in interrupted:
-                self._end(entry)
-            progress.step('finish')
+              self.clean_ups.left(instance) as interrupted):
+            departed = self.clean_ups.departed(instance)
+            with self._noted(
+                    instance, attachments,
+                    # Later it may be forgotten who uses the disks.
+                    destroy_disks=destroy_disks and not departed) as noted:
+                self._remove(
+                    instance, attachments, noted, departed,
+                    destroy_disks=destroy_disks, progress=progress)
+                for entry in interrupted:
+                    self._end(entry)
+                progress.step('finish')
         LOG.info('Instance %s destroyed', instance.name,
                  instance={'uuid': instance.uuid})
 
@@ -73,6 +78,7 @@ class Destroy:
         assert isinstance(names, Collection)
         self._remove(
             note, [one for one in attachments() if one.name in names], entry,
+            self.clean_ups.departed(note),
             destroy_disks=bool(note.values['destroy_disks']),
             progress=ports.NullProgress())
 
@@ -143,22 +149,26 @@ class Destroy:
     def _remove(
             self, instance: instance_spec.Instance,
             attachments: ports.Attachments,
-            entry: journal_module.Entry | None, *, destroy_disks: bool,
+            entry: journal_module.Entry | None,
+            departed: Sequence[journal_module.Note], *, destroy_disks: bool,
             progress: ports.Progress) -> None:
         progress.step('domain')
         foreign = self._foreign(instance, entry)
-        departed = self.clean_ups.departed(instance)
         if departed:
             # It may run elsewhere, with its files.
             attached_module.of_here(attachments)
-            foreign += departed
         was_here = self.guests.remove(
             instance, keep_state=not destroy_disks)
+        if was_here and not departed:
+            # What other hosts have let go has come here.
+            foreign = [note for note in foreign
+                       if not note.phase.startswith(elsewhere.GONE)]
         progress.step('disconnect')
         with contextlib.ExitStack() as stack:
             if destroy_disks:
                 stack.callback(
-                    self._remove_files, instance, entry, foreign, progress)
+                    self._remove_files, instance, entry,
+                    [*foreign, *departed], progress)
             # Before the files, and whatever fails: the next attempt may no
             # longer know what the guest was connected to.
             stack.callback(attached_module.disconnect, attachments)

@@ -151,7 +151,7 @@ class LiveDeparture:
         """Disconnect a guest that has moved; see the contract's verb."""
         with self.exclusive.hold(
                 instance, self.OPERATION, continuing=self.OPERATION):
-            self._check_gone(instance)
+            self._remove_left(instance)
             attached_module.disconnect(attachments)
 
     def forget(
@@ -513,19 +513,36 @@ class LiveDeparture:
                 reason='it runs here as well')
         self.domains.guests.remove(instance, keep_state=True)
 
-    def _check_gone(self, instance: instance_spec.Instance) -> None:
-        guest = self.domains.guests.find_or_none(instance)
-        if guest is not None and migration.is_up(guest.state()):
-            raise exception.WrongState(
-                tried='disconnect it from the host that it has left',
-                instance=instance.uuid, state='here')
+    def _remove_left(self, instance: instance_spec.Instance) -> None:
+        """Remove what libvirt has left standing still of a guest.
+
+        :raises WrongState: it is up here, and is not seen to be up where it
+            went; or it comes back
+        """
+        guests = self.domains.guests
+        guest = guests.find_or_none(instance)
+        if guest is None or not migration.is_up(guest.state()):
+            return
+        for note in self.storage.journal.notes(instance.uuid):
+            if note.operation == self.OPERATION and (
+                    self.storage.journal.is_ours(note)
+                    and self._look(note, str(note.values['uri']), None,
+                                   wait_s=0.0) is _Verdict.MOVED
+                    # What comes stands still, too.
+                    and guests.migration(note).job() is migration.Job.NONE):
+                self._remove_here(instance)
+                return
+        raise exception.WrongState(
+            tried='disconnect it from the host that it has left',
+            instance=instance.uuid, state='here',
+            hint='see with virsh on both hosts where the guest runs')
 
     def _leave(
             self, entry: journal_module.Entry,
             attachments: ports.Attachments, *, with_files: bool) -> None:
         """Remove what is here of a guest that is on another host."""
         note = entry.note
-        self._check_gone(note)
+        self._remove_left(note)
         self._remove_here(note)
         attached_module.disconnect(attachments)
         if with_files and not note.values['is_shared']:

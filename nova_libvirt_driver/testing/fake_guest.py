@@ -12,6 +12,7 @@ from typing import Any
 import libvirt
 
 from nova_libvirt_driver.testing import fake_devices
+from nova_libvirt_driver.testing import fake_fault
 from nova_libvirt_driver.testing import fake_xml
 
 _SHUTOFF_STATES = (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_CRASHED)
@@ -44,6 +45,10 @@ class Guest:
     """Disks that fail, by target; with one, it is paused when it goes on."""
     id: int = -1
     memory_kib: int = 32 * 1024
+    is_coming: bool = False
+    """From another host, with its memory."""
+    goes_to: 'list[Guest] | None' = None
+    """Guests of the host to which it is migrated."""
     busy: bool = False
     """Its monitor is busy: bulk statistics have its state only."""
     definition: str = ''
@@ -86,6 +91,23 @@ class Guest:
     def active(self) -> bool:
         """It has a process on a real hypervisor."""
         return self.state not in _SHUTOFF_STATES
+
+    def job_stats(self) -> dict[str, Any]:
+        """Return what libvirt says of its job."""
+        if self.is_coming:
+            raise fake_fault.libvirt_error(
+                libvirt.VIR_ERR_OPERATION_UNSUPPORTED, libvirt.VIR_FROM_QEMU,
+                'Operation not supported: migration statistics are available '
+                'only on the source host')
+        return {'type': libvirt.VIR_DOMAIN_JOB_NONE}
+
+    def leave(self, guests: 'list[Guest]') -> int:
+        """Go from those of one host to those of another."""
+        if self.goes_to is None:
+            raise fake_fault.no_support('virDomainMigrateToURI3')
+        guests.remove(self)
+        self.goes_to.append(self)
+        return 0
 
     def xml(self, *, inactive: bool = False) -> str:
         """Return its XML as libvirt shows it."""

@@ -21,7 +21,9 @@ from nova_libvirt_driver.spec import console as console_spec
 from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import live_migration as migration_spec
 from nova_libvirt_driver.storage import image_cache
+from nova_libvirt_driver.testing import fake_libvirt
 from nova_libvirt_driver.testing import specs
+from tests.nova import test_attached_volumes
 from tests.nova import test_translate
 
 CONF = test_translate.CONF
@@ -351,3 +353,31 @@ class StatusTest(unittest.TestCase):
             self) -> None:
         with live_migration.tolerated('remove it', 'one'):
             raise OSError('the file system is gone')
+
+
+class GoneTest(test_attached_volumes.VerbsTestCase):
+
+    def test_nothing_is_left_once_nova_has_it_elsewhere(self) -> None:
+        other = fake_libvirt.FakeHypervisor()
+        self.hypervisor.others['qemu+tcp://two/system'] = other
+        self.hypervisor.guests[0].goes_to = other.guests
+        core: Any = self.driver._core
+        journal = core._parts.storage.journal
+
+        def post(*arguments: Any) -> None:
+            self.driver.post_live_migration(
+                self.context, self.instance, self.block_devices())
+            self.driver.post_live_migration_at_source(
+                self.context, self.instance, [])
+            # The host that it has left must not start it before this.
+            note, = journal.notes()
+            self.assertIn('gone to', note.phase)
+            self.instance.host = 'two'
+
+        self.driver.live_migration(
+            self.context, self.instance, 'two', post, self.fail,
+            migrate_data=objects.LibvirtLiveMigrateData(
+                is_shared_instance_path=True, bdms=[]))
+
+        self.assertEqual([], journal.notes())
+        self.assertEqual([], self.hypervisor.guests)

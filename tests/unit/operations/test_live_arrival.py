@@ -6,6 +6,7 @@ from collections.abc import Callable
 import os
 
 import fixtures
+import libvirt
 
 from nova_libvirt_driver import exception
 from nova_libvirt_driver import ports
@@ -106,6 +107,20 @@ class GivenUpTest(whole.WholeTestCase):
                 self.assertIn('open for receive', str(error))
                 self.assertEqual(xml, self.driver.get_domain_xml(self.spec))
                 self.assertEqual(['prepared'], self.phases())
+
+    def test_one_that_still_comes_has_its_time(self) -> None:
+        self.driver.spawn(self.spec)
+        guest, = self.hypervisor.guests
+        guest.state, guest.is_coming = libvirt.VIR_DOMAIN_PAUSED, True
+        self.journal.begin(
+            'receive', uuid=self.spec.uuid, name=self.spec.name, made=False,
+            attachments=['port']).leave_open('prepared', 0.0)
+
+        for phases in (['prepared'], []):
+            self.driver.clean_up_operation(self.spec.uuid, '', force=False)
+
+            self.assertEqual(phases, self.phases())
+            guest.state, guest.is_coming = libvirt.VIR_DOMAIN_RUNNING, False
 
     def test_nor_does_what_runs_here_start_from_files(self) -> None:
         self.driver.spawn(self.spec)

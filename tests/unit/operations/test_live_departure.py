@@ -4,6 +4,7 @@
 
 from collections.abc import Callable
 import contextlib
+import dataclasses
 import itertools
 import os
 import shutil
@@ -123,6 +124,72 @@ class GoneTest(whole.WholeTestCase):
         self.assertRaises(exception.InstanceNotFound,
                           self.driver.pause, self.spec)
         self.assertEqual([], self.phases())
+
+    def leave_behind(self, reason: int) -> None:
+        """Have a copy here that stands still, as libvirt may leave it."""
+        self.go()
+        guest, = self.other.guests
+        self.hypervisor.guests = [dataclasses.replace(
+            guest, state=libvirt.VIR_DOMAIN_PAUSED, reason=reason)]
+        with self.journal.left(self.spec.uuid) as (entry,):
+            entry.leave_open('moved', 600.0)
+
+    def test_what_libvirt_has_left_standing_still_goes(self) -> None:
+        attachments = self.attachments_of(self.spec)
+
+        def disconnect() -> None:
+            self.driver.post_live_migration(
+                self.spec, attachments=attachments)
+
+        def forget() -> None:
+            self.driver.post_live_migration_at_source(
+                self.spec, attachments=attachments)
+
+        for verb in (disconnect, forget, self.expire):
+            with self.subTest(verb=verb):
+                self.spec = self.guest()
+                self.leave_behind(libvirt.VIR_DOMAIN_PAUSED_MIGRATION)
+                self.other.refuse_connections()
+                self.assertRaises(exception.DriverError, verb)
+                self.assertEqual([self.spec.name], self.names())
+                self.other.accept_connections()
+
+                verb()
+
+                self.assertEqual([], self.names())
+                self.assertFalse(os.path.exists(self.port))
+                self.assertIs(True, self.other.guests[0].active)
+                self.where = ports.Home.ELSEWHERE
+                self.expire()
+                self.assertEqual([], self.phases())
+                self.where = ports.Home.HERE
+                shutil.rmtree(self.files)
+
+    def expire(self) -> None:
+        """Have what is open cleaned up."""
+        for note in self.journal.notes():
+            with self.journal.left(self.spec.uuid) as (entry,):
+                entry.leave_open(note.phase, 0.0)
+            self.driver.clean_up_operation(
+                self.spec.uuid, note.id, force=False)
+
+    def test_what_stands_still_for_another_reason_stays(self) -> None:
+        for reason, is_coming in (
+                (libvirt.VIR_DOMAIN_PAUSED_USER, False),
+                # It is on its way back.
+                (libvirt.VIR_DOMAIN_PAUSED_MIGRATION, True)):
+            with self.subTest(reason=reason):
+                self.spec = self.guest()
+                self.leave_behind(reason)
+                self.hypervisor.guests[0].is_coming = is_coming
+
+                self.assertRaises(
+                    exception.WrongState,
+                    self.driver.post_live_migration_at_source, self.spec)
+
+                self.assertEqual([self.spec.name], self.names())
+                self.hypervisor.guests.clear()
+                shutil.rmtree(self.files)
 
     def test_it_may_come_back_then(self) -> None:
         for back in (2, 10):
@@ -338,6 +405,48 @@ class GoneTest(whole.WholeTestCase):
                         is_shared or not settled,
                         'The files are left' in self.log.output[before:])
                     self.assert_ends(is_shared=is_shared)
+
+    def test_what_has_come_here_is_deleted_with_its_files(self) -> None:
+        """Also where the host that let it go does nothing any more."""
+        self.driver.spawn(self.spec)
+        self.leave('gone to fake:///', 600.0, journal=owners.journal(
+            self.instances_path, owners.THERE))
+
+        self.driver.destroy(self.spec)
+
+        self.assertFalse(self.folder(self.spec).exists())
+
+    def test_a_deletion_in_an_unclear_state_never_takes_the_files(
+            self) -> None:
+        for failing in (False, True):
+            with self.subTest(failing=failing):
+                self.where = ports.Home.HERE
+                self.spec = self.guest()
+                self.go()
+                with self.journal.left(self.spec.uuid) as (entry,):
+                    entry.leave_open('migrating', 0.0)
+                self.hypervisor.guests = [dataclasses.replace(
+                    self.other.guests[0], state=libvirt.VIR_DOMAIN_PAUSED,
+                    reason=libvirt.VIR_DOMAIN_PAUSED_MIGRATION)]
+                self.other.refuse_connections()
+                port = fake_attachment.FakeAttachment(
+                    self.port, fake_attachment.failing('disconnect')
+                    if failing else lambda point: None)
+                with contextlib.suppress(fake_attachment.Failed):
+                    self.driver.destroy(self.spec, attachments=[port])
+                self.assertEqual([], self.names())
+
+                self.other.accept_connections()
+                self.where = ports.Home.ELSEWHERE
+                # The migration first, whatever the names of entries say.
+                for note in self.journal.notes():
+                    self.driver.clean_up_operation(
+                        self.spec.uuid, note.id, force=True)
+
+                self.assertEqual([], self.phases())
+                self.assertTrue((self.folder(self.spec) / 'disk').exists())
+                shutil.rmtree(self.files)
+                shutil.rmtree(self.folder(self.spec))
 
     def volume(self) -> ports.Attachment:
         """Return a volume as the other host has it."""

@@ -27,7 +27,6 @@ from nova_libvirt_driver.compute import record as record_module
 from nova_libvirt_driver.compute import service as service_module
 from nova_libvirt_driver.compute import show
 from nova_libvirt_driver.compute import signal_report
-from nova_libvirt_driver.compute import signals
 from nova_libvirt_driver.compute import verbs
 from nova_libvirt_driver.conf import monitoring
 from nova_libvirt_driver import exception
@@ -113,7 +112,7 @@ def _tidy(
 def _take_over(
         conf: cfg.ConfigOpts, mode: configuration.Mode,
         service: service_module.ComputeService) -> None:
-    signals.install(service.control, on_terminal=mode.show)
+    control.take_signals(service.control, on_terminal=mode.show)
     signal_report.install(conf, service.status)
 
 

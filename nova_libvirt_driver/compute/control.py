@@ -8,10 +8,15 @@ that takes time happens on the main thread, outside of any handler.
 
 import dataclasses
 import queue
+import signal
 import time
+from types import FrameType
 
 from nova_libvirt_driver.spec import event as event_spec
 
+
+_STOP = (signal.SIGTERM, signal.SIGINT)
+_RELOAD = signal.SIGHUP
 
 # Under eventlet, a signal that comes just before the hub goes to sleep does
 # not wake a thread that waits here, so the wait must be short.
@@ -58,3 +63,20 @@ class Control:
             except queue.Empty:
                 if left_s <= _LOOK_S:
                     return None
+
+
+def take_signals(control: Control, *, on_terminal: bool = False) -> None:
+    """Turn signals into messages; main thread only.
+
+    :param on_terminal: a person watches, and SIGHUP says that the terminal
+        was closed
+    """
+    def stop(signum: int, frame: FrameType | None) -> None:
+        control.put(StopRequest(signal.Signals(signum).name))
+
+    def reload(signum: int, frame: FrameType | None) -> None:
+        control.put(ReloadRequest())
+
+    for number in _STOP:
+        signal.signal(number, stop)
+    signal.signal(_RELOAD, stop if on_terminal else reload)

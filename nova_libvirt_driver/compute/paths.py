@@ -8,13 +8,13 @@ them it is ``$XDG_STATE_HOME/nova-libvirt``, by default
 the place because both ask here.
 """
 
+from collections.abc import Mapping
 import os
 import shlex
 import urllib.parse
 
 from oslo_config import cfg
 
-from nova_libvirt_driver.compute import user_path
 from nova_libvirt_driver import conf as package_conf
 
 
@@ -25,8 +25,19 @@ def use_user_default(conf: cfg.ConfigOpts) -> None:
     """
     if os.geteuid() == 0 or package_conf.is_set(conf, 'state_path'):
         return
-    conf.set_default('state_path', user_path.state(
+    conf.set_default('state_path', of_user(
         os.environ, os.path.expanduser('~')))
+
+
+def of_user(environ: Mapping[str, str], home: str) -> str:
+    """Return where a user who is not root keeps the state of the service.
+
+    A relative ``XDG_STATE_HOME`` is ignored, as its specification asks.
+    """
+    base = environ.get('XDG_STATE_HOME', '')
+    if not os.path.isabs(base):
+        base = os.path.join(home, '.local', 'state')
+    return os.path.join(base, 'nova-libvirt')
 
 
 def images(conf: cfg.ConfigOpts) -> str:

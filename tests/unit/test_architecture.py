@@ -92,7 +92,7 @@ BUDGETS = {
     '.': 1339,
     'calls': 955,
     'cli': 6384,
-    'compute': 2573,
+    'compute': 2566,
     'conf': 966,
     'configurators': 1677,
     'connection': 1168,

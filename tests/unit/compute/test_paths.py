@@ -45,3 +45,15 @@ class ClientTestCase(base.TestCase):
         program.touch()
 
         self.assertEqual(f'{program} --uri test:///default', self.client())
+
+
+class StateTest(base.TestCase):
+
+    def test_follows_the_base_directory_specification(self) -> None:
+        for environ, expected in (
+                ({}, '/home/me/.local/state/nova-libvirt'),
+                ({'XDG_STATE_HOME': ''}, '/home/me/.local/state/nova-libvirt'),
+                ({'XDG_STATE_HOME': '/state'}, '/state/nova-libvirt'),
+                ({'XDG_STATE_HOME': 'relative'},
+                 '/home/me/.local/state/nova-libvirt')):
+            self.assertEqual(expected, paths.of_user(environ, '/home/me'))

@@ -3,38 +3,22 @@
 import dataclasses
 
 from nova_libvirt_driver import exception
-from nova_libvirt_driver.spec import capabilities as capabilities_spec
 from nova_libvirt_driver.spec import console as console_spec
 from tests.unit.configurators import base
 from tests.unit.configurators import values
-
-VNC = console_spec.GraphicsSpec(kind=console_spec.GraphicsKind.VNC)
-SPICE = console_spec.GraphicsSpec(kind=console_spec.GraphicsKind.SPICE)
-
-
-def with_graphics(
-        *graphics: console_spec.GraphicsSpec) -> console_spec.ConsoleSpec:
-    return console_spec.ConsoleSpec(graphics=graphics)
-
-
-def host(
-        graphics: set[str], cards: set[str]) -> capabilities_spec.GuestHost:
-    return dataclasses.replace(values.PC, capabilities=dataclasses.replace(
-        values.PC_CAPABILITIES, graphics=frozenset(graphics),
-        video_models=frozenset(cards)))
 
 
 class GraphicsTest(base.FacetTestCase):
 
     def test_libvirt_chooses_the_port(self) -> None:
-        root = self.build(consoles=with_graphics(VNC))
+        root = self.build(consoles=values.with_graphics(values.VNC))
 
         [found] = self.attributes(root, 'devices/graphics')
         self.assertEqual(('-1', 'yes', '127.0.0.1'), (
             found['port'], found['autoport'], found['listen']))
 
     def test_spice_has_a_channel_for_its_agent(self) -> None:
-        root = self.build(consoles=with_graphics(SPICE))
+        root = self.build(consoles=values.with_graphics(values.SPICE))
 
         self.assertEqual(
             [{'type': 'virtio', 'name': 'com.redhat.spice.0'}],
@@ -42,18 +26,21 @@ class GraphicsTest(base.FacetTestCase):
 
     def test_console_that_qemu_lacks_is_refused(self) -> None:
         self.assertIn('spice', self.refusal(
-            exception.UnsupportedOperation, host=host({'vnc'}, set()),
-            consoles=with_graphics(SPICE)))
+            exception.UnsupportedOperation,
+            host=values.graphics_host({'vnc'}, set()),
+            consoles=values.with_graphics(values.SPICE)))
 
     def test_two_consoles_of_a_kind_are_refused(self) -> None:
-        self.assertRaises(exception.InvalidRequest, self.build,
-                          consoles=with_graphics(VNC, VNC))
+        self.assertRaises(
+            exception.InvalidRequest, self.build,
+            consoles=values.with_graphics(values.VNC, values.VNC))
 
     def test_nothing_of_a_secure_one_is_in_plain_text(self) -> None:
         console = dataclasses.replace(
-            SPICE, spice=console_spec.SpiceSpec(secure=True, agent=False))
+            values.SPICE,
+            spice=console_spec.SpiceSpec(secure=True, agent=False))
 
-        root = self.build(consoles=with_graphics(console))
+        root = self.build(consoles=values.with_graphics(console))
 
         channels = self.attributes(root, 'devices/graphics/channel')
         self.assertEqual({'secure'}, {one['mode'] for one in channels})

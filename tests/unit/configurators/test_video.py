@@ -1,48 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 
-import dataclasses
-
 from nova_libvirt_driver import exception
-from nova_libvirt_driver.spec import capabilities as capabilities_spec
 from nova_libvirt_driver.spec import console as console_spec
 from nova_libvirt_driver.spec import device as device_spec
 from tests.unit.configurators import base
 from tests.unit.configurators import values
-
-VNC = console_spec.GraphicsSpec(kind=console_spec.GraphicsKind.VNC)
-SPICE = console_spec.GraphicsSpec(kind=console_spec.GraphicsKind.SPICE)
-
-
-def with_graphics(
-        *graphics: console_spec.GraphicsSpec) -> console_spec.ConsoleSpec:
-    return console_spec.ConsoleSpec(graphics=graphics)
-
-
-def host(
-        graphics: set[str], cards: set[str]) -> capabilities_spec.GuestHost:
-    return dataclasses.replace(values.PC, capabilities=dataclasses.replace(
-        values.PC_CAPABILITIES, graphics=frozenset(graphics),
-        video_models=frozenset(cards)))
 
 
 class VideoTest(base.FacetTestCase):
 
     def card(self, graphics: console_spec.GraphicsSpec,
              cards: set[str]) -> str | None:
-        root = self.build(host=host(set(), cards),
-                          consoles=with_graphics(graphics))
+        root = self.build(host=values.graphics_host(set(), cards),
+                          consoles=values.with_graphics(graphics))
         return self.attribute(root, 'devices/video/model', 'type')
 
     def test_card_fits_the_console_and_the_host(self) -> None:
-        self.assertEqual('virtio', self.card(VNC, {'vga', 'virtio'}))
-        self.assertEqual('virtio', self.card(SPICE, {'qxl', 'virtio'}))
-        self.assertEqual('vga', self.card(SPICE, {'vga'}))
+        self.assertEqual('virtio', self.card(values.VNC, {'vga', 'virtio'}))
+        self.assertEqual('virtio', self.card(values.SPICE, {'qxl', 'virtio'}))
+        self.assertEqual('vga', self.card(values.SPICE, {'vga'}))
 
     def test_nobody_looks_at_a_card_without_console(self) -> None:
         self.assertIsNone(self.build().find('devices/video'))
 
     def test_card_may_be_unwanted(self) -> None:
-        root = self.build(consoles=with_graphics(VNC),
+        root = self.build(consoles=values.with_graphics(values.VNC),
                           devices=device_spec.DeviceSpec(video=None))
 
         self.assertEqual('none', self.attribute(
@@ -56,5 +38,5 @@ class VideoTest(base.FacetTestCase):
                  device_spec.VideoSpec(vram_mib=0)),
                 (exception.InvalidRequest,
                  device_spec.VideoSpec(model='none', vram_mib=16))):
-            self.refusal(error, consoles=with_graphics(VNC),
+            self.refusal(error, consoles=values.with_graphics(values.VNC),
                          devices=device_spec.DeviceSpec(video=card))

@@ -8,12 +8,16 @@ from typing import Any
 
 from nova_libvirt_driver.configurators import inputs as inputs_module
 from nova_libvirt_driver.spec import capabilities as capabilities_spec
+from nova_libvirt_driver.spec import console as console_spec
 from nova_libvirt_driver.spec import cpu as cpu_spec
 from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import flavor as flavor_spec
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import memory as memory_spec
 from nova_libvirt_driver.spec import policy as policy_spec
+
+VNC = console_spec.GraphicsSpec(kind=console_spec.GraphicsKind.VNC)
+SPICE = console_spec.GraphicsSpec(kind=console_spec.GraphicsKind.SPICE)
 
 UUID = '6d3a1a52-3f6c-4a5b-9c1e-0a1b2c3d4e5f'
 SECRET = '7e57ab1e-0000-4000-8000-000000000001'
@@ -107,3 +111,15 @@ def file_disk(target_dev: str, bus: str, **changes: Any) -> disk_spec.DiskSpec:
             target_dev=target_dev, bus=disk_spec.DiskBus(bus), format='raw',
             source=disk_spec.DiskSource(path=f'{FOLDER}/{target_dev}')),
         **changes)
+
+
+def with_graphics(
+        *graphics: console_spec.GraphicsSpec) -> console_spec.ConsoleSpec:
+    return console_spec.ConsoleSpec(graphics=graphics)
+
+
+def graphics_host(
+        graphics: set[str], cards: set[str]) -> capabilities_spec.GuestHost:
+    return dataclasses.replace(PC, capabilities=dataclasses.replace(
+        PC_CAPABILITIES, graphics=frozenset(graphics),
+        video_models=frozenset(cards)))

@@ -3,8 +3,6 @@
 from concurrent import futures
 import os
 import pathlib
-import subprocess
-import sys
 import threading
 import time
 
@@ -12,6 +10,7 @@ import fixtures
 
 from nova_libvirt_driver.filesystem import locking
 from nova_libvirt_driver.spec import image as image_spec
+from tests import children
 from tests.unit.storage import test_image_cache
 
 CHILD = '''
@@ -181,14 +180,7 @@ class SweepTest(test_image_cache.CacheTest):
         self.assertEqual([], self.cache.sweep_temporaries())
 
     def test_what_a_killed_process_left_goes(self) -> None:
-        child = subprocess.Popen(
-            [sys.executable, '-c', CHILD, self.root],
-            stdout=subprocess.PIPE)
-        self.addCleanup(child.wait)
-        self.addCleanup(child.kill)
-        assert child.stdout is not None
-        self.addCleanup(child.stdout.close)
-        self.assertEqual(b'begun\n', child.stdout.readline())
+        child = children.begun(self, CHILD, self.root)
         [part] = self.folder.glob('*.part')
 
         self.assertEqual([], self.cache.sweep_temporaries())
@@ -218,15 +210,9 @@ class SweepTest(test_image_cache.CacheTest):
         tool.chmod(0o755)
         image = pathlib.Path(tools, 'image')
         image.write_bytes(self.qcow2())
-        child = subprocess.Popen(
-            [sys.executable, '-c', CONVERTING_CHILD, self.root, str(image)],
-            env={**os.environ, 'PATH': f'{tools}:{os.environ["PATH"]}'},
-            stdout=subprocess.PIPE)
-        self.addCleanup(child.wait)
-        self.addCleanup(child.kill)
-        assert child.stdout is not None
-        self.addCleanup(child.stdout.close)
-        self.assertEqual(b'begun\n', child.stdout.readline())
+        child = children.begun(
+            self, CONVERTING_CHILD, self.root, str(image),
+            PATH=f'{tools}:{os.environ["PATH"]}')
         self.assertEqual(2, len(list(self.folder.glob('*.part'))))
         self.assertEqual([], self.cache.sweep_temporaries())
 

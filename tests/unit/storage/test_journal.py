@@ -7,8 +7,6 @@ import os
 import pathlib
 import signal
 import stat
-import subprocess
-import sys
 from unittest import mock
 
 import fixtures
@@ -17,6 +15,7 @@ from nova_libvirt_driver import exception
 from nova_libvirt_driver.filesystem import records
 from nova_libvirt_driver.storage import journal as journal_module
 from tests import base
+from tests import children
 from tests import owners
 
 UUID = '5b2d9d6f-6f4f-4b5c-8f2c-3f2a4f4c8f11'
@@ -38,24 +37,13 @@ class JournalTest(base.TestCase):
         self.folder = pathlib.Path(self.root, '.operations')
         self.journal = owners.journal(self.root)
 
-    def _child(self) -> 'subprocess.Popen[bytes]':
-        child = subprocess.Popen(
-            [sys.executable, '-c', CHILD, self.root, UUID],
-            stdout=subprocess.PIPE)
-        self.addCleanup(child.wait)
-        self.addCleanup(child.kill)
-        assert child.stdout is not None
-        self.addCleanup(child.stdout.close)
-        self.assertEqual(b'begun\n', child.stdout.readline())
-        return child
-
     def left(self) -> list[str]:
         """Return the verbs that nobody looks after any more."""
         with owners.journal(self.root).left(UUID) as entries:
             return [entry.note.operation for entry in entries]
 
     def test_what_a_killed_process_left_is_found(self) -> None:
-        child = self._child()
+        child = children.begun(self, CHILD, self.root, UUID)
         self.assertEqual({UUID}, self.journal.subjects())
         self.assertRaises(exception.WrongState, self.left)
 
@@ -71,7 +59,7 @@ class JournalTest(base.TestCase):
         self.assertEqual([], os.listdir(self.folder))
 
     def test_only_one_gets_what_was_left(self) -> None:
-        child = self._child()
+        child = children.begun(self, CHILD, self.root, UUID)
         child.kill()
         child.wait()
 

@@ -310,7 +310,8 @@ class MigrationUnclear(DriverError):
     template = ('It cannot be seen whether instance %(instance)s is on '
                 '%(destination)s: %(reason)s. Nothing was started, stopped '
                 'or removed')
-    advice = 'see with virsh on both hosts where the guest runs'
+    defaults = {'hint': 'see with virsh on both hosts where the guest runs'}
+    advice = '%(hint)s'
 
 
 class DeviceAttachFailed(DriverError):

@@ -17,6 +17,7 @@ import os
 
 from oslo_log import log as logging
 
+from nova_libvirt_driver.events import router as router_module
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.guest import guests as guests_module
 from nova_libvirt_driver.guest import handle
@@ -210,6 +211,7 @@ class Arrival:
     storage: storage_module.Storage
     rebuild: rebuild_module.Rebuild
     exclusive: exclusive_module.Exclusive
+    restarts: router_module.Restarts
 
     def arrive(
             self, spec: guest_spec.GuestSpec, images: ports.ImageSource,
@@ -267,6 +269,7 @@ class Arrival:
         with (self.exclusive.hold(
                 described, self.OPERATION, progress,
                 given_up=True) as watched,
+              self.restarts.during(described.uuid),
               attached_module.starting(
                   self.OPERATION, described, attachments,
                   watched) as attached):

@@ -128,8 +128,9 @@ class LiveArrival:
             except exception.WrongState:
                 if self._is_open(instance):
                     raise
-                # Undone before, or prepared by another driver.
-                self._undo(instance, attachments, made=False)
+                # Undone before, or prepared by another driver. A domain
+                # is that of a guest that was here before, then.
+                self._undo(instance, attachments, made=False, is_open=False)
 
     def is_decided(self, entry: journal_module.Entry) -> bool:
         """Say whether the guest is here, and does not come any more."""
@@ -217,12 +218,14 @@ class LiveArrival:
 
     def _undo(
             self, instance: instance_spec.Instance,
-            attachments: ports.Attachments, *, made: bool) -> None:
+            attachments: ports.Attachments, *, made: bool,
+            is_open: bool = True) -> None:
         guest = self.domains.guests.find_or_none(instance)
-        if guest is not None and migration.runs(guest.state()):
+        if guest is not None and (
+                not is_open or migration.runs(guest.state())):
             raise exception.WrongState(
                 tried='remove what was prepared for it',
-                instance=instance.uuid, state='running here',
+                instance=instance.uuid, state='here',
                 hint='see with virsh where the guest runs')
         self.domains.guests.remove(instance, keep_state=not made)
         self._release(instance)

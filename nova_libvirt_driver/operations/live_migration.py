@@ -195,17 +195,18 @@ class LiveDeparture:
             self, entry: journal_module.Entry,
             attachments: Callable[[], ports.Attachments]) -> None:
         """Finish it for a guest whose files may have come back."""
-        self._finish(entry, attachments,
+        self._finish(entry, attachments, given_up=True,
                      with_files=entry.note.phase == _MOVED)
 
     def _finish(
             self, entry: journal_module.Entry,
             attachments: Callable[[], ports.Attachments], *,
-            with_files: bool) -> None:
+            with_files: bool, given_up: bool = False) -> None:
         note = entry.note
         is_gone = note.phase.startswith(_GONE)
         if not (is_gone or note.phase == _MOVED or (
-                note.phase == _MIGRATING and self._end_killed(note))):
+                note.phase == _MIGRATING and self._end_killed(
+                    note, given_up=given_up))):
             return
         if self.elsewhere.is_back(note):
             LOG.info('The guest is back from %s', note.values['uri'],
@@ -219,7 +220,8 @@ class LiveDeparture:
             raise clean_ups_module.NotYetError(
                 'its service has the guest here, and it is not')
 
-    def _end_killed(self, note: journal_module.Note) -> bool:
+    def _end_killed(
+            self, note: journal_module.Note, *, given_up: bool) -> bool:
         """End a migration whose process was killed; say whether it moved.
 
         :raises MigrationUnclear: it was not seen where the guest is
@@ -232,15 +234,23 @@ class LiveDeparture:
         if found is _Verdict.STAYED:
             if guest is not None and not note.values.get('was_paused'):
                 _run_on(guest)
-        elif found is _Verdict.LOST and note.values['is_shared']:
+        elif found is _Verdict.LOST and (
+                given_up or note.values['is_shared']):
             LOG.error('The memory of the guest is lost: it runs neither '
-                      'here nor on %s. Its disks are here', uri,
-                      instance={'uuid': note.uuid})
+                      'here nor on %s. Its disks are here%s', uri,
+                      '' if note.values['is_shared'] else
+                      ', as it has left them', instance={'uuid': note.uuid})
         elif found is not _Verdict.MOVED:
             # Nothing else may begin on it meanwhile.
             raise exception.MigrationUnclear(
                 instance=note.uuid, destination=uri,
-                reason='the end of its migration was not seen')
+                reason='the end of its migration was not seen' if (
+                    found is not _Verdict.LOST) else
+                'neither host has it, and only its disks there are those '
+                'of its last moment',
+                hint='see with virsh on both hosts where the guest runs. '
+                'Once it is certain that it runs nowhere: nova-libvirt '
+                f'operations clean --force {note.id}')
         else:
             LOG.warning('The guest is on %s: its migration was complete when '
                         'this service was killed', uri,

@@ -140,7 +140,7 @@ def build(
         resize_disk=resize_disk.ResizeDisk(
             copier, storage.disks, specs, exclusive),
         moves=_moves(domains, storage, rebuild, exclusive, clean_ups, ways,
-                     home),
+                     home, restarts),
         attach=attach.Attach(
             domains, rebuild, unplug, specs, exclusive, journal),
         detach=detach.Detach(guests, unplug, exclusive, journal),
@@ -162,11 +162,12 @@ def _moves(
         rebuild: rebuild_module.Rebuild,
         exclusive: exclusive_module.Exclusive,
         clean_ups: clean_ups_module.CleanUps, ways: migration_spec.Ways,
-        home: ports.HomeOf) -> Moves:
+        home: ports.HomeOf, restarts: router_module.Restarts) -> Moves:
     guests = domains.guests
     return Moves(
         cold_migration.Departure(guests, storage, rebuild, exclusive),
-        cold_migration.Arrival(domains, storage, rebuild, exclusive),
+        cold_migration.Arrival(
+            domains, storage, rebuild, exclusive, restarts),
         live_migration.LiveDeparture(
             domains, storage, rebuild, exclusive, ways,
             elsewhere.Elsewhere(guests, storage.folders, home)),

@@ -89,9 +89,9 @@ ARROWS: dict[str, frozenset[str]] = {
 # Code lines that each folder may have, see tools/code_lines.py. More of them
 # want a reason, such as another part of Nova's contract.
 BUDGETS = {
-    '.': 1339,
+    '.': 1340,
     'calls': 955,
-    'cli': 6384,
+    'cli': 6392,
     'compute': 2566,
     'conf': 966,
     'configurators': 1677,
@@ -104,7 +104,7 @@ BUDGETS = {
     'messaging': 162,
     'monitoring': 840,
     'nova_plugin': 4289,
-    'operations': 4365,
+    'operations': 4382,
     'privileged': 290,
     'spec': 1111,
     'storage': 4431,

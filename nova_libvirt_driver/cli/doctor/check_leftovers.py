@@ -30,7 +30,7 @@ def leftovers(
     :param owner: this host with its libvirt, None when that does not answer
     """
     journal = journal_module.Journal(instances_path, host)
-    mine, others = _operations(journal, host, owner)
+    mine, waiting, others = _operations(journal, host, owner)
     found = [*image_folder.ImageFolder(images_path).left(), *mine,
              *_demonstrations(demo_folder.left())]
     if found:
@@ -38,6 +38,10 @@ def leftovers(
             f'left by killed processes: {_listed(found)}',
             'start the service, or run a command that changes a server: both '
             'remove them; "nova-libvirt operations list" shows more')
+    if waiting:
+        return TOPIC.warning(
+            f'open until more is known: {_listed(list(waiting))}',
+            next(iter(waiting.values())))
     unreadable = journal.unreadable()
     if unreadable:
         return TOPIC.warning(
@@ -70,19 +74,26 @@ def _listed(found: list[str]) -> str:
 
 def _operations(
         journal: journal_module.Journal, host: str,
-        owner: journal_module.Owner | None) -> tuple[list[str], list[str]]:
-    """Return what this host has left, and what others may have."""
-    mine, others = [], []
+        owner: journal_module.Owner | None
+) -> tuple[list[str], dict[str, str], list[str]]:
+    """Return what this host has left, and what others may have.
+
+    :returns: between them, what waits for an operator, with what to do
+    """
+    mine, waiting, others = [], {}, []
     for note in journal.notes():
         words = (f'an interrupted {note.operation} of instance {note.uuid}, '
                  f'{note.age()} old')
         if note.owner is not None and note.owner.host == host and (
                 owner is None or note.owner == owner):
-            if not note.is_open and not journal.is_held(note):
+            if note.is_open and 'hint' in note.values:
+                waiting[f'a {note.operation} of instance {note.uuid}, '
+                        f'{note.phase}'] = str(note.values['hint'])
+            elif not note.is_open and not journal.is_held(note):
                 mine.append(words)
         elif note.owner is None or note.age_s > _OLD_S:
             others.append(f'{words}, of {note.owner or "an unknown host"}')
-    return mine, others
+    return mine, waiting, others
 
 
 def _demonstrations(paths: Iterable[str]) -> Iterator[str]:

@@ -59,8 +59,10 @@ class Elsewhere:
         """Say whether a guest that had gone is up here."""
         guest = self.guests.find_or_none(note)
         here = None if guest is None else guest.state()
-        return migration.is_up(here) and verdict.decide(
-            None, here, verdict.UNKNOWN) is verdict.Verdict.STAYED
+        return (here is not None and migration.is_up(here)
+                # It may be on its way only.
+                and here.reason != 'starting-up' and verdict.decide(
+                    None, here, verdict.UNKNOWN) is verdict.Verdict.STAYED)
 
     def has_come(self, note: journal_module.Note) -> bool:
         """Say whether the files here are others than the guest has left."""

@@ -3,6 +3,7 @@
 """What goes along when a guest leaves its host, and what stays."""
 
 import json
+import os
 import pathlib
 import stat
 import subprocess
@@ -15,6 +16,8 @@ from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import image as image_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.storage import record
+from nova_libvirt_driver.testing import fake_attachment
+from nova_libvirt_driver.testing import fake_ports
 from tests import other_host
 from tests.unit.operations import whole
 
@@ -37,6 +40,25 @@ class DepartureTest(whole.WholeTestCase):
         self.spec = self.guest()
         self.place = self.folder(self.spec)
         self.driver.spawn(self.spec)
+
+    def test_a_stop_that_a_failed_start_causes_is_called_so(self) -> None:
+        path = os.path.join(self.useFixture(fixtures.TempDir()).path, 'port')
+        listener = fake_ports.RecordingListener()
+        self.driver.register_event_listener(listener)
+
+        for verb in (self.driver.finish_migration,
+                     self.driver.finish_revert_migration):
+            self.driver.migrate_disk_and_power_off(self.spec)
+            listener.events.clear()
+            self.assertRaises(
+                fake_attachment.Failed, verb, self.spec, attachments=[
+                    fake_attachment.FakeAttachment(
+                        path, fake_attachment.failing('started'))])
+
+            fake_ports.wait_until(
+                lambda: any(event.detail == 'failed'
+                            for event in listener.events),
+                'the undo of a start')
 
     def leave(self, image_id: str, **options: Any) -> None:
         self.driver.migrate_disk_and_power_off(

@@ -122,6 +122,19 @@ class GivenUpTest(whole.WholeTestCase):
             self.assertEqual(phases, self.phases())
             guest.state, guest.is_coming = libvirt.VIR_DOMAIN_RUNNING, False
 
+    def test_a_guest_of_this_host_is_not_removed(self) -> None:
+        self.driver.spawn(
+            self.spec, attachments=self.attachments_of(self.spec))
+        self.driver.power_off(self.spec)
+
+        self.assertRaises(
+            exception.WrongState,
+            self.driver.rollback_live_migration_at_destination, self.spec,
+            attachments=self.attachments_of(self.spec))
+
+        self.assertEqual([self.spec.name], self.names())
+        self.assertTrue(os.path.exists(self.port))
+
     def test_nor_does_what_runs_here_start_from_files(self) -> None:
         self.driver.spawn(self.spec)
 

@@ -316,6 +316,47 @@ class GoneTest(whole.WholeTestCase):
                 self.assertEqual([], self.phases())
                 self.driver.destroy(self.spec)
 
+    def test_a_guest_that_is_nowhere_may_be_built_again(self) -> None:
+        """Its disks are on both hosts, and those there are newer."""
+        for given_up in (True, False):
+            with self.subTest(given_up=given_up):
+                self.spec = self.guest()
+                self.go(is_shared=False)
+                with self.journal.left(self.spec.uuid) as (entry,):
+                    entry.leave_open('migrating', 0.0)
+                self.other.guests.clear()
+                error = self.assertRaises(
+                    exception.MigrationUnclear, self.driver.power_on,
+                    self.spec)
+                self.assertIn('neither host has it', str(error))
+                self.assertIn(
+                    f'operations clean --force {entry.note.id}',
+                    error.next_step)
+
+                if given_up:
+                    self.driver.finish_migration(self.spec)
+                else:
+                    self.driver.clean_up_operation(
+                        self.spec.uuid, entry.note.id, force=True)
+                    self.driver.power_on(self.spec)
+
+                self.assertEqual([self.spec.name], self.names())
+                self.assertEqual([], self.phases())
+                self.driver.destroy(self.spec)
+                shutil.rmtree(self.files)
+
+    def test_one_that_begins_to_come_back_is_not_back(self) -> None:
+        self.go()
+        self.assert_refused()
+        guest, = self.other.guests
+        self.hypervisor.guests = [dataclasses.replace(
+            guest, state=libvirt.VIR_DOMAIN_PAUSED, is_coming=True,
+            reason=libvirt.VIR_DOMAIN_PAUSED_STARTING_UP)]
+
+        self.driver.clean_up_operation(self.spec.uuid, '', force=False)
+
+        self.assertEqual([f'gone to {URI}'], self.phases())
+
     def test_files_that_it_has_left_are_in_no_ones_way(self) -> None:
         self.where = ports.Home.ELSEWHERE
         self.go(is_shared=False)

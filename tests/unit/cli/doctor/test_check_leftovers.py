@@ -70,6 +70,19 @@ class LeftoversTest(base.TestCase):
             self.assertIn(words, found.detail)
         self.assertEqual(found, self.check())
 
+    def test_what_waits_for_an_operator_is_named_with_what_to_do(
+            self) -> None:
+        owners.journal(self.instances_path).begin(
+            'live-migrate', uuid=UUID, name='one').leave_open(
+                'gone to qemu+tcp://two/system', 600.0, hint='look there')
+
+        found = self.check()
+
+        self.assertEqual(checks.Status.WARNING, found.status)
+        self.assertIn(f'a live-migrate of instance {UUID}, gone to qemu+tcp:'
+                      '//two/system', found.detail)
+        self.assertEqual('look there', found.fix)
+
     def test_what_is_under_way_is_no_leftover(self) -> None:
         entry = owners.journal(self.instances_path).begin(
             'snapshot', uuid=UUID, name='one')

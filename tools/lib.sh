@@ -29,7 +29,7 @@ narrate() {
         fi
         if ((SECONDS - said >= 5)); then
             said=$SECONDS
-            printf '   %d s: %.66s\n' $((SECONDS - begun)) "$last" >&2
+            printf '   %d s%.68s\n' $((SECONDS - begun)) "${last:+: $last}" >&2
         fi
     done
 }

@@ -19,6 +19,7 @@ import libvirt
 from nova_libvirt_driver.calls import protocol
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.guest import agent as agent_module
+from nova_libvirt_driver.guest import devices
 from nova_libvirt_driver.guest import reach as reach_module
 from nova_libvirt_driver.spec import nic as nic_spec
 
@@ -59,8 +60,7 @@ def of_all(
         for source, kind in (('lease', _LEASE), ('arp', _ARP)):
             # It is stopped, or this hypervisor does not know.
             with contextlib.suppress(libvirt.libvirtError):
-                addresses = list(_usable(
-                    domain.interfaceAddresses(kind, 0), source))
+                addresses = list(_usable(_ask(domain, kind), source))
                 if addresses:
                     found[domain.UUIDString()] = addresses
                     break
@@ -69,7 +69,23 @@ def of_all(
 
 def _look(reach: reach_module.Reach, source: int) -> dict[str, Any]:
     return reach.look('look for addresses of the guest',
-                      lambda domain: domain.interfaceAddresses(source, 0))
+                      lambda domain: _ask(domain, source))
+
+
+def _ask(domain: protocol.Domain, source: int) -> dict[str, Any]:
+    """Return what libvirt knows from one source.
+
+    Only guests on its own networks have leases. For any other libvirt would
+    still look for the daemon of these networks: five seconds for a user who is
+    not root, and has none.
+
+    :raises libvirt.libvirtError: as it comes
+    """
+    if source == _LEASE and not any(
+            nic.type == nic_spec.NicKind.NETWORK
+            for nic in devices.read(domain.XMLDesc(0)).interfaces):
+        return {}
+    return domain.interfaceAddresses(source, 0)
 
 
 def _usable(

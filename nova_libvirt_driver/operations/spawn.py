@@ -167,4 +167,4 @@ def _refuse_taken(spec: guest_spec.GuestSpec) -> None:
                 raise exception.InvalidRequest(
                     reason=f'{one.protocol} port {one.host_port} of '
                     f'{one.address} cannot be forwarded: something on this '
-                    'host has it, or this user may not')
+                    'host has it, or this user may not; choose another one')

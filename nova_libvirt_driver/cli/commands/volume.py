@@ -188,7 +188,7 @@ class VolumeDelete(base.Lister):
                       local.held(volume, broken=True) as now):
                     uses.refuse_used(driver, now)
                     local.delete(now)
-                rows.append(_row(now, ()))
+                rows.append(_row(now, (), status='deleted'))
         return _COLUMNS, rows
 
 
@@ -324,11 +324,13 @@ def _fields(
     return tuple(fields), tuple(fields.values())
 
 
-def _row(volume: volumes.Volume, users: uses.Users) -> tuple[Any, ...]:
+def _row(
+        volume: volumes.Volume, users: uses.Users, *,
+        status: str = '') -> tuple[Any, ...]:
     return (cells.Id(volume.id), cells.Text(volume.name), volume.kind.value,
             cells.Number(volume.size_bytes // _BYTES_PER_GIB
                          if volume.size_bytes else None),
-            _status(volume, users), cells.Names(
+            status or _status(volume, users), cells.Names(
                 [naming.shown(row) for row in users]))
 
 

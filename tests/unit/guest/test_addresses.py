@@ -10,6 +10,9 @@ from nova_libvirt_driver.guest import addresses
 from tests.unit.guest import handles
 
 MAC = 'fa:16:3e:00:00:01'
+NETWORK = (*handles.DEVICES, (
+    "<interface type='network'><mac address='52:54:00:00:00:02'/>"
+    "<source network='default'/></interface>"))
 LEASE, AGENT, ARP = (
     libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE,
     libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT,
@@ -23,10 +26,12 @@ def said(*texts: Any) -> dict[str, Any]:
 
 class AddressTest(handles.HandleTestCase):
 
-    def found(self, *, agent: bool, **texts: str) -> list[tuple[str, str]]:
+    def found(
+            self, *, agent: bool, devices: tuple[str, ...] = NETWORK,
+            **texts: str) -> list[tuple[str, str]]:
         """Return what is found when the host says these addresses."""
         kinds = {'lease': LEASE, 'arp': ARP}
-        added = self.add_guest(agent=agent)
+        added = self.add_guest(agent=agent, devices=devices)
         added.addresses.update({
             kinds[source]: said(text) for source, text in texts.items()})
         return [(one.source, one.address)
@@ -35,6 +40,11 @@ class AddressTest(handles.HandleTestCase):
     def test_leases_come_first(self) -> None:
         self.assertEqual([('lease', '192.0.2.1')], self.found(
             agent=True, lease='192.0.2.1', arp='192.0.2.3'))
+
+    def test_only_guests_on_networks_of_libvirt_have_leases(self) -> None:
+        self.assertEqual([('arp', '192.0.2.3')], self.found(
+            agent=False, devices=handles.DEVICES, lease='192.0.2.1',
+            arp='192.0.2.3'))
 
     def test_the_agent_comes_second(self) -> None:
         added = self.add_guest(agent=True)

@@ -58,8 +58,8 @@ class ServerCreate(base.ShowOne):
             parsed_args.spec = document.read(parsed_args.spec)
         if not parsed_args.show_xml:
             return super().run(parsed_args)
-        xml = self._planned_xml(parsed_args).rstrip()
-        self.app.stdout.write(f'{terminal.plain_xml(xml)}\n')
+        _, xml = self._planned(parsed_args)
+        self.app.stdout.write(f'{terminal.plain_xml(xml.rstrip())}\n')
         return 0
 
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
@@ -67,22 +67,27 @@ class ServerCreate(base.ShowOne):
         from nova_libvirt_driver.cli.commands.server import details
 
         if parsed_args.dry_run:
-            xml, status = self._planned_xml(parsed_args), _NOT_MADE
+            (spec, xml), status = self._planned(parsed_args), _NOT_MADE
         else:
-            xml, status = self._make(parsed_args)
+            spec, xml, status = self._make(parsed_args)
         fields = details.fields(xml, status, sources.images(cfg.CONF),
-                                autostart=parsed_args.autostart)
+                                autostart=parsed_args.autostart,
+                                forwards=details.forwards(spec))
         return tuple(fields), tuple(fields.values())
 
-    def _planned_xml(self, parsed_args: argparse.Namespace) -> str:
+    def _planned(
+            self, parsed_args: argparse.Namespace,
+    ) -> tuple['guest_spec.GuestSpec', str]:
         # What guests can have is not told on a connection that only looks.
         with (sources.local(base.arguments_of(self), read_only=False)
               as driver, _volumes(driver, parsed_args) as volumes):
-            return driver.get_guest_xml(
-                _request(driver, parsed_args, volumes))
+            spec = _request(driver, parsed_args, volumes)
+            return spec, driver.get_guest_xml(spec)
 
-    def _make(self, parsed_args: argparse.Namespace) -> tuple[str, str]:
-        """Make the server; return its XML and how it is."""
+    def _make(
+            self, parsed_args: argparse.Namespace,
+    ) -> tuple['guest_spec.GuestSpec', str, str]:
+        """Make the server; return it, its XML and how it is."""
         arguments = base.arguments_of(self)
         quiet = not arguments.verbose_level
         _refuse_disabled(configuration.load(arguments))
@@ -105,7 +110,7 @@ class ServerCreate(base.ShowOne):
                 if sources.forgets(driver):
                     # Its files would belong to no server.
                     driver.destroy(spec)
-        return xml, info.state.name.lower()
+        return spec, xml, info.state.name.lower()
 
     def _wait(
             self, driver: 'driver_module.LibvirtDriver',

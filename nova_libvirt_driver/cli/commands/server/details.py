@@ -56,15 +56,18 @@ def fields(
         'memory_mib': cells.Number(_mib(domain.memory_kib)),
         'machine': domain.os.machine or '',
         'firmware': _firmware(domain),
-        'disks': cells.Records([
-            _disk(disk) for disk in domain.devices.disks]),
+        'disks': cells.Worded(
+            disks := [_disk(disk) for disk in domain.devices.disks],
+            '\n'.join(_disk_words(disk, domain.uuid) for disk in disks)),
         'networks': cells.Records([
             _network(nic) for nic in domain.devices.interfaces]),
         'addresses': cells.Records([{
             'address': one.address, 'mac': one.mac, 'source': one.source,
         } for one in addresses]),
-        'forwards': cells.Records([
-            dataclasses.asdict(one) for one in forwards]),
+        'forwards': cells.Worded(
+            [dataclasses.asdict(one) for one in forwards],
+            ', '.join(f'{one.address}:{one.host_port} to {one.guest_port}'
+                      f'/{one.protocol}' for one in forwards)),
         'consoles': cells.Records(list(_consoles(domain))),
     }
 
@@ -106,6 +109,19 @@ def _disk(disk: disk_model.Disk) -> Fields:
     return {'device': disk.target_dev, 'bus': disk.target_bus,
             'type': disk.device, 'format': disk.driver_type,
             'source': devices.source_of(disk) or None}
+
+
+def _disk_words(disk: Fields, uuid: str | None) -> str:
+    """Return a disk for people: of its server's folder, the beginning is cut.
+
+    The whole path fits no terminal of 80 columns.
+    """
+    own = f'/{uuid}/'
+    source = disk['source'] or ''
+    if uuid and own in source:
+        source = f'.../{source.rpartition(own)[2]}'
+    return ' '.join(filter(None, (
+        disk['device'], disk['bus'], disk['type'], disk['format'], source)))
 
 
 def _network(nic: interface.Interface) -> Fields:

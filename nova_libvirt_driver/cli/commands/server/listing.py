@@ -23,6 +23,7 @@ from nova_libvirt_driver.spec import instance as instance_spec
 
 if TYPE_CHECKING:
     from nova_libvirt_driver import driver as driver_module
+    from nova_libvirt_driver.spec import guest as guest_spec
 
 _COLUMNS = ('ID', 'Name', 'Status', 'vCPUs', 'Memory MiB', 'Address')
 _OWNED = 'Owned'
@@ -129,23 +130,39 @@ class ServerShow(base.ShowOne):
 
 def _addresses(
         driver: 'driver_module.LibvirtDriver',
-        rows: list[instance_spec.InstanceSummary]) -> dict[str, str]:
-    """Return the first address of each server that has any."""
+        rows: list[instance_spec.InstanceSummary],
+) -> dict[str, Any]:
+    """Return the first address of each server that has any.
+
+    People are shown where a port of the host leads into one that has none.
+    """
     if not rows:
         return {}
+    known: dict[str, Any] = {}
     # A listing is worth having without them, too.
     with contextlib.suppress(exception.DriverError):
-        return {uuid: found[0].address
-                for uuid, found in driver.list_addresses().items()}
-    return {}
+        for uuid, found in driver.list_addresses().items():
+            known[uuid] = cells.Text(found[0].address)
+    for row in rows:
+        if (row.owned and row.uuid not in known
+                and row.state is instance_spec.PowerState.RUNNING):
+            with contextlib.suppress(exception.DriverError):
+                known[row.uuid] = cells.Worded(
+                    '', _first_forward(driver.get_spec(row)))
+    return known
+
+
+def _first_forward(spec: 'guest_spec.GuestSpec') -> str:
+    return next((f'{one.address}:{one.host_port}' for nic in spec.nics
+                 for one in nic.forwards), '')
 
 
 def _cells(
         row: instance_spec.InstanceSummary,
-        found: dict[str, str]) -> tuple[Any, ...]:
+        found: dict[str, Any]) -> tuple[Any, ...]:
     return (cells.Text(naming.shown(row)), row.status,
             cells.Number(row.vcpus), cells.Number(row.memory_mib),
-            cells.Text(found.get(row.uuid, '')))
+            found.get(row.uuid, cells.Text('')))
 
 
 def _is_wanted(

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _TIMEOUT_S = 60.0
 _MAX_CODE = 255
 _SSH_PORT = 22
+_THIS_HOST = '127.0.0.1'
 
 
 class ServerExec(base.Command):
@@ -87,7 +88,9 @@ class ServerSsh(base.Command):
     What stands after -- is for ssh: its options, and a command to run there.
     Where a port of the host leads to its port 22 (server create --forward),
     that is taken; else a server on QEMU's own user network has no address that
-    the host can reach.
+    the host can reach. Its host key is remembered under its id, so that
+    another server may have its address or port later; one behind a port of
+    127.0.0.1 is accepted the first time.
 
     Example: nova-libvirt server ssh web1 --user debian -- -v uptime
     """
@@ -121,7 +124,8 @@ class ServerSsh(base.Command):
         self.app.stdout.flush()
         try:
             os.execvp('ssh', [
-                'ssh', *user, *(forward or [found[0].address]),
+                'ssh', '-o', f'HostKeyAlias={row.uuid}', *user,
+                *(forward or [found[0].address]),
                 *parsed_args.words])
         except FileNotFoundError as error:
             raise errors.NotFound(
@@ -138,7 +142,10 @@ def _forward_of(
         for nic in driver.get_spec(row).nics:
             for one in nic.forwards:
                 if (one.protocol, one.guest_port) == ('tcp', _SSH_PORT):
-                    address = ('127.0.0.1' if one.address == '0.0.0.0'
+                    address = (_THIS_HOST if one.address == '0.0.0.0'
                                else one.address)
-                    return ['-p', str(one.host_port), address]
+                    first = (
+                        ['-o', 'StrictHostKeyChecking=accept-new']
+                        if address == _THIS_HOST else [])
+                    return [*first, '-p', str(one.host_port), address]
     return []

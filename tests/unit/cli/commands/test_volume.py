@@ -47,7 +47,8 @@ class VolumeTest(base.ServerTestCase):
             Code.USAGE, 'volume', 'delete', 'data', 'far'))
         self.assertIn('not confirmed', self.type(
             'volume', 'delete', 'data', typed='n\n', terminal=True).stderr)
-        self.answer('volume', 'delete', 'data', 'far', '--yes')
+        deleted = self.answer('volume', 'delete', 'data', 'far', '--yes')
+        self.assertEqual(['deleted'] * 2, [row['Status'] for row in deleted])
         self.assertEqual({}, self.statuses())
 
     def test_what_a_server_has_stays(self) -> None:

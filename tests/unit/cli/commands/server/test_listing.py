@@ -70,14 +70,17 @@ class ListTest(base.ServerTestCase):
         other = self.type('server', 'ssh', 'web2')
 
         run.assert_called_once_with('ssh', [
-            'ssh', '-l', 'debian', '192.0.2.7', '-v', 'id'])
+            'ssh', '-o', f'HostKeyAlias={uuid}', '-l', 'debian', '192.0.2.7',
+            '-v', 'id'])
         self.assertEqual(4, other.code)
         self.assertIn('no address of server web2', other.stderr)
 
     def test_ssh_takes_a_forwarded_port(self) -> None:
         run = self.useFixture(fixtures.MockPatchObject(os, 'execvp')).mock
-        for address, expected in (('127.0.0.2', '127.0.0.2'),
-                                  ('0.0.0.0', '127.0.0.1')):
+        first = ['-o', 'StrictHostKeyChecking=accept-new']
+        for address, expected in (
+                ('192.0.2.1', ['-p', '2222', '192.0.2.1']),
+                ('0.0.0.0', [*first, '-p', '2222', '127.0.0.1'])):
             spec = specs.guest_spec('web', nics=(nic_spec.NicSpec(
                 mac='52:54:00:00:00:01', kind=nic_spec.NicKind.USER,
                 forwards=(nic_spec.PortForward(
@@ -89,9 +92,31 @@ class ListTest(base.ServerTestCase):
             shown = self.answer('server', 'show', spec.uuid)
 
             self.assertEqual(('ssh', [
-                'ssh', '-p', '2222', expected]), run.call_args.args)
+                'ssh', '-o', f'HostKeyAlias={spec.uuid}', *expected,
+            ]), run.call_args.args)
             self.assertEqual([80, 2222], [
                 one['host_port'] for one in shown['forwards']])
+
+    def test_people_see_where_a_port_leads_into_a_server(self) -> None:
+        self.have_image('debian')
+        made = self.answer(
+            'server', 'create', 'web1', '--image', 'debian', '--network',
+            'user', '--forward', '2222:22', '--forward', '5353:53/udp')
+
+        listed = self.answer('server', 'list')
+        table = self.type('server', 'list').stdout
+        shown = self.type('server', 'show', 'web1').stdout
+        self.type('server', 'stop', 'web1')
+        stopped = self.type('server', 'list').stdout
+
+        self.assertEqual([2222, 5353], [
+            one['host_port'] for one in made['forwards']])
+        self.assertEqual(['', 'shutdown'], [
+            listed[0]['Address'], self.answer('server', 'list')[0]['Status']])
+        self.assertIn(' 127.0.0.1:2222 ', table)
+        self.assertIn('127.0.0.1:2222 to 22/tcp, 127.0.0.1:5353 to 53/udp',
+                      shown)
+        self.assertNotIn('2222', stopped)
 
     def test_a_server_is_shown_whose_record_may_not_be_read(self) -> None:
         uuid, = self.have('web1')

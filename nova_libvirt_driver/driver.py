@@ -610,8 +610,9 @@ class LibvirtDriver(base.ComputeDriver):
             progress: ports.Progress = base.NO_PROGRESS) -> None:
         """Merge files that a volume consists of, each over the one before.
 
-        May take hours; a guest that runs goes on meanwhile. On failure, the
-        guest has all that it had.
+        May take hours; a guest that runs goes on meanwhile. While it is
+        stopped, a program does it, within ``image_tool_timeout``. On failure,
+        the guest has all that it had.
 
         :param base_name: the file that stays below the guest's, which takes
             in all between; empty if none is to stay

@@ -60,7 +60,7 @@ as_root() {
 # interrupted, by the trap of the subshell that is the function's body.
 apt_install() (
     policy=/usr/sbin/policy-rc.d
-    say "installing system packages: $*"
+    say "$(fold -s -w 79 <<<"installing system packages: $*")"
     if [ ! -e "$policy" ]; then
         trap 'as_root rm -f "$policy"' EXIT
         trap 'exit 130' INT TERM

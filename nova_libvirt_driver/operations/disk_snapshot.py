@@ -79,6 +79,11 @@ class DiskSnapshot:
               undo_module.Undo(self.OPERATION, instance) as undo):
             guest, disk, found = self._begin(instance, key, watched, undo)
             is_up = guest.state().power in reach.UP
+            if not is_up and found.driver_type != 'qcow2':
+                # Its guest may have written any header to it.
+                raise exception.InvalidRequest(
+                    reason=f'{_file(found)} is not a qcow2 file, and has '
+                    'nothing below')
             if not is_up and guest.has_saved():
                 raise exception.WrongState(
                     tried=f'merge files of {key}', instance=instance.uuid,
@@ -87,6 +92,11 @@ class DiskSnapshot:
                      self.qemu_img.files_below(_file(found)))
             lower, upper = (name and _beside(found, name)
                             for name in (base, top))
+            if upper and upper not in (_file(found), *below) and (
+                    lower in below and os.path.exists(upper)):
+                # Done before, and the volume service does not know yet.
+                undo.commit()
+                return
             order = [below.index(path) for path in filter(None, (
                 upper, lower)) if path in below]
             if len(order) < bool(base or top) + bool(top) or (

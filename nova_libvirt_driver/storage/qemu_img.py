@@ -188,9 +188,10 @@ class QemuImg:
     def files_below(self, path: str) -> list[str]:
         """Return the files that a qcow2 disk is based on, the top one first.
 
-        :raises StorageFailure: one of them cannot be read
+        :raises StorageFailure: one of them cannot be read, or its format is
+            not known
         """
-        return [layer.path for layer in _layers(path, _QCOW2)[1:]]
+        return [layer.path for layer in _known_layers(path)[1:]]
 
     def merge(
             self, path: str, lower: str, upper: str,
@@ -205,31 +206,58 @@ class QemuImg:
             is above *lower*
         :raises StorageFailure: they could not be merged
         """
-        layers = _layers(path, _QCOW2)
+        layers = _known_layers(path)
         places = [layer.path for layer in layers]
-        for place in places:
-            client.ensure_writable(place)
-        report = _Report(
-            progress, self.virtual_size_bytes(path, _QCOW2))
         base = layers[places.index(lower)] if lower else None
         over = layers[places.index(upper) - 1].path if upper else path
-        to = ([os.path.basename(base.path), '-F', _word(base.format)]
-              if base else [''])
+        sizes = [self.virtual_size_bytes(layer.path, layer.format)
+                 for layer in layers]
+        if upper and sizes[places.index(upper)] < min(
+                sizes[places.index(lower)], sizes[places.index(over)]):
+            raise exception.StorageFailure(
+                reason=f'{upper} is smaller than the files below and above '
+                'it, which would show what it hides', path=upper)
         run = functools.partial(
-            self._tool.run, cpu_s=self._policy.tool_convert_cpu_s,
-            file_bytes=_longest(report.total, _QCOW2), on_line=report.read,
-            watch=report.repeat)
+            self._merge_tool, reads=places,
+            report=_Report(progress, sizes[0]))
+        to = ([_beside(base.path), '-F', _word(base.format)] if base else [''])
         if upper:
             # What is taken in stays as it is, should the next step fail.
-            run(['qemu-img', 'commit', '-p', '-d', '-f', _QCOW2, '-b', lower,
-                 upper], reads=places, writes=[lower, upper])
-        run(['qemu-img', 'rebase', *(['-u'] if upper else ['-p']), '-f',
-             _QCOW2, '-b', *to, over], reads=places, writes=[over])
+            run(['commit', '-p', '-d', '-f', _QCOW2, '-b', lower, upper],
+                [lower, upper])
+        run(['rebase', *(['-u'] if upper else ['-p']), '-f', _QCOW2, '-b',
+             *to, over], [over])
+
+    def _merge_tool(
+            self, words: Sequence[str], written: Sequence[str], *,
+            reads: Sequence[str], report: '_Report') -> None:
+        for place in written:
+            client.ensure_writable(place)
+        # A file may hold more than the disk, such as snapshots of its own.
+        longest = max(map(os.path.getsize, written))
+        self._tool.run(
+            ['qemu-img', *words], reads=reads, writes=written,
+            cpu_s=self._policy.tool_convert_cpu_s,
+            file_bytes=longest + _longest(report.total, _QCOW2),
+            on_line=report.read, watch=report.repeat)
 
 
 def _layers(path: str, format: str) -> tuple[backing_module.Base, ...]:
     with failure.naming(f'{path} cannot be read', path):
         return backing_module.layers(_absolute(path), _word(format))
+
+
+def _known_layers(path: str) -> tuple[backing_module.Base, ...]:
+    """Return the files of a qcow2 disk, none of which QEMU has to look at."""
+    layers = _layers(path, _QCOW2)
+    if not layers[-1].format:
+        raise exception.StorageFailure(
+            reason=f'{layers[-1].path} is below a file that does not say '
+            'which format it has: start the server, and try again',
+            path=layers[-1].path)
+    for layer in layers:
+        client.ensure_readable(layer.path)
+    return layers
 
 
 def _node(path: str, format: str) -> _Node:
@@ -252,6 +280,13 @@ def _tree(layers: Sequence[backing_module.Base]) -> _Node:
 
 def _filename(node: _Node) -> str:
     return f'json:{json.dumps(node)}'
+
+
+def _beside(path: str) -> str:
+    """Return how a file of the same folder names another."""
+    name = os.path.basename(path)
+    # What is before a colon would be a protocol.
+    return f'./{name}' if ':' in name else name
 
 
 def _word(format: str) -> str:

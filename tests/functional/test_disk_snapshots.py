@@ -2,6 +2,7 @@
 
 """Real guests that write to a file over that of their volume, and merges."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -169,6 +170,8 @@ class DiskSnapshotsTest(ChainTestCase):
 
         self.assertEqual('base', self.files.below('two'))
         self.assertTrue(self.files.holds('base', 1))
+        # The volume service may not have heard of it.
+        self.driver.merge_disk(spec, KEY, base_name='base', top_name='one')
         self.driver.merge_disk(spec, KEY, base_name='base')
         self.assertEqual('base', self.files.below('three'))
         self.driver.merge_disk(spec, KEY)
@@ -177,6 +180,19 @@ class DiskSnapshotsTest(ChainTestCase):
             self.assertTrue(self.files.holds('three', number))
         self.host.virsh('start', spec.name)
         self.assertEqual(['three'], self.chain(spec))
+
+    def test_what_a_guest_wrote_to_a_raw_file_names_no_files(self) -> None:
+        self.files.make('base', 'one')
+        spec = self.boot_guest('web')
+        self.driver.spawn(spec)
+        self.driver.attach_disk(spec, dataclasses.replace(
+            self.files.disk('one'), format='raw'))
+        self.driver.power_off(spec)
+
+        self.assertRaises(
+            exception.InvalidRequest, self.driver.merge_disk, spec, KEY)
+
+        self.assertEqual('base', self.files.below('one'))
 
     def test_files_of_a_suspended_guest_are_not_merged(self) -> None:
         spec = self.guest_on('base', 'one')

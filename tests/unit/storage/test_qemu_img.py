@@ -117,13 +117,17 @@ class QemuImgTest(base.TestCase):
             pathlib.Path(self.base).read_bytes().ljust(2 * MIB, b'\0'),
             pathlib.Path(self._path('copy')).read_bytes())
 
-    def test_a_disk_that_does_not_say_the_format_of_its_base(self) -> None:
-        disk = self._path('disk')
+    def _overlay_without_a_format(self, disk: str) -> None:
+        """Make a disk that does not say the format of its base."""
         self.qemu_img.create_overlay(disk, self.base, 'raw', MIB)
         content = bytearray(pathlib.Path(disk).read_bytes())
         # The extension with the format becomes the end of all of them.
         content[112:116] = bytes(4)
         pathlib.Path(disk).write_bytes(content)
+
+    def test_a_disk_that_does_not_say_the_format_of_its_base(self) -> None:
+        disk = self._path('disk')
+        self._overlay_without_a_format(disk)
 
         self.qemu_img.flatten(disk, 'qcow2', self._path('copy'), 'raw',
                               progress=ports.NullProgress())
@@ -208,6 +212,76 @@ class QemuImgTest(base.TestCase):
             self.assertEqual('-b' in line, '-F' in line)
             self.assertEqual('convert' in line, '-O' in line)
         self.assertEqual(5, len(self.tool.lines))
+
+    def _chain(self, *sizes_mib: int) -> list[str]:
+        """Make files, each over the one before, with a MiB of its own."""
+        paths = [self._path(f'{number}:of')
+                 for number in range(len(sizes_mib))]
+        for number, (path, size) in enumerate(zip(paths, sizes_mib)):
+            below = ['-b', f'./{number - 1}:of', '-F', 'qcow2'] if (
+                number) else []
+            subprocess.check_call(['qemu-img', 'create', '-q', '-f', 'qcow2',
+                                   *below, f'file:{path}', f'{size}M'])
+            subprocess.check_call(
+                ['qemu-io', '-f', 'qcow2', '-c', f'write -q -P {number + 1} '
+                 f'{number % size * MIB} {MIB}', f'file:{path}'])
+        return paths
+
+    def _bytes(self, path: str) -> bytes:
+        raw = self._path('raw')
+        subprocess.check_call(['qemu-img', 'convert', '-f', 'qcow2', '-O',
+                               'raw', f'file:{path}', raw])
+        return pathlib.Path(raw).read_bytes()
+
+    def test_merged_files_hold_what_they_held(self) -> None:
+        for lower, upper, left in ((0, 1, 2), (0, 2, 1), (1, None, 2),
+                                   (None, None, 0)):
+            for sizes in ((4, 4, 4, 4), (3, 4, 4, 5), (4, 4, 4, 3)):
+                paths = self._chain(*sizes)
+                before = self._bytes(paths[3])
+
+                self.qemu_img.merge(
+                    paths[3], '' if lower is None else paths[lower],
+                    '' if upper is None else paths[upper],
+                    ports.NullProgress())
+
+                self.assertEqual(before, self._bytes(paths[3]))
+                self.assertEqual(
+                    left, len(self.qemu_img.files_below(paths[3])))
+
+    def test_a_small_file_between_large_ones_is_not_merged(self) -> None:
+        paths = self._chain(4, 2, 4)
+        before = self._bytes(paths[2])
+
+        self.assertRaises(
+            exception.StorageFailure, self.qemu_img.merge, paths[2],
+            paths[0], paths[1], ports.NullProgress())
+
+        self.assertEqual(before, self._bytes(paths[2]))
+
+    def test_snapshots_in_a_file_do_not_keep_it_from_taking_in(self) -> None:
+        paths = self._chain(2, 2, 2)
+        for name in range(80):
+            subprocess.check_call(['qemu-img', 'snapshot', '-c', str(name),
+                                   f'file:{paths[0]}'])
+            subprocess.check_call(
+                ['qemu-io', '-f', 'qcow2', '-c', f'write -q 0 {2 * MIB}',
+                 f'file:{paths[0]}'])
+
+        self.qemu_img.merge(paths[2], paths[0], paths[1],
+                            ports.NullProgress())
+
+        self.assertEqual([paths[0]], self.qemu_img.files_below(paths[2]))
+
+    def test_what_does_not_say_its_format_is_not_merged(self) -> None:
+        top = self._path('disk')
+        self._overlay_without_a_format(top)
+
+        for call in (lambda: self.qemu_img.files_below(top),
+                     lambda: self.qemu_img.merge(
+                         top, '', '', ports.NullProgress())):
+            error = self.assertRaises(exception.StorageFailure, call)
+            self.assertIn('does not say which format', str(error))
 
     def test_others_on_the_host_may_not_read_what_is_made(self) -> None:
         self.addCleanup(os.umask, os.umask(0))

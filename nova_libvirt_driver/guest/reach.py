@@ -241,7 +241,7 @@ class Ownership:
             for folder in map(os.path.dirname, files)
             if os.path.basename(folder) in uuid) if self._path else frozenset()
         # One without any file is as it is without services of that kind.
-        return Mark(''.join(name), ''.join(uuid),
+        return Mark(''.join(name[:1]), ''.join(uuid),
                     frozenset() if self._path in found else found)
 
     def _other(self, mark: Mark) -> str:

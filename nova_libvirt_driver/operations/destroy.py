@@ -55,7 +55,7 @@ class Destroy:
         """Remove a guest; see :meth:`base.ComputeDriver.destroy`."""
         with (self.exclusive.take_over(instance, self.OPERATION),
               self.clean_ups.left(instance) as interrupted):
-            departed = self.clean_ups.departed(instance)
+            departed = self._departed(instance)
             with self._noted(
                     instance, attachments,
                     # Later it may be forgotten who uses the disks.
@@ -78,7 +78,7 @@ class Destroy:
         assert isinstance(names, Collection)
         self._remove(
             note, [one for one in attachments() if one.name in names], entry,
-            self.clean_ups.departed(note),
+            self._departed(note),
             destroy_disks=bool(note.values['destroy_disks']),
             progress=ports.NullProgress())
 
@@ -144,7 +144,23 @@ class Destroy:
             entry: journal_module.Entry | None) -> list[journal_module.Note]:
         """Return what other hosts have; an operator's *entry* may be one."""
         return [note for note in self.clean_ups.foreign(instance)
-                if entry is None or note.id != entry.note.id]
+                if not note.phase.startswith(elsewhere.GONE)
+                and (entry is None or note.id != entry.note.id)]
+
+    def _departed(
+            self, instance: instance_spec.Instance
+    ) -> list[journal_module.Note]:
+        """Return by what a guest may have gone to another host than this.
+
+        A domain that is here and not up may be one from before that.
+        """
+        departed = self.clean_ups.departed(instance)
+        let_go = [note for note in self.clean_ups.foreign(instance)
+                  if note.phase.startswith(elsewhere.GONE)]
+        if let_go and not departed and elsewhere.has_arrived(
+                self.guests, instance):
+            return []
+        return departed + let_go
 
     def _remove(
             self, instance: instance_spec.Instance,
@@ -159,10 +175,6 @@ class Destroy:
             attached_module.of_here(attachments)
         was_here = self.guests.remove(
             instance, keep_state=not destroy_disks)
-        if was_here and not departed:
-            # What other hosts have let go has come here.
-            foreign = [note for note in foreign
-                       if not note.phase.startswith(elsewhere.GONE)]
         progress.step('disconnect')
         with contextlib.ExitStack() as stack:
             if destroy_disks:

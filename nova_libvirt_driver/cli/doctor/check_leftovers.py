@@ -38,10 +38,6 @@ def leftovers(
             f'left by killed processes: {_listed(found)}',
             'start the service, or run a command that changes a server: both '
             'remove them; "nova-libvirt operations list" shows more')
-    if waiting:
-        return TOPIC.warning(
-            f'open until more is known: {_listed(list(waiting))}',
-            next(iter(waiting.values())))
     unreadable = journal.unreadable()
     if unreadable:
         return TOPIC.warning(
@@ -49,6 +45,10 @@ def leftovers(
             f'{_listed(unreadable)}',
             'run this as another user; remove those that are damaged, after '
             'a look at the server')
+    if waiting:
+        return TOPIC.warning(
+            f'open until more is known: {_listed(list(waiting))}',
+            '; '.join(dict.fromkeys(list(waiting.values())[:_SHOWN])))
     if others:
         return TOPIC.warning(
             f'under way for long, or interrupted, elsewhere: '

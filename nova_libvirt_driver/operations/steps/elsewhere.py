@@ -57,12 +57,7 @@ class Elsewhere:
 
     def is_back(self, note: journal_module.Note) -> bool:
         """Say whether a guest that had gone is up here."""
-        guest = self.guests.find_or_none(note)
-        here = None if guest is None else guest.state()
-        return (here is not None and migration.is_up(here)
-                # It may be on its way only.
-                and here.reason != 'starting-up' and verdict.decide(
-                    None, here, verdict.UNKNOWN) is verdict.Verdict.STAYED)
+        return has_arrived(self.guests, note)
 
     def has_come(self, note: journal_module.Note) -> bool:
         """Say whether the files here are others than the guest has left."""
@@ -100,6 +95,17 @@ class Elsewhere:
             return True
         return migration.is_up(there) or (
             there is not None and not self.folders.of(note).exists())
+
+
+def has_arrived(
+        guests: guests_module.Guests,
+        instance: instance_spec.Instance) -> bool:
+    """Say whether a guest is up here, and not only on its way."""
+    guest = guests.find_or_none(instance)
+    here = None if guest is None else guest.state()
+    return (here is not None and migration.is_up(here)
+            and here.reason != 'starting-up' and verdict.decide(
+                None, here, verdict.UNKNOWN) is verdict.Verdict.STAYED)
 
 
 def supersede(

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
+import re
+
 import libvirt
 
 from nova_libvirt_driver import driver as driver_module
@@ -8,6 +10,7 @@ from nova_libvirt_driver.spec import instance
 from nova_libvirt_driver.testing import fake_libvirt
 from nova_libvirt_driver.testing import fake_ports
 from tests.unit.guest import base
+from tests.unit.guest import handles
 
 wait_until = fake_ports.wait_until
 
@@ -306,6 +309,21 @@ class ListTest(InventoryTestCase):
         self.assertEqual(instance.InstanceSummary(
             uuid=guest.uuid, name='web1', state=State.PAUSED, vcpus=1,
             memory_mib=64, owned=True, display_name='web1'), row)
+
+    def test_of_two_names_the_first_counts(self) -> None:
+        """Of a domain that two versions of Nova have written to."""
+        xml = handles.xml_of(name='old')
+        metadata = re.search('<metadata>(.*)</metadata>', xml)
+        assert metadata is not None
+        newer = metadata[1].replace('nova/1.1', 'nova/1.2')
+        self.hypervisor.add_guest(
+            'old', uuid=handles.UUID, xml=xml.replace(
+                '</metadata>', newer.replace('>old<', '>new<')
+                + '</metadata>'))
+
+        row, = self.make_driver().list_instance_summaries()
+
+        self.assertEqual('old', row.display_name)
 
     def test_summary_says_whose_memory_is_on_disk(self) -> None:
         self.hypervisor.add_guest(

@@ -457,6 +457,38 @@ class GoneTest(whole.WholeTestCase):
 
         self.assertFalse(self.folder(self.spec).exists())
 
+    def test_an_old_domain_is_deleted_without_the_files(self) -> None:
+        """They are those of a guest that another host has let go."""
+        there = owners.journal(self.instances_path, owners.THERE)
+        for failing, coming in itertools.product((False, True), repeat=2):
+            with self.subTest(failing=failing, coming=coming):
+                self.spec = self.guest()
+                self.driver.spawn(self.spec)
+                guest, = self.hypervisor.guests
+                self.other.guests = [dataclasses.replace(guest)]
+                if coming:
+                    guest.state = libvirt.VIR_DOMAIN_PAUSED
+                    guest.reason = libvirt.VIR_DOMAIN_PAUSED_MIGRATION
+                else:
+                    self.driver.power_off(self.spec)
+                self.leave(f'gone to {URI}', 600.0, journal=there)
+                port = fake_attachment.FakeAttachment(
+                    self.port, fake_attachment.failing('disconnect')
+                    if failing else lambda point: None)
+
+                with contextlib.suppress(fake_attachment.Failed):
+                    self.driver.destroy(self.spec, attachments=[port])
+                self.assertEqual([], self.names())
+                # The other host ends its move later.
+                with there.left(self.spec.uuid) as (entry,):
+                    entry.end()
+                self.driver.clean_up_operation(
+                    self.spec.uuid, '', force=False)
+
+                self.assertEqual([], self.phases())
+                self.assertTrue((self.folder(self.spec) / 'disk').exists())
+                shutil.rmtree(self.folder(self.spec))
+
     def test_a_deletion_in_an_unclear_state_never_takes_the_files(
             self) -> None:
         for failing in (False, True):

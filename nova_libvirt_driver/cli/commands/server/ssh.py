@@ -90,7 +90,8 @@ class ServerSsh(base.Command):
     that is taken; else a server on QEMU's own user network has no address that
     the host can reach. Its host key is remembered under its id, so that
     another server may have its address or port later; one behind a port of
-    127.0.0.1 is accepted the first time.
+    127.0.0.1 is accepted the first time, unless ssh is told otherwise. After a
+    rebuild of the server, forget the key: ssh-keygen -R ID
 
     Example: nova-libvirt server ssh web1 --user debian -- -v uptime
     """
@@ -124,9 +125,10 @@ class ServerSsh(base.Command):
         self.app.stdout.flush()
         try:
             os.execvp('ssh', [
-                'ssh', '-o', f'HostKeyAlias={row.uuid}', *user,
-                *(forward or [found[0].address]),
-                *parsed_args.words])
+                'ssh', *_options(
+                    row, parsed_args.words,
+                    is_here=forward[-1:] == [_THIS_HOST]),
+                *user, *(forward or [found[0].address]), *parsed_args.words])
         except FileNotFoundError as error:
             raise errors.NotFound(
                 'the program ssh is not installed',
@@ -144,8 +146,18 @@ def _forward_of(
                 if (one.protocol, one.guest_port) == ('tcp', _SSH_PORT):
                     address = (_THIS_HOST if one.address == '0.0.0.0'
                                else one.address)
-                    first = (
-                        ['-o', 'StrictHostKeyChecking=accept-new']
-                        if address == _THIS_HOST else [])
-                    return [*first, '-p', str(one.host_port), address]
+                    return ['-p', str(one.host_port), address]
     return []
+
+
+def _options(
+        row: instance_spec.InstanceSummary, words: list[str], *,
+        is_here: bool) -> list[str]:
+    """Return the options of ssh that its user has not set."""
+    wanted = {'HostKeyAlias': row.uuid}
+    if is_here:
+        wanted['StrictHostKeyChecking'] = 'accept-new'
+    given = ' '.join(words).lower()
+    # Ssh takes the first of two.
+    return [f'-o{name}={value}' for name, value in wanted.items()
+            if name.lower() not in given]

@@ -72,16 +72,27 @@ class LeftoversTest(base.TestCase):
 
     def test_what_waits_for_an_operator_is_named_with_what_to_do(
             self) -> None:
-        owners.journal(self.instances_path).begin(
-            'live-migrate', uuid=UUID, name='one').leave_open(
-                'gone to qemu+tcp://two/system', 600.0, hint='look there')
+        other = UUID.replace('8', '9')
+        for uuid, hint in ((UUID, 'look there'), (other, 'look here')):
+            owners.journal(self.instances_path).begin(
+                'live-migrate', uuid=uuid, name='one').leave_open(
+                    'gone to qemu+tcp://two/system', 600.0, hint=hint)
 
         found = self.check()
 
         self.assertEqual(checks.Status.WARNING, found.status)
         self.assertIn(f'a live-migrate of instance {UUID}, gone to qemu+tcp:'
                       '//two/system', found.detail)
-        self.assertEqual('look there', found.fix)
+        for words in (other, UUID):
+            self.assertIn(words, found.detail)
+        self.assertEqual(
+            ['look here', 'look there'], sorted(found.fix.split('; ')))
+
+        damaged = pathlib.Path(
+            self.instances_path, '.operations', f'{UUID}.1@there.json')
+        damaged.touch()
+
+        self.assertIn(str(damaged), self.check().detail)
 
     def test_what_is_under_way_is_no_leftover(self) -> None:
         entry = owners.journal(self.instances_path).begin(

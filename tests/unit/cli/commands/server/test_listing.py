@@ -70,14 +70,14 @@ class ListTest(base.ServerTestCase):
         other = self.type('server', 'ssh', 'web2')
 
         run.assert_called_once_with('ssh', [
-            'ssh', '-o', f'HostKeyAlias={uuid}', '-l', 'debian', '192.0.2.7',
+            'ssh', f'-oHostKeyAlias={uuid}', '-l', 'debian', '192.0.2.7',
             '-v', 'id'])
         self.assertEqual(4, other.code)
         self.assertIn('no address of server web2', other.stderr)
 
     def test_ssh_takes_a_forwarded_port(self) -> None:
         run = self.useFixture(fixtures.MockPatchObject(os, 'execvp')).mock
-        first = ['-o', 'StrictHostKeyChecking=accept-new']
+        first = ['-oStrictHostKeyChecking=accept-new']
         for address, expected in (
                 ('192.0.2.1', ['-p', '2222', '192.0.2.1']),
                 ('0.0.0.0', [*first, '-p', '2222', '127.0.0.1'])):
@@ -92,10 +92,20 @@ class ListTest(base.ServerTestCase):
             shown = self.answer('server', 'show', spec.uuid)
 
             self.assertEqual(('ssh', [
-                'ssh', '-o', f'HostKeyAlias={spec.uuid}', *expected,
+                'ssh', f'-oHostKeyAlias={spec.uuid}', *expected,
             ]), run.call_args.args)
             self.assertEqual([80, 2222], [
                 one['host_port'] for one in shown['forwards']])
+
+        for words in (['-o', 'StrictHostKeyChecking=yes'],
+                      ['-vostricthostkeychecking yes']):
+            self.type('server', 'ssh', spec.uuid, '--', *words,
+                      '-o', 'HostKeyAlias=web', 'id')
+
+            # Of an option that is given twice, ssh takes the first.
+            self.assertEqual(('ssh', [
+                'ssh', '-p', '2222', '127.0.0.1', *words,
+                '-o', 'HostKeyAlias=web', 'id']), run.call_args.args)
 
     def test_people_see_where_a_port_leads_into_a_server(self) -> None:
         self.have_image('debian')

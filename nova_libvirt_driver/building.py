@@ -33,7 +33,7 @@ def guest(
         :class:`~nova_libvirt_driver.spec.guest.GuestSpec`, such as ``nics``
         or ``devices``; ``cpu``, ``memory`` and ``storage`` replace what is
         made of the numbers
-    :raises TypeError: there is no such field
+    :raises TypeError: a field is not known
     """
     if flavor is None:
         flavor = flavor_spec.Flavor(

@@ -112,7 +112,7 @@ def under_nova(folder: str) -> Iterator[Verbs]:
                       init_rpc=False)
     nova_conf.neutron.register_dynamic_opts(nova_conf.CONF)
     _configure(folder)
-    # There is no database.
+    # Nova has no database here.
     for kind in objects.VirtualInterfaceList, objects.BlockDeviceMappingList:
         kind.get_by_instance_uuid = lambda context, uuid: ()
     driver: Any = driver_module.NovaLibvirtDriver(None)

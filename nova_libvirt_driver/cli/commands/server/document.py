@@ -58,7 +58,8 @@ _Loader.add_implicit_resolver(
 def read(path: str) -> dict[str, Any]:
     """Return the document of a file; one that ``show`` has printed, too.
 
-    :raises UsageError: it cannot be read, or is no such document
+    :raises UsageError: it cannot be read, or is not the document of a
+        server
     """
     try:
         text = records.read(path, max_bytes=_MAX_BYTES, follow=True)

@@ -9,6 +9,7 @@ when it happens.
 
 from collections.abc import Callable
 import dataclasses
+import functools
 from typing import TypeVar
 
 import fixtures as fixtures_library
@@ -60,14 +61,15 @@ class Calls(calls_module.NativeCalls):
     def run(
             self, function: Callable[[], T], *, name: str, timeout_s: float,
             late: Callable[[T | None], object] | None = None,
-            label: str = '') -> T:
+            label: str = '', place_timeout_s: float = 0.0) -> T:
+        run = functools.partial(
+            super().run, function, name=name, timeout_s=timeout_s, late=late,
+            place_timeout_s=place_timeout_s)
         if not name.startswith(('opening', 'setting up')):
-            return super().run(
-                function, name=name, timeout_s=timeout_s, late=late)
+            return run()
         attempt = self.world.begin(is_new=name.startswith('opening'))
         try:
-            return super().run(
-                function, name=name, timeout_s=timeout_s, late=late)
+            return run()
         finally:
             self.world.end(attempt)
 

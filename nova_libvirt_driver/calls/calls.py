@@ -12,8 +12,6 @@ place waits for one.
 import abc
 import atexit
 from collections.abc import Callable
-import threading
-import time
 from typing import Any
 from typing import TypeVar
 
@@ -44,16 +42,21 @@ def remember(context: object, error: object) -> None:
 class Budget:
     """Gives out the places of calls that run on threads of their own.
 
-    Who finds none waits for one, unless all of them are lost to calls that
-    hang. The place of an abandoned call is given back on its native thread,
-    which in an eventlet process cannot wake a green one: it is counted
-    there, and taken up by the next caller, or one that waits.
+    Who finds none waits for one, behind those who came before, unless all of
+    them are lost to calls that hang. The place of an abandoned call is given
+    back on its native thread, which in an eventlet process cannot wake a
+    green one: it is counted there, and taken up by the next caller, or one
+    that waits.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(
+            self, limit: int,
+            runtime: runtime_module.Runtime = runtime_module.PROCESS,
+    ) -> None:
         # Nothing but arithmetic is done while the native lock is held.
         self._lock = runtime_module.original('threading').Lock()
-        self._places = threading.Semaphore(limit)
+        self._runtime = runtime
+        self._line = runtime_module.Line(runtime, free=limit)
         self.limit = limit
         self._returned = 0
         self.running = 0
@@ -66,21 +69,32 @@ class Budget:
         :raises CallBudgetExhausted: all places hang, or none is free in
             *timeout_s*
         """
-        deadline = time.monotonic() + timeout_s
-        while True:
-            self._take_up()
-            left_s = max(0.0, deadline - time.monotonic())
-            if self.abandoned >= self.limit:
-                break
-            if self._places.acquire(timeout=min(_LOOK_S, left_s)):
-                with self._lock:
-                    self.running += 1
-                self._is_said = False
-                return
-            if not left_s:
-                break
-        self._say(name)
-        raise exception.CallBudgetExhausted(call=name, limit=self.limit)
+        self._take_up()
+        place = self._line.join()
+        if place is not None and not self._has_come(place, timeout_s):
+            self._say(name)
+            raise exception.CallBudgetExhausted(call=name, limit=self.limit)
+        with self._lock:
+            self.running += 1
+        self._is_said = False
+
+    def _has_come(self, place: runtime_module.Place, timeout_s: float) -> bool:
+        """Wait for a place; say whether it was handed over."""
+        deadline = self._runtime.monotonic() + timeout_s
+        try:
+            while self.abandoned < self.limit:
+                left_s = max(0.0, deadline - self._runtime.monotonic())
+                if self._line.wait(place, min(_LOOK_S, left_s)):
+                    return True
+                self._take_up()
+                if not left_s:
+                    break
+        except BaseException:
+            # A (green) thread that is killed.
+            if self._line.leave(place):
+                self._line.release()
+            raise
+        return self._line.leave(place)
 
     def _say(self, name: str) -> None:
         """Log the first refusal, until a call is let in again."""
@@ -107,13 +121,13 @@ class Budget:
 
     def leave(self) -> None:
         """Give the place of a call back that was not abandoned."""
-        self._places.release()
+        self._line.release()
 
     def _take_up(self) -> None:
         with self._lock:
             returned, self._returned = self._returned, 0
-        if returned:
-            self._places.release(returned)
+        for _ in range(returned):
+            self._line.release()
 
 
 class Call:
@@ -187,34 +201,41 @@ class Calls(abc.ABC):
         self.observation = runtime_module.Observation()
         self._host = host
         self._runtime = runtime
-        self.budget = Budget(limit)
+        self.budget = Budget(limit, runtime)
 
     def run(
             self, function: Callable[[], T], *, name: str, timeout_s: float,
             late: Callable[[T | None], object] | None = None,
-            label: str = '') -> T:
+            label: str = '', place_timeout_s: float = 0.0) -> T:
         """Return what *function* returns, or raise what it raises.
 
-        Blocks the calling (green) thread for *timeout_s* at most.
+        Blocks the calling (green) thread for *timeout_s* at most, or for
+        *place_timeout_s* longer.
 
         :param name: what the call is, for errors
         :param late: called when the call ends after its caller has given
             up, with its result, or None when it failed; on the native
             thread, where it must not log
         :param label: what the call is, for an observer, if not its name
+        :param place_timeout_s: longest wait for a place, where that is not
+            a part of the time that the call has
         :raises CallTimeout: the deadline passed
         :raises CallBudgetExhausted: too many calls hang already, or no
             place was free before the deadline
         """
         return self.observation.call(
             label or name.removeprefix('the call to '),
-            lambda: self._run(function, name, timeout_s, late))
+            lambda: self._run(
+                function, name, timeout_s, late, place_timeout_s))
 
     def _run(
             self, function: Callable[[], T], name: str, timeout_s: float,
-            late: Callable[[T | None], object] | None) -> T:
+            late: Callable[[T | None], object] | None,
+            place_timeout_s: float) -> T:
         deadline = self._runtime.monotonic() + timeout_s
-        self.budget.enter(name, timeout_s)
+        self.budget.enter(name, place_timeout_s or timeout_s)
+        if place_timeout_s:
+            deadline = self._runtime.monotonic() + timeout_s
         call = Call(self.budget, function, late)
         if not self._execute(call, name, deadline) and call.abandon():
             raise exception.CallTimeout(

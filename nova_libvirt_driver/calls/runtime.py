@@ -7,6 +7,7 @@ library's threads; that some library has merely imported eventlet does not
 make it one, and it is never imported from here.
 """
 
+import collections
 from collections.abc import Callable
 from concurrent import futures
 import importlib
@@ -136,6 +137,62 @@ class Runtime:
 
     def future(self) -> 'futures.Future[Any]':
         return futures.Future()
+
+
+class Place:
+    """The place of one who waits."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.called = runtime.semaphore(0)
+        self.has_it = False
+
+
+class Line:
+    """A number of places: who came first gets the next.
+
+    Taken and given back by (green) threads, by any of them.
+
+    :param free: how many may have a place at the same time
+    """
+
+    def __init__(
+            self, runtime: Runtime, *, free: int = 1) -> None:
+        self._runtime = runtime
+        # Held for a few instructions only.
+        self._lock = threading.Lock()
+        self._free = free
+        self._places: collections.deque[Place] = collections.deque()
+
+    def join(self) -> Place | None:
+        """Take a free one, or return a place behind the others."""
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return None
+            place = Place(self._runtime)
+            self._places.append(place)
+            return place
+
+    def wait(self, place: Place, timeout_s: float) -> bool:
+        """Wait for it; say whether it was handed over."""
+        return place.called.acquire(timeout=timeout_s)
+
+    def leave(self, place: Place) -> bool:
+        """Give a place up; say whether it was handed over just now."""
+        with self._lock:
+            if not place.has_it:
+                self._places.remove(place)
+            return place.has_it
+
+    def release(self) -> None:
+        """Hand it to the caller that has waited longest."""
+        with self._lock:
+            if not self._places:
+                self._free += 1
+                return
+            place = self._places.popleft()
+            place.has_it = True
+        place.called.release()
 
 
 PROCESS = Runtime()

@@ -9,7 +9,6 @@ So callers take turns. No callback of libvirt takes a turn, every wait for one
 has a deadline, and what may take long has a connection of its own.
 """
 
-import collections
 from collections.abc import Callable
 from collections.abc import Iterator
 import contextlib
@@ -24,56 +23,6 @@ from nova_libvirt_driver.calls import runtime as runtime_module
 from nova_libvirt_driver import exception
 
 T = TypeVar('T')
-
-
-class Place:
-    """The place of one who waits."""
-
-    def __init__(self, runtime: runtime_module.Runtime) -> None:
-        self.called = runtime.semaphore(0)
-        self.has_it = False
-
-
-class Line:
-    """Taken and given back by (green) threads, by any of them."""
-
-    def __init__(self, runtime: runtime_module.Runtime) -> None:
-        self._runtime = runtime
-        # Held for a few instructions only.
-        self._lock = threading.Lock()
-        self._is_taken = False
-        self._places: collections.deque[Place] = collections.deque()
-
-    def join(self) -> Place | None:
-        """Take it if it is free, or return a place behind the others."""
-        with self._lock:
-            if not self._is_taken:
-                self._is_taken = True
-                return None
-            place = Place(self._runtime)
-            self._places.append(place)
-            return place
-
-    def wait(self, place: Place, timeout_s: float) -> bool:
-        """Wait for it; say whether it was handed over."""
-        return place.called.acquire(timeout=timeout_s)
-
-    def leave(self, place: Place) -> bool:
-        """Give a place up; say whether it was handed over just now."""
-        with self._lock:
-            if not place.has_it:
-                self._places.remove(place)
-            return place.has_it
-
-    def release(self) -> None:
-        """Hand it to the caller that has waited longest."""
-        with self._lock:
-            if not self._places:
-                self._is_taken = False
-                return
-            place = self._places.popleft()
-            place.has_it = True
-        place.called.release()
 
 
 _LOOK_S = 0.1
@@ -116,7 +65,7 @@ class Turn:
         self._host = host
         self._timeout_s = timeout_s
         self._runtime = runtime
-        self._line = Line(runtime)
+        self._line = runtime_module.Line(runtime)
         self.needed = True
         """False for a hypervisor inside this process: no link to share."""
         self.closed = False
@@ -211,7 +160,7 @@ class Turn:
                 self._line.release()
             raise
 
-    def _await(self, place: Place, deadline: float) -> bool:
+    def _await(self, place: runtime_module.Place, deadline: float) -> bool:
         while True:
             if self._inherit():
                 # It cannot be handed over: the caller that had it is gone.

@@ -79,8 +79,9 @@ class Channels:
         """Return what *function* makes of a connection of its own.
 
         Blocks for *timeout_s* at most, and before that for
-        ``connect_timeout`` when a connection has to be opened. One whose
-        call takes longer is closed when the call ends.
+        ``connect_timeout`` when a connection has to be opened, and for up to
+        ``call_timeout`` when other calls have all threads. One whose call
+        takes longer is closed when the call ends.
 
         :param function: runs on a native thread, and must not log
         :param timeout_s: default is ``call_timeout``
@@ -135,6 +136,7 @@ class Channels:
                     self._settings.keepalive_count),
                 name='setting keepalive',
                 timeout_s=self._settings.connect_timeout_s,
+                place_timeout_s=self._settings.call_timeout_s,
                 late=lambda nothing: _close(channel))
         except exception.CallTimeout:
             raise
@@ -274,7 +276,8 @@ class Link:
         self.current = self.attempts.current
         self.channels = Channels(
             lambda: self.opener.open_raw(
-                driver.uri(), read_only=driver.read_only), calls, settings)
+                driver.uri(), read_only=driver.read_only,
+                place_timeout_s=settings.call_timeout_s), calls, settings)
         self.quarantine = Quarantine()
         self._recheck = attempts_module.Recheck(
             self.current, events.router, lambda: self.look(

@@ -98,8 +98,12 @@ class Opener:
         return wrapped
 
     def open_raw(
-            self, uri: str, *, read_only: bool) -> protocol.Connection:
+            self, uri: str, *, read_only: bool,
+            place_timeout_s: float = 0.0) -> protocol.Connection:
         """Open a connection, as libvirt gives it, and report nothing.
+
+        Blocks for ``connect_timeout`` at most, or for *place_timeout_s*
+        longer, while other calls have all places.
 
         :raises HypervisorUnavailable: it failed
         """
@@ -110,7 +114,8 @@ class Opener:
             return self._calls.run(
                 lambda: _open_auth(uri, authentication, read_only),
                 name=f'opening {uri}', label='opening a connection',
-                timeout_s=self._settings.connect_timeout_s, late=_close)
+                timeout_s=self._settings.connect_timeout_s, late=_close,
+                place_timeout_s=place_timeout_s)
         except exception.HypervisorUnavailable:
             raise
         except (libvirt.libvirtError, exception.DriverError) as error:

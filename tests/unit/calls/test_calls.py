@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import _thread
+from collections.abc import Callable
 import functools
 import gc
 import subprocess
@@ -302,6 +303,43 @@ class BudgetTest(CallsTestCase):
 
         self.assertEqual(7, runner.run(
             lambda: 7, name='asking', timeout_s=30))
+
+    def test_who_came_first_gets_the_next_place(self) -> None:
+        runner = self.make(1)
+        order: list[int] = []
+        busy = fake_fault.Hang()
+        threads = [self.begin(runner, lambda: _hang(busy))]
+        self.assertTrue(busy.wait_entered())
+        for number in range(8):
+            threads.append(self.begin(
+                runner, functools.partial(order.append, number)))
+            # Longer than one look for a place: nobody is overtaken then.
+            time.sleep(0.15)
+        busy.release()
+        for thread in threads:
+            thread.join()
+
+        self.assertEqual(list(range(8)), order)
+
+    def begin(
+            self, runner: calls.Calls,
+            function: Callable[[], object]) -> threading.Thread:
+        thread = threading.Thread(target=lambda: runner.run(
+            function, name='working', timeout_s=60))
+        thread.start()
+        self.addCleanup(thread.join)
+        return thread
+
+    def test_time_to_wait_for_a_place_is_not_that_of_the_call(self) -> None:
+        runner = self.make(1)
+        busy = fake_fault.Hang()
+        self.begin(runner, lambda: _hang(busy))
+        self.addCleanup(busy.release)
+        self.assertTrue(busy.wait_entered())
+        threading.Timer(1, busy.release).start()
+
+        self.assertEqual(7, runner.run(
+            lambda: 7, name='asking', timeout_s=0.5, place_timeout_s=60))
 
     def test_no_place_in_time_is_an_error(self) -> None:
         runner = self.make(1)

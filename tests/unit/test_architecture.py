@@ -95,7 +95,7 @@ BUDGETS = {
     'compute': 2566,
     'conf': 966,
     'configurators': 1677,
-    'connection': 1168,
+    'connection': 1175,
     'events': 973,
     'filesystem': 176,
     'guest': 2019,

@@ -542,6 +542,19 @@ class LibvirtDriver(base.ComputeDriver):
             progress: ports.Progress = base.NO_PROGRESS) -> None:
         self._parts.operations.moves.live_arrival.finish(spec, progress)
 
+    def announce(
+            self, instance: instance_spec.Instance, *, count: int = 1,
+            interval_s: float = 1.0) -> None:
+        """Have QEMU tell the network again where a guest is.
+
+        Blocks until the last time, or until the guest is gone; what fails is
+        logged.
+
+        :raises InstanceNotFound: it is not here
+        """
+        self._parts.operations.moves.announcement.announce(
+            instance, count=count, interval_s=interval_s)
+
     def rollback_live_migration_at_destination(
             self, instance: instance_spec.Instance, *,
             attachments: ports.Attachments = (),

@@ -317,6 +317,19 @@ def _told(info: dict[str, Any], disk: disk_spec.DiskSpec) -> Any:
     return told
 
 
+def announce(core: core_driver.LibvirtDriver, instance: Any) -> None:
+    """Tell the network again where a server is that came, if that is wanted.
+
+    Blocks for as long as Nova's own driver does.
+    """
+    wanted = CONF.workarounds
+    if wanted.enable_qemu_monitor_announce_self:
+        with tolerated('announce it to the network', instance):
+            core.announce(
+                instance, count=wanted.qemu_monitor_announce_self_count,
+                interval_s=wanted.qemu_monitor_announce_self_interval)
+
+
 # At the source.
 
 def guest_there(

@@ -28,7 +28,6 @@ def _honoured(*names: str) -> dict[str, Verdict]:
     return dict.fromkeys(names, (HONOURED, ''))
 
 
-_ANNOUNCED = (IGNORED, 'QEMU announces a guest that came; not again yet')
 _DEVICES = (IGNORED, 'no device of the host is given to guests yet')
 _SHARES = (MOOT, 'shares are refused')
 _CONTAINERS = (MOOT, 'there are no containers')
@@ -145,18 +144,18 @@ _TABLE: Mapping[str, Mapping[str, Verdict]] = {
     'vnc': _honoured(
         'enabled', 'server_listen', 'server_proxyclient_address'),
     'workarounds': {
-        **_honoured('libvirt_disable_apic',
-                    'reserve_disk_resource_for_image_cache',
-                    'skip_cpu_compare_on_dest'),
+        **_honoured(
+            'enable_qemu_monitor_announce_self', 'libvirt_disable_apic',
+            'qemu_monitor_announce_self_count',
+            'qemu_monitor_announce_self_interval',
+            'reserve_disk_resource_for_image_cache',
+            'skip_cpu_compare_on_dest'),
         'disable_deep_image_inspection': (
             REFUSED, 'every image is inspected before a program opens it'),
         'disable_libvirt_livesnapshot': (
             REFUSED, 'a snapshot of a running guest is a live one'),
-        'enable_qemu_monitor_announce_self': _ANNOUNCED,
         'ensure_libvirt_rbd_instance_dir_cleanup': _IMAGES,
         'never_download_image_if_on_rbd': _IMAGES,
-        'qemu_monitor_announce_self_count': _ANNOUNCED,
-        'qemu_monitor_announce_self_interval': _ANNOUNCED,
         'skip_cpu_compare_at_startup': (
             MOOT, 'a model that the host lacks is left out of the list'),
         'wait_for_vif_plugged_event_during_hard_reboot': (

@@ -10,6 +10,7 @@ from nova_libvirt_driver.guest import detaching
 from nova_libvirt_driver.guest import guests as guests_module
 from nova_libvirt_driver.guest import statistics_cache as statistics_module
 from nova_libvirt_driver.host import capabilities as capabilities_module
+from nova_libvirt_driver.operations import announcement
 from nova_libvirt_driver.operations import attach
 from nova_libvirt_driver.operations import cold_migration
 from nova_libvirt_driver.operations import destroy
@@ -79,6 +80,7 @@ class Moves:
     arrival: cold_migration.Arrival
     live_departure: live_migration.LiveDeparture
     live_arrival: live_arrival.LiveArrival
+    announcement: announcement.Announcement
 
 
 def build(
@@ -171,7 +173,8 @@ def _moves(
         live_migration.LiveDeparture(
             domains, storage, rebuild, exclusive, ways,
             elsewhere.Elsewhere(guests, storage.folders, home)),
-        live_arrival.LiveArrival(domains, storage, exclusive, clean_ups))
+        live_arrival.LiveArrival(domains, storage, exclusive, clean_ups),
+        announcement.Announcement(guests))
 
 
 def _register(

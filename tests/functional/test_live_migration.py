@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from typing import Any
 import uuid as uuid_module
 
@@ -23,6 +24,7 @@ from nova_libvirt_driver.spec import console as console_spec
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.spec import live_migration as migration_spec
+from nova_libvirt_driver.spec import nic as nic_spec
 from nova_libvirt_driver.storage import spec_record
 from nova_libvirt_driver.testing import fake_ports
 from nova_libvirt_driver.testing import fake_progress
@@ -36,8 +38,19 @@ from tests.functional import pair
 
 State = instance_spec.PowerState
 MIB = 1 << 20
+NIC = nic_spec.NicSpec(
+    mac='52:54:00:12:34:56', kind=nic_spec.NicKind.BRIDGE, source='told')
 SLOW = {'live_migration_bandwidth': 1}
 """For a disk of some MiB that is not empty: it takes as many seconds."""
+
+_LISTEN = """
+import socket, sys
+packets = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0x3580)
+packets.bind((sys.argv[1], 0x8035))
+print('ready', flush=True)
+while True:
+    print(packets.recv(99)[6:12].hex(':'), flush=True)
+"""
 
 
 class LiveMigrationTestCase(pair.PairTestCase):
@@ -574,6 +587,51 @@ class SharedStorageTest(LiveMigrationTestCase):
                 self.count(self.target, spec, above=before)
                 self.target.driver.destroy(
                     spec, attachments=self.attachments(self.target))
+
+    def test_the_network_is_told_again_where_a_guest_is(self) -> None:
+        for side in (self.source, self.target):
+            for words in (('add', NIC.source, 'type', 'bridge'),
+                          ('set', NIC.source, 'up')):
+                side.host.run(['ip', 'link', *words])
+            self.addCleanup(
+                side.host.run, ['ip', 'link', 'del', NIC.source])
+        spec = self.running(nics=(NIC,))
+        told = self.listen(self.target)
+
+        self.move(spec, self.source, self.target)
+
+        # QEMU does it by itself for a second.
+        self.wait_quiet(told)
+        before = len(told)
+        self.assertGreater(before, 0)
+        self.target.driver.announce(spec, count=2, interval_s=1)
+        self.wait_quiet(told)
+        self.assertGreater(len(told), before + 5)
+        self.assertEqual({NIC.mac}, set(told))
+
+    def listen(self, side: pair.Side) -> list[str]:
+        """Return whose RARP packets come to the bridge from now on."""
+        process = subprocess.Popen(
+            ['nsenter', '--target', str(side.host.holder_pid), '--net',
+             sys.executable, '-c', _LISTEN, NIC.source],
+            stdout=subprocess.PIPE, text=True)
+        found: list[str] = []
+        assert process.stdout is not None
+        process.stdout.readline()
+        thread = threading.Thread(target=lambda: found.extend(
+            line.strip() for line in process.stdout or ()))
+        thread.start()
+        self.addCleanup(thread.join)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        return found
+
+    def wait_quiet(self, told: list[str]) -> None:
+        """Wait until nothing more was told for two seconds."""
+        count = -1
+        while count != len(told):
+            count = len(told)
+            time.sleep(2)
 
     def test_a_guest_runs_there_before_its_memory_is_there(self) -> None:
         self.connect(self.source, live_migration_permit_post_copy=True,

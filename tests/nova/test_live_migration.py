@@ -381,3 +381,40 @@ class GoneTest(test_attached_volumes.VerbsTestCase):
 
         self.assertEqual([], journal.notes())
         self.assertEqual([], self.hypervisor.guests)
+
+
+class AnnouncementTest(test_attached_volumes.VerbsTestCase):
+
+    def arrive(self, **workarounds: Any) -> list[str]:
+        """Finish a migration to here; return what QEMU was told."""
+        orders: list[str] = []
+
+        def order(domain: Any, command: str, flags: int) -> str:
+            orders.append(json.loads(command)['execute'])
+            return '{"return": {}}'
+
+        for name, value in workarounds.items():
+            self.option(name, value, 'workarounds')
+        self.put('libvirt_qemu.qemuMonitorCommand', order)
+        self.driver.post_live_migration_at_destination(
+            self.context, self.instance, [],
+            block_device_info=self.block_devices())
+        return orders
+
+    def test_a_server_that_came_is_announced_if_that_is_wanted(
+            self) -> None:
+        self.assertEqual([], self.arrive())
+        self.assertEqual(['announce-self'] * 2, self.arrive(
+            enable_qemu_monitor_announce_self=True,
+            qemu_monitor_announce_self_count=2))
+
+    def test_a_failure_is_no_reason_to_lose_it(self) -> None:
+        self.option('enable_qemu_monitor_announce_self', True, 'workarounds')
+
+        # The fake has no monitor.
+        with self.assertLogs(live_migration.LOG.logger) as log:
+            self.driver.post_live_migration_at_destination(
+                self.context, self.instance, [],
+                block_device_info=self.block_devices())
+
+        self.assertIn('not possible to announce it', log.output[0])

@@ -89,7 +89,7 @@ ARROWS: dict[str, frozenset[str]] = {
 # Code lines that each folder may have, see tools/code_lines.py. More of them
 # want a reason, such as another part of Nova's contract.
 BUDGETS = {
-    '.': 1340,
+    '.': 1345,
     'calls': 970,
     'cli': 6433,
     'compute': 2566,
@@ -98,13 +98,13 @@ BUDGETS = {
     'connection': 1175,
     'events': 973,
     'filesystem': 176,
-    'guest': 2019,
+    'guest': 2033,
     'host': 492,
     'images': 594,
     'messaging': 162,
     'monitoring': 840,
-    'nova_plugin': 4289,
-    'operations': 4402,
+    'nova_plugin': 4296,
+    'operations': 4445,
     'privileged': 290,
     'spec': 1111,
     'storage': 4456,

@@ -24,6 +24,9 @@ from nova_libvirt_driver.storage import journal as journal_module
 
 LOG = logging.getLogger(__name__)
 
+_AFTERWARDS = ('destroy', 'disconnect volume')
+"""Operations on what is left of guests that are gone."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Destroy:
@@ -37,7 +40,8 @@ class Destroy:
     When the process is killed, the next one that looks into the journal does
     the rest. After a failure, of which the caller knows, only what follows a
     domain that has gone is left for later, as nothing else would find it; and
-    so are files that another host is at work on.
+    so are files that another host is at work on, if the guest was up here.
+    Else they may be those of a guest on that host, and stay.
     """
 
     OPERATION = 'destroy'
@@ -55,11 +59,14 @@ class Destroy:
         """Remove a guest; see :meth:`base.ComputeDriver.destroy`."""
         with (self.exclusive.take_over(instance, self.OPERATION),
               self.clean_ups.left(instance) as interrupted):
-            departed = self._departed(instance)
+            others = self._others(instance)
+            departed = self._departed(instance, others)
             with self._noted(
                     instance, attachments,
                     # Later it may be forgotten who uses the disks.
-                    destroy_disks=destroy_disks and not departed) as noted:
+                    destroy_disks=destroy_disks and not departed,
+                    here_despite=[] if departed else [
+                        other.id for other in others]) as noted:
                 self._remove(
                     instance, attachments, noted, departed,
                     destroy_disks=destroy_disks, progress=progress)
@@ -76,9 +83,12 @@ class Destroy:
         note = entry.note
         names = note.values.get('attachments', ())
         assert isinstance(names, Collection)
+        # Its power may be off by now.
+        others = [other for other in self._others(note)
+                  if other.id not in note.values.get('here_despite', ())]
         self._remove(
             note, [one for one in attachments() if one.name in names], entry,
-            self._departed(note),
+            self._departed(note, others),
             destroy_disks=bool(note.values['destroy_disks']),
             progress=ports.NullProgress())
 
@@ -111,15 +121,14 @@ class Destroy:
     @contextlib.contextmanager
     def _noted(
             self, instance: instance_spec.Instance,
-            attachments: ports.Attachments, *,
-            destroy_disks: bool) -> Iterator[journal_module.Entry | None]:
+            attachments: ports.Attachments,
+            **values: object) -> Iterator[journal_module.Entry | None]:
         """Keep an entry in the journal, if there is room for one."""
         with contextlib.ExitStack() as stack:
             try:
                 entry = self.journal.begin(
                     self.OPERATION, uuid=instance.uuid, name=instance.name,
-                    destroy_disks=destroy_disks,
-                    attachments=[one.name for one in attachments])
+                    attachments=[one.name for one in attachments], **values)
             except exception.StorageFailure as error:
                 # A deletion is what makes room on a full disk.
                 LOG.warning('Deleting without an entry in the journal: %s',
@@ -147,20 +156,29 @@ class Destroy:
                 if not note.phase.startswith(elsewhere.GONE)
                 and (entry is None or note.id != entry.note.id)]
 
-    def _departed(
+    def _others(
             self, instance: instance_spec.Instance
     ) -> list[journal_module.Note]:
-        """Return by what a guest may have gone to another host than this.
+        """Return by what other hosts have a guest, or had or get it."""
+        return [note for note in self.clean_ups.foreign(instance)
+                if note.operation not in _AFTERWARDS
+                and not note.values.get('confirmed')]
+
+    def _departed(
+            self, instance: instance_spec.Instance,
+            others: list[journal_module.Note]
+    ) -> list[journal_module.Note]:
+        """Return by what a guest may be on another host than this.
 
         A domain that is here and not up may be one from before that.
+
+        :param others: what other hosts have
         """
         departed = self.clean_ups.departed(instance)
-        let_go = [note for note in self.clean_ups.foreign(instance)
-                  if note.phase.startswith(elsewhere.GONE)]
-        if let_go and not departed and elsewhere.has_arrived(
+        if others and not departed and elsewhere.has_arrived(
                 self.guests, instance):
             return []
-        return departed + let_go
+        return departed + others
 
     def _remove(
             self, instance: instance_spec.Instance,
@@ -169,11 +187,13 @@ class Destroy:
             departed: Sequence[journal_module.Note], *, destroy_disks: bool,
             progress: ports.Progress) -> None:
         progress.step('domain')
-        foreign = self._foreign(instance, entry)
+        foreign = [note for note in self._foreign(instance, entry)
+                   if note not in departed]
+        was_here = bool(entry and entry.note.values.get('here_despite'))
         if departed:
             # It may run elsewhere, with its files.
             attached_module.of_here(attachments)
-        was_here = self.guests.remove(
+        was_here |= self.guests.remove(
             instance, keep_state=not destroy_disks)
         progress.step('disconnect')
         with contextlib.ExitStack() as stack:
@@ -184,7 +204,8 @@ class Destroy:
             # Before the files, and whatever fails: the next attempt may no
             # longer know what the guest was connected to.
             stack.callback(attached_module.disconnect, attachments)
-            if was_here and destroy_disks and foreign and entry is not None:
+            if was_here and destroy_disks and foreign and not departed and (
+                    entry is not None):
                 # Of a guest that was elsewhere, the files are needed there.
                 entry.leave_rest()
 

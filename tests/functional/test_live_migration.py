@@ -698,6 +698,29 @@ class SharedStorageTest(LiveMigrationTestCase):
         self.wait_clean(self.target)
         self.assertEqual([], self.source.files())
 
+    def test_an_old_domain_on_a_third_host_takes_no_files(self) -> None:
+        spec = self.running()
+        files = self.source.files()
+        definition = self.root / 'web.xml'
+        definition.write_text(self.source.host.virsh(
+            'dumpxml', '--inactive', spec.name))
+        there = self.prepare(spec, self.source, self.target)
+        self.go(there, self.source, self.target)
+        with libvirtd.PrivateHost('three') as host:
+            host.virsh('define', str(definition))
+            third = pair.Side(host, '', self.instances)
+            self.connect(third)
+
+            third.driver.destroy(spec)
+            self.finish(there, self.source, self.target)
+            third.driver.clean_up_operation(spec.uuid, '', force=False)
+
+            self.assertIsNone(third.state(spec))
+            self.assertEqual([], third.notes())
+            third.driver.cleanup_host('three')
+        self.assertEqual(files, self.source.files())
+        self.assert_only_at(self.target, spec)
+
     def test_no_failure_touches_the_files(self) -> None:
         spec = self.running()
         files = self.source.files()

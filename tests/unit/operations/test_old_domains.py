@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""What is deleted on a host while another one lets its guest go."""
+
+import contextlib
+import dataclasses
+import itertools
+import os
+import shutil
+
+import fixtures
+import libvirt
+
+from nova_libvirt_driver.testing import fake_attachment
+from nova_libvirt_driver.testing import fake_libvirt
+from tests import owners
+from tests.unit.operations import whole
+
+URI = 'qemu+tcp://two/system'
+GONE = f'gone to {URI}'
+PHASES = ('', 'migrating', 'moved', GONE)
+"""Of a live migration that has begun on another host."""
+
+HERE = {
+    'up': (libvirt.VIR_DOMAIN_RUNNING, 1),
+    'paused': (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_USER),
+    'coming': (libvirt.VIR_DOMAIN_PAUSED,
+               libvirt.VIR_DOMAIN_PAUSED_MIGRATION),
+    'began to come': (libvirt.VIR_DOMAIN_PAUSED,
+                      libvirt.VIR_DOMAIN_PAUSED_STARTING_UP),
+    'down': (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_SHUTDOWN),
+    'crashed': (libvirt.VIR_DOMAIN_CRASHED,
+                libvirt.VIR_DOMAIN_CRASHED_PANICKED),
+    'gone': None}
+"""States of the domain on this host."""
+
+ARRIVED = ('up', 'paused')
+
+
+class OldDomainTest(whole.WholeTestCase):
+    """The files are removed only with a guest that is up here."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.there = owners.journal(self.instances_path, owners.THERE)
+        self.other = fake_libvirt.FakeHypervisor()
+        self.hypervisor.others[URI] = self.other
+        self.port = os.path.join(
+            self.useFixture(fixtures.TempDir()).path, 'port')
+
+    def make(self, state: tuple[int, int] | None) -> None:
+        """Have a guest, and a domain in some state on this host."""
+        self.spec = self.guest()
+        self.driver.spawn(self.spec)
+        guest, = self.hypervisor.guests
+        self.other.guests = [dataclasses.replace(guest)]
+        if state is None:
+            self.hypervisor.remove_guest(guest)
+        else:
+            guest.state, guest.reason = state
+
+    def leave_migration(self, phase: str) -> None:
+        entry = self.there.begin(
+            'live-migrate', uuid=self.spec.uuid, name=self.spec.name,
+            uri=URI, is_shared=True, was_paused=False, attachments=[])
+        if phase in ('', 'migrating'):
+            if phase:
+                entry.advance(phase)
+            entry.release()
+        else:
+            entry.leave_open(phase, 600.0)
+
+    def destroy(self, *, destroy_disks: bool, failing: bool) -> None:
+        port = fake_attachment.FakeAttachment(
+            self.port, fake_attachment.failing('disconnect')
+            if failing else lambda point: None)
+        with contextlib.suppress(fake_attachment.Failed):
+            self.driver.destroy(self.spec, attachments=[port],
+                                destroy_disks=destroy_disks)
+        self.assertEqual([], self.names())
+
+    def end_there(self) -> None:
+        """Have the other host end its migration, and what waits for that."""
+        for note in self.there.notes(self.spec.uuid):
+            with self.there.left(self.spec.uuid, note.id) as entries:
+                for entry in entries:
+                    entry.end()
+        self.driver.clean_up_operation(self.spec.uuid, '', force=False)
+        self.assertEqual([], self.journal.notes())
+
+    def test_each_state_here_and_there(self) -> None:
+        for phase, here, destroy_disks, failing in itertools.product(
+                PHASES, HERE, (True, False), (False, True)):
+            with self.subTest(phase=phase, here=here, failing=failing,
+                              destroy_disks=destroy_disks):
+                self.make(HERE[here])
+                self.leave_migration(phase)
+                disk = self.folder(self.spec) / 'disk'
+                is_to_go = destroy_disks and here in ARRIVED
+
+                self.destroy(destroy_disks=destroy_disks, failing=failing)
+
+                # Until the other host says that nothing is left to do there.
+                self.assertEqual(
+                    not (is_to_go and phase == GONE), disk.exists())
+                self.assertFalse(
+                    self.driver.delete_instance_files(self.spec)
+                    and disk.exists())
+                self.end_there()
+                self.assertEqual(not is_to_go, disk.exists())
+                shutil.rmtree(self.folder(self.spec), ignore_errors=True)
+
+    def test_other_work_of_other_hosts(self) -> None:
+        """What only cleans up says nothing about where the guest is."""
+        for operation, values, is_afterwards in (
+                ('receive', {'made': False}, False),
+                ('migrate', {}, False), ('finish migration', {}, False),
+                ('spawn', {}, False), ('reboot', {}, False),
+                ('of a later version', {}, False),
+                ('migrate', {'confirmed': True, 'is_here': False}, True),
+                ('destroy', {'destroy_disks': True}, True),
+                ('disconnect volume', {'info': {}}, True)):
+            for here in ('up', 'down'):
+                with self.subTest(operation=operation, here=here, **values):
+                    self.make(HERE[here])
+                    self.there.begin(
+                        operation, uuid=self.spec.uuid, name=self.spec.name,
+                        **values).release()
+
+                    self.destroy(destroy_disks=True, failing=False)
+
+                    disk = self.folder(self.spec) / 'disk'
+                    self.assertTrue(disk.exists())
+                    self.end_there()
+                    self.assertEqual(
+                        not is_afterwards and here == 'down', disk.exists())
+                    shutil.rmtree(self.folder(self.spec), ignore_errors=True)
+
+    def test_a_deletion_that_is_killed_remembers_who_was_up(self) -> None:
+        for here, was_up in itertools.product(('down', 'gone'), (True, False)):
+            with self.subTest(here=here, was_up=was_up):
+                self.make(HERE[here])
+                self.leave_migration('moved')
+                self.journal.begin(
+                    'destroy', uuid=self.spec.uuid, name=self.spec.name,
+                    destroy_disks=True, attachments=[], here_despite=[
+                        note.id for note in self.there.notes() if was_up],
+                ).release()
+
+                self.driver.clean_up_operation(
+                    self.spec.uuid, '', force=False)
+
+                disk = self.folder(self.spec) / 'disk'
+                self.assertEqual([], self.names())
+                self.assertTrue(disk.exists())
+                self.end_there()
+                self.assertEqual(not was_up, disk.exists())
+                shutil.rmtree(self.folder(self.spec), ignore_errors=True)

@@ -121,14 +121,16 @@ class Destroy:
     @contextlib.contextmanager
     def _noted(
             self, instance: instance_spec.Instance,
-            attachments: ports.Attachments,
-            **values: object) -> Iterator[journal_module.Entry | None]:
+            attachments: ports.Attachments, *, destroy_disks: bool,
+            here_despite: Sequence[str]
+    ) -> Iterator[journal_module.Entry | None]:
         """Keep an entry in the journal, if there is room for one."""
         with contextlib.ExitStack() as stack:
             try:
                 entry = self.journal.begin(
                     self.OPERATION, uuid=instance.uuid, name=instance.name,
-                    attachments=[one.name for one in attachments], **values)
+                    destroy_disks=destroy_disks, here_despite=here_despite,
+                    attachments=[one.name for one in attachments])
             except exception.StorageFailure as error:
                 # A deletion is what makes room on a full disk.
                 LOG.warning('Deleting without an entry in the journal: %s',

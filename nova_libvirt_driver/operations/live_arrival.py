@@ -38,7 +38,7 @@ _PREPARED_S = 900.0
 _ARRIVAL_S = 60.0
 _LOOK_S = 1.0
 
-_PREPARED = 'prepared'
+_PREPARED, _COMING = 'prepared', 'the guest comes'
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -148,7 +148,10 @@ class LiveArrival:
             # There was none, and libvirt keeps only one that has come: it
             # may have been stopped since.
             if migration.is_up(guest.state()) and self._is_coming(guest):
-                raise clean_ups_module.NotYetError('the guest comes')
+                with contextlib.suppress(exception.StorageFailure):
+                    # A migration may take hours.
+                    entry.leave_open(_COMING, _PREPARED_S)
+                raise clean_ups_module.NotYetError(_COMING)
             self._make_lasting(guest)
             self._release(note)
             return

@@ -104,7 +104,7 @@ BUDGETS = {
     'messaging': 162,
     'monitoring': 840,
     'nova_plugin': 4296,
-    'operations': 4460,
+    'operations': 4462,
     'privileged': 290,
     'spec': 1111,
     'storage': 4456,

@@ -112,8 +112,9 @@ class CleanUps:
                         self._is_down(instance) if given_up
                         else self._is_decided(entry)):
                     waiting.append(entry.note)
-                elif not self.end(entry, given_up=given_up) and (
-                        entry.note.is_open or self._departs(entry.note)):
+                elif not self.end(entry, given_up=given_up) and isinstance(
+                        self._operations.get(entry.note.operation), Open):
+                    # Its time may be over, but it waits all the same.
                     waiting.append(entry.note)
         return waiting
 

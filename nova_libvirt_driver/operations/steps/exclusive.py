@@ -38,6 +38,8 @@ _CANCEL, _STOP = 'cancel', 'stop'
 _NO_ENTRIES = ('.lock', f'.{_CANCEL}', f'.{_STOP}')
 """How the names end of all files in the folder but those of the journal."""
 
+_OPEN_HINT = 'wait for its end: "nova-libvirt operations list" shows it'
+
 _GIVE_WAY = ('attach', 'detach')
 """Operations that wait for guests, and end that when one is to stop."""
 
@@ -99,8 +101,7 @@ class Exclusive:
                     raise exception.WrongState(
                         tried=f'begin to {operation}', instance=instance.uuid,
                         state=f'open for {note.operation}: {note.phase}',
-                        **{name: note.values[name] for name in ('hint',)
-                           if name in note.values})
+                        hint=note.values.get('hint', _OPEN_HINT))
             yield Watched(
                 progress, instance, operation, {
                     kind: self._path(instance, kind)

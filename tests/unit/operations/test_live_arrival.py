@@ -4,6 +4,7 @@
 
 from collections.abc import Callable
 import os
+import resource
 
 import fixtures
 import libvirt
@@ -13,6 +14,7 @@ from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.testing import fake_attachment
+from nova_libvirt_driver.testing import fake_guest
 from nova_libvirt_driver.testing import fake_progress
 from tests.unit.operations import whole
 
@@ -108,19 +110,62 @@ class GivenUpTest(whole.WholeTestCase):
                 self.assertEqual(xml, self.driver.get_domain_xml(self.spec))
                 self.assertEqual(['prepared'], self.phases())
 
-    def test_one_that_still_comes_has_its_time(self) -> None:
+    def come(self) -> fake_guest.Guest:
+        """Have a guest that still comes, after the time that it had."""
         self.driver.spawn(self.spec)
         guest, = self.hypervisor.guests
         guest.state, guest.is_coming = libvirt.VIR_DOMAIN_PAUSED, True
         self.journal.begin(
             'receive', uuid=self.spec.uuid, name=self.spec.name, made=False,
             attachments=['port']).leave_open('prepared', 0.0)
+        return guest
 
-        for phases in (['prepared'], []):
+    def test_one_that_still_comes_has_its_time(self) -> None:
+        guest = self.come()
+
+        for phases in (['the guest comes'], []):
             self.driver.clean_up_operation(self.spec.uuid, '', force=False)
 
             self.assertEqual(phases, self.phases())
+            self.assertTrue(all(
+                note.is_open for note in self.journal.notes()))
             guest.state, guest.is_coming = libvirt.VIR_DOMAIN_RUNNING, False
+
+    def test_nothing_is_done_to_one_that_still_comes(self) -> None:
+        driver, spec = self.driver, self.spec
+        self.come()
+        xml = driver.get_domain_xml(spec)
+
+        for number, verb in enumerate((
+                lambda: driver.power_off(spec), lambda: driver.pause(spec),
+                lambda: driver.resume(spec), lambda: driver.power_on(spec),
+                lambda: driver.reboot(spec, guest_spec.RebootType.HARD),
+                lambda: driver.rescue(spec, self.image.id),
+                lambda: driver.snapshot(spec, 'later'),
+                *self.verbs().values())):
+            with self.subTest(number=number):
+                for note in self.journal.notes():
+                    # Out of time again, each time.
+                    with self.journal.left(spec.uuid) as (entry,):
+                        entry.leave_open(note.phase, 0.0)
+
+                error = self.assertRaises(exception.WrongState, verb)
+
+                self.assertIn('open for receive: the guest comes', str(error))
+                self.assertIn('wait for its end', error.next_step)
+                self.assertEqual(xml, driver.get_domain_xml(spec))
+
+    def test_so_it_is_where_that_cannot_be_written(self) -> None:
+        self.come()
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+        try:
+            error = self.assertRaises(
+                exception.WrongState, self.driver.pause, self.spec)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+        self.assertIn('open for receive: prepared', str(error))
 
     def test_a_guest_of_this_host_is_not_removed(self) -> None:
         self.driver.spawn(

@@ -96,8 +96,10 @@ refused. QEMU writes to such disks with native I/O.
 """),
     cfg.StrOpt(
         'default_ephemeral_format',
-        choices=('ext2', 'ext3', 'ext4', 'vfat'),
+        choices=('ext2', 'ext3', 'ext4', 'xfs', 'ntfs', 'vfat'),
         help="""
 File system of ephemeral disks; unset is ``vfat``.
+
+``xfs`` needs xfsprogs on the host, and ``ntfs`` needs ntfs-3g.
 """),
 )

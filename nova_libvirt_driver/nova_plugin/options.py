@@ -42,7 +42,8 @@ _LIBVIRT_WHY = {
     'cpu_power_management': (
         REFUSED, 'the power of dedicated processors is left as it is'),
     'enabled_perf_events': (
-        PARTLY, 'cmt, mbml and mbmt are left out: kernels have them no more'),
+        PARTLY, 'cmt, mbml and mbmt are left out, as by its own driver: '
+        'kernels have them no more'),
     'gid_maps': _CONTAINERS,
     'images_rbd_': _IMAGES,
     'images_volume_group': _IMAGES,
@@ -55,7 +56,6 @@ _LIBVIRT_WHY = {
     'rbd_': _IMAGES,
     'rescue_': (REFUSED, 'a rescue has the kernel of its server'),
     'sparse_logical_volumes': _IMAGES,
-    'swtpm_': (IGNORED, 'what TPMs remember is not copied to other hosts yet'),
     'uid_maps': _CONTAINERS,
     'volume_clear': _IMAGES,
     '': (IGNORED, 'this driver does not know it'),
@@ -66,7 +66,9 @@ _LIBVIRT_HONOURED = (
     {opt.dest for opt in libvirt.OPTS} - {'enabled_perf_events'} | {
         'max_queues', 'migration_inbound_addr',
         'realtime_scheduler_priority', 'rescue_image_id',
-        'supported_tpm_secret_security', 'swtpm_enabled',
+        'supported_tpm_secret_security',
+        # By Nova's own function that gives libvirt what a TPM remembers.
+        'swtpm_enabled', 'swtpm_group', 'swtpm_user',
         'iscsi_iface', 'iser_use_multipath', 'nfs_mount_options',
         'nfs_mount_point_base', 'num_iser_scan_tries',
         'num_nvme_discover_tries', 'num_volume_scan_tries',
@@ -82,7 +84,8 @@ _LIBVIRT_HONOURED = (
 _TABLE: Mapping[str, Mapping[str, Verdict]] = {
     DEFAULT: {
         **_honoured(
-            'compute_driver', 'config_drive_format', 'force_config_drive',
+            'compute_driver', 'config_drive_format',
+            'default_ephemeral_format', 'force_config_drive',
             'force_raw_images', 'host', 'instances_path',
             'my_block_storage_ip', 'my_ip', 'pointer_model',
             'preallocate_images', 'ram_allocation_ratio',
@@ -92,8 +95,6 @@ _TABLE: Mapping[str, Mapping[str, Verdict]] = {
             'vif_plugging_timeout',
             # By code that any driver runs under.
             'injected_network_template'),
-        'default_ephemeral_format': (
-            PARTLY, 'ext2, ext3, ext4 and vfat; others are refused'),
         'live_migration_retry_count': (
             MOOT, 'ports are plugged once: os-vif waits by itself'),
         'mkisofs_cmd': (

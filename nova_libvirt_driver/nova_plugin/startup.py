@@ -7,6 +7,8 @@ do what it says, or give its guests what they were promised, does not start.
 """
 
 from collections.abc import Iterable
+import grp
+import pwd
 from typing import Any
 
 from nova.compute import utils as compute_utils
@@ -90,6 +92,8 @@ def check_host(
     if CONF.libvirt.swtpm_enabled and not offers.tpm_versions:
         raise _invalid('[libvirt] swtpm_enabled is set, and QEMU or libvirt '
                        'finds no swtpm on this host')
+    if CONF.libvirt.swtpm_enabled:
+        _check_swtpm_owner()
 
 
 def check_instances(instances: Iterable[Any]) -> None:
@@ -105,6 +109,17 @@ def check_instances(instances: Iterable[Any]) -> None:
                 instance.flavor, instance.image_meta):
             raise _invalid(f'instance {instance.uuid} has a TPM, and '
                            '[libvirt] swtpm_enabled is not set')
+
+
+def _check_swtpm_owner() -> None:
+    """See whether those exist who get what a TPM remembers after a move."""
+    look_ups = (('swtpm_user', pwd.getpwnam), ('swtpm_group', grp.getgrnam))
+    for name, look_up in look_ups:
+        try:
+            look_up(CONF.libvirt[name])
+        except KeyError:
+            raise _invalid(f'[libvirt] {name} is {CONF.libvirt[name]}, and '
+                           'this host has none of that name') from None
 
 
 def _check_cpu_sets() -> None:

@@ -39,6 +39,8 @@ from nova_libvirt_driver.spec import memory as memory_spec
 CONF = nova.conf.CONF
 
 _MIB_PER_GIB = 1024
+_FILE_SYSTEMS = {'linux': 'ext4', 'windows': 'ntfs'}
+"""Of ephemeral disks, by the operating system, where nothing names one."""
 # What Nova notes of an image, and under which names.
 _IMAGE_FIELDS = {'container_format': 'containerFormat',
                  'disk_format': 'diskFormat', 'min_disk': 'minDisk',
@@ -236,7 +238,9 @@ def _storage(request: Request) -> disk_spec.StorageSpec:
         root_device=(disk_spec.DiskDevice.CDROM if is_iso
                      else disk_spec.DiskDevice.DISK),
         ephemerals=tuple(_ephemerals(
-            nova_driver.block_device_info_get_ephemerals(info))),
+            nova_driver.block_device_info_get_ephemerals(info),
+            CONF.default_ephemeral_format or _FILE_SYSTEMS.get(
+                request.instance.os_type, ''))),
         swap=_swap(swap, request.instance.flavor),
         iotune=quota.disk(request.instance.flavor.extra_specs or {}))
 
@@ -256,11 +260,12 @@ def _bus(device: Mapping[str, Any]) -> disk_spec.DiskBus | None:
 
 
 def _ephemerals(
-        devices: Iterable[Mapping[str, Any]]) -> Iterable[disk_spec.LocalDisk]:
+        devices: Iterable[Mapping[str, Any]],
+        filesystem: str) -> Iterable[disk_spec.LocalDisk]:
     for device in devices:
         yield disk_spec.LocalDisk(
             size_mib=device['size'] * _MIB_PER_GIB, bus=_bus(device),
-            filesystem=device.get('guest_format') or '')
+            filesystem=device.get('guest_format') or filesystem)
 
 
 def _consoles(flavor: Any, image_meta: Any) -> console_spec.ConsoleSpec:

@@ -38,6 +38,8 @@ _FILE_SYSTEMS = {
     'ext2': (('mkfs.ext4', '-q', '-F', '-t', 'ext2', '-L'), 16),
     'ext3': (('mkfs.ext4', '-q', '-F', '-t', 'ext3', '-L'), 16),
     'ext4': (('mkfs.ext4', '-q', '-F', '-t', 'ext4', '-L'), 16),
+    'xfs': (('mkfs.xfs', '-q', '-L'), 12),
+    'ntfs': (('mkfs.ntfs', '-q', '-Q', '-F', '-L'), 32),
     'swap': (('mkswap', '-f', '-L'), 15)}
 _LABEL = re.compile(r'[A-Za-z0-9][A-Za-z0-9_.-]*')
 

@@ -35,6 +35,7 @@ OnLine = Callable[[str], object]
 _PACKAGES = {
     'qemu-img': 'qemu-utils', 'mkfs.vfat': 'dosfstools',
     'mkfs.ext4': 'e2fsprogs', 'mkswap': 'util-linux',
+    'mkfs.xfs': 'xfsprogs', 'mkfs.ntfs': 'ntfs-3g',
     'fallocate': 'util-linux',
     'prlimit': 'util-linux', 'mcopy': 'mtools', 'mmd': 'mtools'}
 _MIB = 1024 * 1024

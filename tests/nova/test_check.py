@@ -85,7 +85,7 @@ class CheckTest(unittest.TestCase):
     def test_strictly_an_option_without_effect_is_a_failure(self) -> None:
         for text, expected in (
                 ('[spice]\nrequire_secure = true\n', 0),
-                ('[libvirt]\nswtpm_user = tss\n', 1)):
+                ('[pci]\nreport_in_placement = true\n', 1)):
             code, rows = self.check(
                 f'[DEFAULT]\ncompute_driver = {DRIVER}\n{text}',
                 arguments=('--strict',))
@@ -96,14 +96,16 @@ class CheckTest(unittest.TestCase):
         code, rows = self.check(
             f'[DEFAULT]\ncompute_driver = {DRIVER}\n'
             '[libvirt]\nvirt_type = qemu\ninject_key = true\n'
-            'swtpm_user = tss\npmem_namespaces =\n')
+            'swtpm_user = tss\npmem_namespaces =\n'
+            '[pci]\nreport_in_placement = true\n')
 
         self.assertEqual(0, code)
         self.assertEqual(
             {'virt_type': 'ok', 'inject_key': 'ok', 'pmem_namespaces': 'ok',
-             'swtpm_user': 'warning'},
-            {name.removeprefix('[libvirt] '): row['Status']
-             for name, row in rows.items() if name.startswith('[libvirt]')})
+             'swtpm_user': 'ok', 'report_in_placement': 'warning'},
+            {name.partition('] ')[2]: row['Status']
+             for name, row in rows.items()
+             if name.startswith(('[libvirt]', '[pci]'))})
 
     def test_an_option_with_which_the_service_does_not_start(self) -> None:
         code, rows = self.check(

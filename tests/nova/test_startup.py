@@ -91,11 +91,16 @@ class StartupTest(unittest.TestCase):
             self.assert_refused(said, facts, OFFERS)
 
     def test_a_host_without_the_tpm_that_it_promises(self) -> None:
-        self.options(libvirt__swtpm_enabled=True)
+        self.options(libvirt__swtpm_enabled=True, libvirt__swtpm_user='root',
+                     libvirt__swtpm_group='root')
+        offers = dataclasses.replace(OFFERS, tpm_versions=frozenset(('2.0',)))
 
         self.assert_refused('no swtpm', FACTS, OFFERS)
-        startup.check_host(FACTS, dataclasses.replace(
-            OFFERS, tpm_versions=frozenset(('2.0',))))
+        startup.check_host(FACTS, offers)
+        for name in ('swtpm_user', 'swtpm_group'):
+            self.options(**{f'libvirt__{name}': 'nobody-has-it'})
+            self.assert_refused(f'{name} is nobody-has-it', FACTS, offers)
+            self.options(**{f'libvirt__{name}': 'root'})
 
     def test_volumes_of_several_paths_need_what_handles_them(self) -> None:
         self.options(libvirt__volume_enforce_multipath=True)

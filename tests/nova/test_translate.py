@@ -276,6 +276,22 @@ class GuestTest(unittest.TestCase):
         self.assertEqual(
             disk_spec.LocalDisk(size_mib=64), spec.storage.swap)
 
+    def test_a_file_system_is_the_one_of_novas_own_driver(self) -> None:
+        self.addCleanup(CONF.clear_override, 'default_ephemeral_format')
+        for configured, os_type, asked, expected in (
+                (None, None, None, ''), (None, 'linux', None, 'ext4'),
+                (None, 'windows', None, 'ntfs'), (None, 'bsd', None, ''),
+                ('xfs', 'linux', None, 'xfs'), ('xfs', None, 'ext3', 'ext3')):
+            CONF.set_override('default_ephemeral_format', configured)
+            spec = translate.guest(translate.Request(
+                make_instance(os_type=os_type), make_image(),
+                block_device_info={
+                    'ephemerals': [{'size': 2, 'guest_format': asked}],
+                    'block_device_mapping': []}))
+
+            self.assertEqual(
+                expected, spec.storage.ephemerals[0].filesystem)
+
     def test_a_server_that_boots_from_a_volume_has_no_root_disk(self) -> None:
         for boot_index, image_id in (
                 (0, ''), (1, IMAGE_ID), (None, IMAGE_ID)):

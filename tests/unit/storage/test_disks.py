@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import stat
 import subprocess
 
@@ -170,6 +171,23 @@ class DisksTest(base.TestCase):
         self.assertEqual([], [name for name in os.listdir(self.folder.path)
                               if name.endswith('.raw')])
 
+    def test_those_that_need_a_package_more(self) -> None:
+        for number, name in enumerate(('xfs', 'ntfs')):
+            if shutil.which(f'mkfs.{name}') is None:
+                error = self.assertRaises(
+                    exception.StorageFailure, self.disks.make_ephemeral,
+                    self.folder, number, disk_spec.LocalDisk(
+                        size_mib=512, filesystem=name))
+                self.assertIn(f'mkfs.{name}', str(error))
+                continue
+            self.disks.make_ephemeral(
+                self.folder, number, disk_spec.LocalDisk(
+                    size_mib=512, filesystem=name))
+
+            seen = self.blkid(self.folder.ephemeral(number), 'qcow2')
+            self.assertIn(f'TYPE={name}\n', seen)
+            self.assertIn(f'LABEL=ephemeral{number}\n', seen)
+
     def test_a_swap_disk(self) -> None:
         for backend in ('qcow2', 'raw'):
             self._disks(backend).make_swap(
@@ -184,7 +202,7 @@ class DisksTest(base.TestCase):
 
     def test_words_of_tenants_are_no_options(self) -> None:
         for name, label in (
-                ('ntfs', ''), ('../x', ''), ('', '-h'), ('', 'x y'),
+                ('btrfs', ''), ('../x', ''), ('', '-h'), ('', 'x y'),
                 ('', 'a/b'), ('', 'twelve-bytes'), ('', 'x\n')):
             self.assertRaises(
                 exception.InvalidRequest, self.disks.make_ephemeral,

@@ -50,9 +50,9 @@ class Volumes:
         self.missing: list[volume_spec.Volume] = []
         """Those without which the guest was prepared."""
         self.own = own
-        self.is_fleeting = not any(
-            host.has_part(volume.info) for volume in volumes)
-        """Whether the host keeps nothing of them itself."""
+        self.is_fleeting = all(
+            host.has_part(volume.info) is False for volume in volumes)
+        """Whether it is certain that the host keeps nothing of them itself."""
         self._host = host
         self._instance = instance
         self._volumes = volumes

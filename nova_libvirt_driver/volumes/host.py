@@ -118,17 +118,25 @@ class HostVolumes:
         """
         return Uses(self.definitions)
 
-    def has_part(self, info: dict[str, Any]) -> bool:
-        """Say whether the host may keep anything of a volume itself."""
+    def has_part(self, info: dict[str, Any]) -> bool | None:
+        """Say whether the host keeps anything of a volume itself.
+
+        :returns: None when that is not known: nor is its protocol, or *info*
+            makes no sense
+        """
         try:
             return _has_host_part(connection_module.read(info))
         except exception.VolumeFailure:
-            return True
+            return None
 
     def is_user(
             self, info: dict[str, Any], instance: instance_spec.Instance,
             uses: Uses) -> bool:
-        """Say whether the host is connected for an instance already."""
+        """Say whether the host is connected for an instance already.
+
+        :raises VolumeFailure: *info* makes no sense, or is of another
+            protocol than those that are known
+        """
         connection = connection_module.read(info)
         if not _has_host_part(connection):
             return False
@@ -418,8 +426,9 @@ def _is(
 
 def _has_host_part(
         connection: connection_module.VolumeConnection) -> bool:
-    return connection.encrypted or not _is(
-        connection, protocols.HostPart.NOTHING)
+    # Raises for an unknown protocol, also of one that is encrypted.
+    return not _is(
+        connection, protocols.HostPart.NOTHING) or connection.encrypted
 
 
 def _shared(connection: connection_module.VolumeConnection) -> str:

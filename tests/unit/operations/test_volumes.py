@@ -130,6 +130,34 @@ class LifeTest(VolumesTestCase):
         self.assertEqual([], self.connector.forced)
         self.assert_nothing_left()
 
+    def test_one_of_an_unknown_kind_is_refused_with_nothing_done(
+            self) -> None:
+        """The host is not said to be connected to it either."""
+        for encrypted in (False, True):
+            told = info(protocol='unheard-of', encrypted=encrypted)
+            with self.subTest(encrypted=encrypted):
+                error = self.assertRaises(
+                    exception.VolumeFailure, self.spawn, volume(told))
+
+                self.assertIn("'unheard-of' is not one of", str(error))
+                self.assertNotIn('not disconnected', self.log.output)
+                self.assert_nothing_left()
+
+    def test_what_the_host_keeps_of_volumes(self) -> None:
+        """What is not known may be kept beyond a boot."""
+        for protocol, encrypted, is_fleeting in (
+                ('rbd', False, True), ('nbd', False, True),
+                ('rbd', True, False), ('iscsi', False, False),
+                ('nfs', False, False), ('unheard-of', False, False),
+                ('unheard-of', True, False), ('', False, False)):
+            with self.subTest(protocol=protocol, encrypted=encrypted):
+                one = volume(info(protocol=protocol, encrypted=encrypted))
+                other = volume(info(protocol='rbd'))
+
+                self.assertIs(is_fleeting, self.attachment(one).is_fleeting)
+                self.assertIs(
+                    is_fleeting, self.attachment(other, one).is_fleeting)
+
     def test_starts_connect_what_is_missing(self) -> None:
         self.spawn()
         for verb, before in (

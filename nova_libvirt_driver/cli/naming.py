@@ -6,10 +6,16 @@ from collections.abc import Iterable
 from collections.abc import Sequence
 import difflib
 import re
+from typing import TYPE_CHECKING
+
+from oslo_config import cfg
 
 from nova_libvirt_driver.cli import errors
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import instance as instance_spec
+
+if TYPE_CHECKING:
+    from nova_libvirt_driver import driver as driver_module
 
 Summary = instance_spec.InstanceSummary
 
@@ -20,6 +26,11 @@ _NAME = re.compile('[A-Za-z0-9][A-Za-z0-9._-]{0,62}')
 def shown(row: Summary) -> str:
     """Return the name by which a person knows a server."""
     return row.display_name or row.name
+
+
+def on_host(driver: 'driver_module.LibvirtDriver', word: str) -> Summary:
+    """Return the one server of this host that is meant; see :func:`find`."""
+    return find(driver.list_instance_summaries(), word, cfg.CONF.host)
 
 
 def find(rows: Sequence[Summary], word: str, host: str) -> Summary:

@@ -8,8 +8,6 @@ from typing import Any
 from typing import TYPE_CHECKING
 import uuid
 
-from oslo_config import cfg
-
 from nova_libvirt_driver.cli.commands import base
 from nova_libvirt_driver.cli.commands.server import nics
 from nova_libvirt_driver.cli.commands.server import verb
@@ -57,8 +55,7 @@ class PortAttach(base.ShowOne):
             nic, id=str(uuid.uuid4()), mac=parsed_args.mac or nic.mac,
             model=parsed_args.model)
         with sources.working(arguments) as driver:
-            row = naming.find(driver.list_instance_summaries(),
-                              parsed_args.server, cfg.CONF.host)
+            row = naming.on_host(driver, parsed_args.server)
             name = naming.shown(row)
             if any(port.mac == nic.mac for port in _ports(driver, row)):
                 raise errors.Conflict(
@@ -92,8 +89,7 @@ class PortDetach(base.ShowOne):
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         arguments = base.arguments_of(self)
         with sources.working(arguments) as driver:
-            row = naming.find(driver.list_instance_summaries(),
-                              parsed_args.server, cfg.CONF.host)
+            row = naming.on_host(driver, parsed_args.server)
             name = naming.shown(row)
             key = _find(driver, row, parsed_args.port)
             with (progress.shown(
@@ -118,8 +114,7 @@ class PortList(base.Lister):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Listed:
         with sources.local(base.arguments_of(self)) as driver:
-            row = naming.find(driver.list_instance_summaries(),
-                              parsed_args.server, cfg.CONF.host)
+            row = naming.on_host(driver, parsed_args.server)
             return _COLUMNS, [(
                 _id(port), port.mac,
                 cells.Text(port.source_network or port.source_bridge

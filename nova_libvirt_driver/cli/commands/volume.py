@@ -210,8 +210,7 @@ class VolumeAttach(base.ShowOne):
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         arguments = base.arguments_of(self)
         with sources.working(arguments) as driver:
-            row = naming.find(driver.list_instance_summaries(),
-                              parsed_args.server, cfg.CONF.host)
+            row = naming.on_host(driver, parsed_args.server)
             local = sources.volumes(cfg.CONF)
             with local.held(local.find(parsed_args.volume)) as volume:
                 # Whether this one has it is seen once it is locked: a killed
@@ -247,8 +246,7 @@ class VolumeDetach(base.ShowOne):
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         arguments = base.arguments_of(self)
         with sources.working(arguments) as driver:
-            row = naming.find(driver.list_instance_summaries(),
-                              parsed_args.server, cfg.CONF.host)
+            row = naming.on_host(driver, parsed_args.server)
             name = naming.shown(row)
             volume = sources.volumes(cfg.CONF).find(parsed_args.volume)
             if row.uuid not in (one.uuid for one in uses.of_volumes(

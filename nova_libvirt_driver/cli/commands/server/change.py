@@ -49,8 +49,7 @@ class ServerSnapshot(base.ShowOne):
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         arguments = base.arguments_of(self)
         with sources.working(arguments) as driver:
-            row = naming.find(driver.list_instance_summaries(),
-                              parsed_args.server, cfg.CONF.host)
+            row = naming.on_host(driver, parsed_args.server)
             images = sources.images(cfg.CONF)
             image_command.check_free(images, parsed_args.image)
             images.check_name(parsed_args.image)
@@ -111,8 +110,7 @@ class ServerResizeDisk(base.ShowOne):
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         arguments = base.arguments_of(self)
         with sources.working(arguments) as driver:
-            row = naming.find(driver.list_instance_summaries(),
-                              parsed_args.server, cfg.CONF.host)
+            row = naming.on_host(driver, parsed_args.server)
             name = naming.shown(row)
             with (progress.shown(
                     self.app.stderr, f'resizing the disk of {name}',

@@ -7,8 +7,6 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
-from oslo_config import cfg
-
 from nova_libvirt_driver.cli import arguments as kinds
 from nova_libvirt_driver.cli.commands import base
 from nova_libvirt_driver.cli import errors
@@ -60,8 +58,7 @@ class _OnServer(base.Command):
             parsed_args: argparse.Namespace
             ) -> 'instance_spec.InstanceSummary':
         """Return the server that is named."""
-        return naming.find(driver.list_instance_summaries(),
-                           parsed_args.server, cfg.CONF.host)
+        return naming.on_host(driver, parsed_args.server)
 
     def write(self, text: str) -> None:
         """Print a text as it is."""

@@ -4,8 +4,6 @@
 
 import argparse
 
-from oslo_config import cfg
-
 from nova_libvirt_driver.cli.commands import base
 from nova_libvirt_driver.cli import exit_code
 from nova_libvirt_driver.cli import naming
@@ -34,8 +32,7 @@ class ServerShowXml(base.Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         with sources.local(base.arguments_of(self)) as driver:
-            row = naming.find(driver.list_instance_summaries(),
-                              parsed_args.server, cfg.CONF.host)
+            row = naming.on_host(driver, parsed_args.server)
             xml = driver.get_domain_xml(row, inactive=parsed_args.inactive)
         self.app.stdout.write(f'{terminal.plain_xml(xml.rstrip())}\n')
 
@@ -59,8 +56,7 @@ class ServerDiff(base.Command):
 
     def run(self, parsed_args: argparse.Namespace) -> int:
         with sources.local(base.arguments_of(self)) as driver:
-            row = naming.find(driver.list_instance_summaries(),
-                              parsed_args.server, cfg.CONF.host)
+            row = naming.on_host(driver, parsed_args.server)
             running = driver.get_domain_xml(row)
             defined = driver.get_domain_xml(row, inactive=True)
         name = terminal.plain(naming.shown(row))

@@ -12,8 +12,6 @@ import time
 from typing import Any
 from typing import TYPE_CHECKING
 
-from oslo_config import cfg
-
 from nova_libvirt_driver.cli.commands import base
 from nova_libvirt_driver.cli.commands.server import verb
 from nova_libvirt_driver.cli.doctor import check_connection
@@ -52,8 +50,7 @@ class ServerSetPassword(base.ShowOne):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         with sources.working(base.arguments_of(self)) as driver:
-            row = naming.find(driver.list_instance_summaries(),
-                              parsed_args.server, cfg.CONF.host)
+            row = naming.on_host(driver, parsed_args.server)
             name = naming.shown(row)
             password = self._password(name)
             with errors.state('the old password may be valid still, or the '
@@ -113,8 +110,7 @@ class ServerDiagnostics(base.ShowOne):
         # Figures are not told on a connection that only looks.
         with sources.local(
                 base.arguments_of(self), read_only=False) as driver:
-            row = naming.find(driver.list_instance_summaries(),
-                              parsed_args.server, cfg.CONF.host)
+            row = naming.on_host(driver, parsed_args.server)
             found = _figures(driver, row)
         error = found.last_disk_error
         fields = {

@@ -107,8 +107,7 @@ class ServerShow(base.ShowOne):
         from nova_libvirt_driver.cli.commands.server import document
 
         with sources.local(base.arguments_of(self)) as driver:
-            row = naming.find(driver.list_instance_summaries(),
-                              parsed_args.server, cfg.CONF.host)
+            row = naming.on_host(driver, parsed_args.server)
             xml = driver.get_domain_xml(row)
             spec = None
             # Nova's servers have no record.

@@ -92,8 +92,7 @@ class ServerMigrate(base.ShowOne):
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         arguments = base.arguments_of(self)
         with sources.working(arguments) as driver:
-            row = naming.find(driver.list_instance_summaries(),
-                              parsed_args.server, cfg.CONF.host)
+            row = naming.on_host(driver, parsed_args.server)
             there = sources.elsewhere(parsed_args.service)
             driver.check_can_live_migrate_source(row)
             spec = driver.get_spec(verb.recorded(driver, row))

@@ -11,8 +11,6 @@ import os
 from typing import TextIO
 from typing import TYPE_CHECKING
 
-from oslo_config import cfg
-
 from nova_libvirt_driver.cli.commands import base
 from nova_libvirt_driver.cli import errors
 from nova_libvirt_driver.cli import exit_code
@@ -58,8 +56,7 @@ class ServerExec(base.Command):
                 f'{parsed_args.server} -- /bin/uname -r')
         arguments = base.arguments_of(self)
         with sources.working(arguments) as driver:
-            row = naming.find(driver.list_instance_summaries(),
-                              parsed_args.server, cfg.CONF.host)
+            row = naming.on_host(driver, parsed_args.server)
             with errors.state('the command may have run, or run on'):
                 outcome = driver.execute_in_guest(
                     row, parsed_args.words,
@@ -109,8 +106,7 @@ class ServerSsh(base.Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         with sources.local(base.arguments_of(self)) as driver:
-            row = naming.find(driver.list_instance_summaries(),
-                              parsed_args.server, cfg.CONF.host)
+            row = naming.on_host(driver, parsed_args.server)
             forward = _forward_of(driver, row)
             found = [] if forward else driver.get_addresses(row)
         name = naming.shown(row)

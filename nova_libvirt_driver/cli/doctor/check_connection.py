@@ -6,6 +6,7 @@ They open nothing and ask libvirt nothing themselves.
 """
 
 import dataclasses
+import os
 import threading
 import urllib.parse
 
@@ -44,6 +45,19 @@ def is_in_process(uri: str) -> bool:
     parts = urllib.parse.urlsplit(uri)
     return '+' not in parts.scheme and not parts.hostname and (
         parts.scheme == 'test' or parts.path.startswith('/embed'))
+
+
+def is_of_user(uri: str, user_id: int | None = None) -> bool:
+    """Say whether the daemon is one that this user alone has, if not root.
+
+    The client of libvirt starts it when it is asked, and it starts what it
+    needs.
+
+    :param user_id: default is that of this process
+    """
+    parts = urllib.parse.urlsplit(uri)
+    return (not parts.hostname and parts.path == '/session'
+            and (os.geteuid() if user_id is None else user_id) != 0)
 
 
 def transport(uri: str) -> checks.Check:

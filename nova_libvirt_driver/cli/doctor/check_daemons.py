@@ -21,12 +21,13 @@ _LOG = checks.Topic('virtlogd')
 _CONSOLE_LOGS = checks.Topic('console logs')
 
 _SYSTEM = '/run/libvirt'
-_QEMU_CONF = '/etc/libvirt/qemu.conf'
-_VIRTLOGD_CONF = '/etc/libvirt/virtlogd.conf'
+_CONF = '/etc/libvirt'
+_QEMU_CONF, _VIRTLOGD_CONF = 'qemu.conf', 'virtlogd.conf'
 # In the order in which the client of libvirt tries them.
 _SOCKETS = ('virtqemud-sock', 'libvirt-sock')
 _DAEMONS = {'virtqemud-sock': 'virtqemud', 'libvirt-sock': 'libvirtd'}
 _TIMEOUT_S = 2.0
+_WHEN_NEEDED = 'libvirt starts one for this user when it is needed'
 _WITHOUT_LOGD = re.compile(r'^\s*stdio_handler\s*=\s*"file"', re.MULTILINE)
 _WITHOUT_LIMIT = re.compile(r'^\s*max_size\s*=\s*0\s*$', re.MULTILINE)
 
@@ -38,46 +39,59 @@ def daemon(uri: str) -> checks.Check:
     places = _places(uri)
     for path in places:
         problem = _problem(path)
+        if _is_startable(uri, problem):
+            continue
         if problem is None:
             name = _DAEMONS.get(os.path.basename(path), 'a daemon')
             return _DAEMON.ok(f'{name} listens at {path}')
         if not isinstance(problem, FileNotFoundError):
             return _dead(_DAEMON, path, problem)
+    if check_connection.is_of_user(uri):
+        return _DAEMON.skipped(_WHEN_NEEDED)
     return _DAEMON.failure(
         f'there is no socket {" or ".join(places)}',
         'start virtqemud or libvirtd: systemctl start virtqemud.socket, or '
         'libvirtd.socket')
 
 
-def log_daemon(uri: str, qemu_conf: str = _QEMU_CONF) -> checks.Check:
-    """Check that virtlogd answers, without which no guest starts."""
+def log_daemon(uri: str, qemu_conf: str | None = None) -> checks.Check:
+    """Check that virtlogd answers, without which no guest starts.
+
+    :param qemu_conf: default is the one of the daemon
+    """
     if not _is_local_qemu(uri):
         return _LOG.skipped('not needed here')
-    if _says(qemu_conf, _WITHOUT_LOGD):
+    if _says(_conf(uri, _QEMU_CONF, qemu_conf), _WITHOUT_LOGD):
         return _LOG.skipped('not needed: stdio_handler is "file"')
     path = os.path.join(_folder(uri), 'virtlogd-sock')
     problem = _problem(path)
     if problem is None:
         return _LOG.ok(f'listens at {path}')
+    if _is_startable(uri, problem):
+        return _LOG.skipped(_WHEN_NEEDED)
     if isinstance(problem, PermissionError):
         return _LOG.skipped(f'only root may see whether {path} answers')
     return _dead(_LOG, path, problem)
 
 
 def console_logs(
-        uri: str, max_mib: int, *, qemu_conf: str = _QEMU_CONF,
-        virtlogd_conf: str = _VIRTLOGD_CONF,
+        uri: str, max_mib: int, *, qemu_conf: str | None = None,
+        virtlogd_conf: str | None = None,
         user_id: int | None = None) -> checks.Check:
     """Check that what guests print cannot fill the disk.
 
     :param max_mib: the option ``console_log_max_size``
+    :param qemu_conf: default is the one of the daemon
+    :param virtlogd_conf: likewise
     :param user_id: of the service; default is that of this process
     """
     embedded = check_connection.is_in_process(uri)
+    qemu_conf = _conf(uri, _QEMU_CONF, qemu_conf)
     if not embedded and not _is_local_qemu(uri) or uri.startswith('test:'):
         return _CONSOLE_LOGS.skipped('not of QEMU on this machine')
     if not embedded and not _says(qemu_conf, _WITHOUT_LOGD):
-        return _limit_of_daemon(virtlogd_conf)
+        return _limit_of_daemon(
+            _conf(uri, _VIRTLOGD_CONF, virtlogd_conf))
     if not max_mib:
         return _CONSOLE_LOGS.warning(
             'a guest can fill the disk with what it prints: '
@@ -134,12 +148,29 @@ def _places(uri: str) -> Iterable[str]:
     return tuple(os.path.join(_folder(uri), name) for name in names)
 
 
+def _conf(uri: str, name: str, given: str | None) -> str:
+    """Return the path of a file of settings of a daemon, unless given."""
+    if given is not None:
+        return given
+    folder = _CONF
+    if check_connection.is_of_user(uri):
+        folder = os.path.join(os.environ.get(
+            'XDG_CONFIG_HOME') or os.path.expanduser('~/.config'), 'libvirt')
+    return os.path.join(folder, name)
+
+
+def _is_startable(uri: str, problem: OSError | None) -> bool:
+    """Say whether what does not listen is started when it is asked."""
+    return isinstance(problem, (FileNotFoundError, ConnectionRefusedError)
+                      ) and check_connection.is_of_user(uri)
+
+
 def _folder(uri: str) -> str:
     parts = urllib.parse.urlsplit(uri)
     named = urllib.parse.parse_qs(parts.query).get('socket')
     if named:
         return os.path.dirname(named[0])
-    if parts.path == '/session' and os.geteuid() != 0:
+    if check_connection.is_of_user(uri):
         runtime = os.environ.get('XDG_RUNTIME_DIR') or os.path.expanduser(
             '~/.cache')
         return os.path.join(runtime, 'libvirt')

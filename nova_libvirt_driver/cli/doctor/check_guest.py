@@ -40,7 +40,7 @@ def emulator(
         return _EMULATOR.failure(
             f'libvirt knows no emulator for {arch}',
             'install it (Debian: qemu-system-x86 or the one for the '
-            'architecture), then restart the libvirt daemon')
+            f'architecture){_then_restart(link)}')
     # About kvm, the check of the acceleration has more to say.
     if virt_type not in ('kvm', *_types(guest)):
         return _EMULATOR.failure(
@@ -73,8 +73,13 @@ def acceleration(
         f'guests are slow with virt_type {virt_type}', fix)
 
 
-def confinement(link: check_connection.Link) -> checks.Check:
-    """Check that a guest that breaks out of QEMU is still held."""
+def confinement(
+        link: check_connection.Link,
+        user_id: int | None = None) -> checks.Check:
+    """Check that a guest that breaks out of QEMU is still held.
+
+    :param user_id: of whom to think; default is that of this process
+    """
     if link.facts.hypervisor_type != 'QEMU':
         return _CONFINEMENT.skipped(
             f'hypervisor {link.facts.hypervisor_type} needs none')
@@ -82,10 +87,17 @@ def confinement(link: check_connection.Link) -> checks.Check:
             if one.model in _CONFINING]
     if used:
         return _CONFINEMENT.ok(', '.join(used))
+    uri, lacking = link.status.uri, 'no AppArmor and no SELinux around guests'
+    if check_connection.is_in_process(uri) or check_connection.is_of_user(
+            uri, user_id):
+        return _CONFINEMENT.warning(
+            f'{lacking}: one that breaks out may do what this user may',
+            'have guests that you do not trust on the libvirt daemon of the '
+            'system: --uri qemu:///system')
+    where = 'on that host' if check_connection.is_remote(uri) else 'here'
     return _CONFINEMENT.warning(
-        'no AppArmor and no SELinux around guests',
-        'enable one of them, and remove security_driver = "none" from '
-        'qemu.conf of libvirt')
+        lacking, f'enable one of them {where}; if /etc/libvirt/qemu.conf says '
+        'security_driver = "none", remove that; restart the libvirt daemon')
 
 
 def disks(
@@ -145,11 +157,16 @@ def _kvm(link: check_connection.Link, offered: bool) -> checks.Check:
         return _ACCELERATION.failure(
             'libvirt does not offer KVM',
             f'see that {kvm.DEVICE} works and that the user of QEMU may open '
-            'it, then restart the libvirt daemon')
+            f'it{_then_restart(link)}')
     return _ACCELERATION.failure(
         f'there is no {kvm.DEVICE}',
         'load the module kvm_intel or kvm_amd, enable virtualization in the '
         'firmware; or set [libvirt] virt_type = qemu, which is slow')
+
+
+def _then_restart(link: check_connection.Link) -> str:
+    return ('' if check_connection.is_in_process(link.status.uri)
+            else ', then restart the libvirt daemon')
 
 
 def _executable(path: str, link: check_connection.Link) -> checks.Check:

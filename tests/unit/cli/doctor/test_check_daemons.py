@@ -108,6 +108,26 @@ class DaemonsTest(base.TestCase):
         self.assertEqual(Status.SKIPPED, check_daemons.log_daemon(
             self.uri('libvirt-sock'), str(conf)).status)
 
+    def test_daemons_of_a_user_are_started_by_libvirt(self) -> None:
+        self.useFixture(fixtures.MonkeyPatch('os.geteuid', lambda: 1000))
+        for name in ('XDG_RUNTIME_DIR', 'XDG_CONFIG_HOME'):
+            self.useFixture(fixtures.EnvironmentVariable(name, self.folder))
+        self.folder = os.path.join(self.folder, 'libvirt')
+        os.mkdir(self.folder)
+        uri = 'qemu:///session'
+        self.listen('libvirt-sock').close()
+
+        for check in (check_daemons.daemon, check_daemons.log_daemon):
+            self.assertEqual(Status.SKIPPED, check(uri).status)
+
+        self.listen('virtqemud-sock')
+        self.assertEqual(Status.OK, check_daemons.daemon(uri).status)
+        # Its settings are its user's as well.
+        pathlib.Path(self.folder, 'qemu.conf').write_text(
+            'stdio_handler = "file"\n')
+        self.assertIn('stdio_handler', check_daemons.log_daemon(uri).detail)
+        self.assertIn('at 3 MiB', check_daemons.console_logs(uri, 3).detail)
+
     def test_what_has_no_daemon_here_is_left_alone(self) -> None:
         for uri in ('test:///default', 'qemu:///embed?root=/x',
                     'qemu+ssh://there/system', 'qemu+tls://there/system'):

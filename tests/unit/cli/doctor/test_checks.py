@@ -155,6 +155,29 @@ class GuestCheckTest(base.TestCase):
                 self.assertEqual(status, check_guest.confinement(
                     _link(secmodel=model)).status)
 
+    def test_how_to_confine_guests_depends_on_whose_they_are(self) -> None:
+        for uri, user_id, said, unsaid in (
+                ('qemu:///system', 1000, '/etc/libvirt/qemu.conf', '--uri'),
+                ('qemu:///session', 0, '/etc/libvirt/qemu.conf', '--uri'),
+                ('qemu:///session', 1000, '--uri qemu:///system', 'qemu.conf'),
+                ('qemu+unix:///session', 1000, '--uri', 'qemu.conf'),
+                ('qemu:///embed?root=/x', 0, '--uri', 'qemu.conf'),
+                ('qemu:///embed?root=/x', 1000, '--uri', 'qemu.conf'),
+                ('qemu+ssh://there/system', 1000, 'on that host', '--uri')):
+            with self.subTest(uri=uri, user_id=user_id):
+                found = check_guest.confinement(_link(uri=uri), user_id)
+
+                self.assertIn(said, found.fix)
+                self.assertNotIn(unsaid, found.fix)
+
+    def test_no_daemon_is_restarted_where_there_is_none(self) -> None:
+        for uri, expected in (('qemu:///system', True),
+                              ('qemu:///embed?root=/x', False)):
+            for link in (_link(uri=uri, capabilities='<capabilities/>'),):
+                self.assertEqual(
+                    expected, 'restart the libvirt daemon' in (
+                        check_guest.emulator(link, 'qemu').fix))
+
     def test_guests_that_storage_has_paused_are_named(self) -> None:
         rows = [instance_spec.InstanceSummary(
             uuid=name, name=name, state=instance_spec.PowerState.PAUSED,

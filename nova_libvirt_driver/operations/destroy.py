@@ -195,8 +195,14 @@ class Destroy:
         if departed:
             # It may run elsewhere, with its files.
             attached_module.of_here(attachments)
+        came_by = self._came_by(departed) if (
+            destroy_disks and not foreign) else None
         was_here |= self.guests.remove(
-            instance, keep_state=not destroy_disks)
+            instance, keep_state=not destroy_disks or (
+                bool(departed) and came_by is None))
+        if came_by is not None and elsewhere.is_gone_there(
+                self.guests, came_by):
+            departed = self._proved(came_by, entry)
         progress.step('disconnect')
         with contextlib.ExitStack() as stack:
             if destroy_disks:
@@ -210,6 +216,32 @@ class Destroy:
                     entry is not None):
                 # Of a guest that was elsewhere, the files are needed there.
                 entry.leave_rest()
+
+    def _came_by(
+            self, departed: Sequence[journal_module.Note]
+    ) -> journal_module.Note | None:
+        """Return by what a guest came that may have been stopped here since.
+
+        It is not known which host a URI leads to. It leads here if the domain
+        there goes when the one here is removed.
+        """
+        if len(departed) == 1 and not self.journal.is_ours(
+                departed[0]) and elsewhere.is_stopped_there(
+                self.guests, departed[0]):
+            return departed[0]
+        return None
+
+    def _proved(
+            self, came_by: journal_module.Note,
+            entry: journal_module.Entry | None) -> list[journal_module.Note]:
+        """Take a guest for this host's; return by what it is elsewhere."""
+        LOG.info('The guest had come to this host, and was stopped here',
+                 instance={'uuid': came_by.uuid})
+        if entry is not None:
+            with contextlib.suppress(exception.StorageFailure):
+                entry.advance('came here', destroy_disks=True,
+                              here_despite=[came_by.id])
+        return []
 
     def _remove_files(
             self, instance: instance_spec.Instance,

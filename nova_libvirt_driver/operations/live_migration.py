@@ -46,8 +46,8 @@ _POST_S = 3600.0
 _UNCLEAR_S = 60.0
 _LOOK_S = 1.0
 
-_MIGRATING, _MOVED = 'migrating', 'moved'
-_GONE = elsewhere_module.GONE
+_MIGRATING = 'migrating'
+_MOVED, _GONE = elsewhere_module.MOVED, elsewhere_module.GONE
 _PAUSED = instance_spec.PowerState.PAUSED
 _Verdict = verdict_module.Verdict
 

@@ -288,6 +288,7 @@ class FakeDomain:
             raise fake_fault.invalid('Refusing to undefine while domain '
                                      'managed save image exists')
         guest.saved = guest.persistent = False
+        guest.undefined_with = flags
         if not guest.active:
             self._link.hypervisor.guests.remove(guest)
         return self._tell(libvirt.VIR_DOMAIN_EVENT_UNDEFINED)

@@ -60,6 +60,8 @@ class Guest:
     """Its memory is on disk."""
     saved_xml: str = ''
     """XML that its memory goes on with."""
+    undefined_with: int = 0
+    """Flags with which its definition was removed."""
     obeys: bool = True
     """It shuts down and reboots when it is asked to."""
     agent: bool = False

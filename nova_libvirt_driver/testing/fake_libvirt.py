@@ -71,7 +71,7 @@ class FakeHypervisor:
         self.guests: list[Guest] = []
         self.secrets: list[fake_secret.Kept] = []
         self.others: dict[str, 'FakeHypervisor'] = {}
-        """Other hosts, by the URIs that lead to them."""
+        """Other hosts, or this one, by the URIs that lead to them."""
         self.connections: list['FakeConnection'] = []
         """Every connection ever opened, in this order."""
         self._lock = runtime.original('threading').Lock()
@@ -229,7 +229,7 @@ class FakeHypervisor:
         self, uri: str, auth: fake_auth.Auth, flags: int = 0
     ) -> 'FakeConnection':
         """Stand in for ``libvirt.openAuth``."""
-        if uri in self.others:
+        if self.others.get(uri, self) is not self:
             return self.others[uri].open_auth(uri, auth, flags)
         self.faults.enter('openAuth')
         if self._refusal is not None:

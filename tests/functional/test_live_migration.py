@@ -698,6 +698,24 @@ class SharedStorageTest(LiveMigrationTestCase):
         self.wait_clean(self.target)
         self.assertEqual([], self.source.files())
 
+    def test_one_that_was_stopped_there_goes_with_its_files(self) -> None:
+        """The host that it has left does nothing any more."""
+        spec = self.running()
+        there = self.prepare(spec, self.source, self.target)
+        self.go(there, self.source, self.target)
+        self.target.driver.post_live_migration_at_destination(there)
+        self.target.driver.power_off(spec)
+        self.assertEqual(['live-migrate moved'], self.source.notes())
+
+        self.target.driver.destroy(
+            spec, attachments=self.attachments(self.target))
+
+        self.assertEqual([], self.source.files())
+        self.source.driver.post_live_migration_at_source(
+            there, attachments=self.attachments(self.source))
+        self.assertEqual(
+            ([], []), (self.source.notes(), self.target.notes()))
+
     def test_an_old_domain_on_a_third_host_takes_no_files(self) -> None:
         spec = self.running()
         files = self.source.files()

@@ -104,11 +104,11 @@ BUDGETS = {
     'messaging': 162,
     'monitoring': 840,
     'nova_plugin': 4312,
-    'operations': 4462,
+    'operations': 4504,
     'privileged': 290,
     'spec': 1111,
     'storage': 4459,
-    'testing': 3860,
+    'testing': 3862,
     'volumes': 998,
     'xmlmodel': 1300,
 }

@@ -23,8 +23,12 @@ from nova_libvirt_driver.storage import journal as journal_module
 
 LOG = logging.getLogger(__name__)
 
-GONE = 'gone to '
-"""How the phase begins in which nothing is left to do here."""
+MOVED, GONE = 'moved', 'gone to '
+"""The phase in which a guest is on the other host, and how that begins in
+which nothing is left to do here."""
+
+_STOPPED = frozenset(('shutdown', 'destroyed', 'crashed', 'saved'))
+"""Libvirt's words for a guest that has run here since libvirt was started."""
 
 _SETTLED_S = 60.0
 """How long libvirt may change files that a guest has left."""
@@ -86,12 +90,8 @@ class Elsewhere:
 
         Or is defined there, and its disks are not here.
         """
-        try:
-            there = self.guests.migration(note).state_at(
-                str(note.values['uri']))
-        except exception.DriverError as error:
-            LOG.debug('The other host cannot be asked: %s', error,
-                      instance={'uuid': note.uuid})
+        there = _state_there(self.guests, note)
+        if isinstance(there, verdict.Unknown):
             return True
         return migration.is_up(there) or (
             there is not None and not self.folders.of(note).exists())
@@ -106,6 +106,41 @@ def has_arrived(
     return (here is not None and migration.is_up(here)
             and here.reason != 'starting-up' and verdict.decide(
                 None, here, verdict.UNKNOWN) is verdict.Verdict.STAYED)
+
+
+def is_stopped_there(
+        guests: guests_module.Guests, note: journal_module.Note) -> bool:
+    """Say whether a guest that was let go stands here as it stands there.
+
+    Stopped, that is, by the same word. If this domain is that one, it goes
+    there by being removed here; see :func:`is_gone_there`.
+
+    :param note: another host's, by which it was let go
+    """
+    if not note.values.get('is_shared') or not (
+            note.phase == MOVED or note.phase.startswith(GONE)):
+        return False
+    guest = guests.find_or_none(note)
+    here = None if guest is None else guest.state()
+    return (here is not None and here.reason in _STOPPED
+            and here == _state_there(guests, note))
+
+
+def is_gone_there(
+        guests: guests_module.Guests, note: journal_module.Note) -> bool:
+    """Say whether it is certain that no domain is where a guest went."""
+    return _state_there(guests, note) is None
+
+
+def _state_there(
+        guests: guests_module.Guests, note: journal_module.Note
+) -> verdict.State | verdict.Unknown:
+    try:
+        return guests.migration(note).state_at(str(note.values['uri']))
+    except exception.DriverError as error:
+        LOG.debug('The other host cannot be asked: %s', error,
+                  instance={'uuid': note.uuid})
+        return verdict.UNKNOWN
 
 
 def supersede(

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import contextlib
 import dataclasses
 import glob
+import json
 import os
 import re
 
@@ -22,7 +23,10 @@ from nova_libvirt_driver.storage import journal as journal_module
 
 IMAGE, FOLDER, PART = 'image', 'instance', 'part of an image'
 
-_MOUNTS = '/proc/self/mountinfo'
+_MOUNTS, _EXPORTS = '/proc/self/mountinfo', '/var/lib/nfs/etab'
+_NOVA_HOSTS = 'compute_nodes'
+"""File in which Nova's services that have a folder of instances sign."""
+
 # Any other may be on several hosts.
 _LOCAL = ('bcachefs', 'btrfs', 'ext2', 'ext3', 'ext4', 'f2fs', 'jfs',
           'overlay', 'reiserfs', 'tmpfs', 'xfs', 'zfs')
@@ -70,7 +74,7 @@ def of_instances(
 
     :param domains: uuids of all domains of this host
     """
-    if _is_shared(instances_path):
+    if shared_by(instances_path, host):
         return
     busy = {note.uuid for note in journal_module.Journal(
         instances_path, host).notes()}
@@ -88,18 +92,62 @@ def of_instances(
             yield Leftover(FOLDER, path, 'libvirt has no domain of it', name)
 
 
-def _is_shared(path: str) -> bool:
-    real = os.path.realpath(path)
+def shared_by(
+        instances_path: str, host: str, *, mounts: str = _MOUNTS,
+        exports: str = _EXPORTS) -> str:
+    """Say why other hosts may have instances in a folder; empty if none may.
+
+    :param host: name of this host
+    :param mounts: file with the mounts that this process sees
+    :param exports: file with what this host exports by NFS, see exportfs(8)
+    """
+    real = os.path.realpath(instances_path)
+    kind = _file_system(real, mounts)
+    if kind not in _LOCAL:
+        return f'its file system is {kind or "not known"}'
+    for path in _exported(exports):
+        if os.path.commonpath([real, path]) in (real, path):
+            return f'this host exports {path} by NFS'
+    others = sorted(_users(real) - {host, journal_module.quoted(host)})
+    return f'host {others[0]} has worked in it' if others else ''
+
+
+def _file_system(path: str, mounts: str) -> str:
     found = ('', '')
-    with open(_MOUNTS, encoding='utf-8', errors='replace') as file:
+    with open(mounts, encoding='utf-8', errors='replace') as file:
         for line in file:
             before, _, after = line.partition(' - ')
-            place = _ESCAPED.sub(
-                lambda found: chr(int(found[1], 8)), before.split()[4])
-            if os.path.commonpath([real, place]) == place and (
+            place = _unescaped(before.split()[4])
+            if os.path.commonpath([path, place]) == place and (
                     len(place) >= len(found[0])):
                 found = (place, after.split()[0])
-    return found[1] not in _LOCAL
+    return found[1]
+
+
+def _exported(exports: str) -> list[str]:
+    with contextlib.suppress(FileNotFoundError), open(
+            exports, encoding='utf-8', errors='replace') as file:
+        return [_unescaped(line.split()[0]) for line in file
+                if line.startswith('/')]
+    return []
+
+
+def _users(path: str) -> set[str]:
+    """Return the hosts that have signed, or have left files of operations."""
+    found = set()
+    with contextlib.suppress(OSError, TypeError, ValueError), open(
+            os.path.join(path, _NOVA_HOSTS), encoding='utf-8') as file:
+        found |= set(json.load(file))
+    with contextlib.suppress(FileNotFoundError):
+        for name in os.listdir(os.path.join(path, journal_module.FOLDER)):
+            _, sign, after = name.partition('@')
+            if sign:
+                found.add(after.removesuffix('.new').rpartition('.')[0])
+    return found
+
+
+def _unescaped(path: str) -> str:
+    return _ESCAPED.sub(lambda found: chr(int(found[1], 8)), path)
 
 
 def _open_files() -> frozenset[str]:

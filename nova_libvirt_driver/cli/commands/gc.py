@@ -29,8 +29,8 @@ class Gc(base.Lister):
 
     That is damaged images, parts of images, and the folders of instances of
     which this libvirt has no domain: do not do that to the folder of another
-    libvirt's stopped guests. What was interrupted is cleaned up first, as by
-    every command that changes a server.
+    libvirt's stopped guests. Those that other hosts may have stay. What was
+    interrupted is cleaned up first, as by every command that changes a server.
 
     Example: nova-libvirt gc --dry-run
     """
@@ -48,6 +48,7 @@ class Gc(base.Lister):
         lend = sources.local if parsed_args.dry_run else sources.working
         with lend(arguments) as driver:
             found = find(driver)
+            self._tell_left_out()
             if found and not parsed_args.dry_run:
                 confirmation.obtain(
                     self.app, 'remove '
@@ -57,6 +58,17 @@ class Gc(base.Lister):
                 one.kind, cells.Text(one.path), cells.Text(one.reason),
                 'found' if parsed_args.dry_run else _removed(driver, one))
                 for one in found]
+
+    def _tell_left_out(self) -> None:
+        """Say why no folders of instances are among what was found."""
+        path = cfg.CONF.instances_path
+        reason = leftovers.shared_by(path, cfg.CONF.host)
+        if reason:
+            self.app.stderr.write(
+                f'note: folders of servers in {path} stay: {reason}, and '
+                'other hosts may have servers there. Remove by hand one whose '
+                'id neither "virsh list --all --uuid" shows on any host that '
+                'has the folder, nor "nova-libvirt operations list" here\n')
 
 
 def find(driver: 'driver_module.LibvirtDriver') -> list[leftovers.Leftover]:

@@ -2,6 +2,7 @@
 
 """Damaged images and files of no guest are found, and nothing else is."""
 
+import dataclasses
 import os
 import pathlib
 
@@ -84,3 +85,67 @@ class InstanceTest(base.TestCase):
     def test_there_need_not_be_a_folder(self) -> None:
         self.assertEqual([], list(leftovers.of_instances(
             f'{self.path}/none', 'here', ())))
+
+
+class SharedTest(base.TestCase):
+    """Other hosts may have a folder of instances."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        root = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        self.root = root.resolve()
+        self.path = self.root / 'on disk'
+        self.path.mkdir()
+        self.mounts, self.exports = self.root / 'mounts', self.root / 'etab'
+        self.mount('ext4')
+
+    def mount(self, kind: str) -> None:
+        self.mounts.write_text(
+            '1 0 0:1 / / rw - ext4 /dev/sda rw\n2 1 0:2 / {} rw shared:1 - '
+            '{} some rw\n'.format(str(self.path).replace(' ', '\\040'), kind))
+
+    def reason(self) -> str:
+        return leftovers.shared_by(
+            str(self.path), 'h/1', mounts=str(self.mounts),
+            exports=str(self.exports))
+
+    def test_one_of_this_host_alone(self) -> None:
+        self.assertEqual('', self.reason())
+        self.exports.write_text(f'# {self.path}\n{self.root}/on *(rw)\n\n')
+        (self.path / 'compute_nodes').write_text('{"h/1": 1.0}')
+        owner = dataclasses.replace(owners.HERE, host='h/1')
+        owners.journal(str(self.path), owner).begin(
+            'spawn', uuid=UUID.format(1), name='one').release()
+        (self.path / '.operations' / f'{"a" * 32}.json').touch()
+
+        self.assertEqual('', self.reason())
+
+    def test_a_file_system_that_several_hosts_may_have(self) -> None:
+        for kind in ('nfs4', 'ceph', 'gfs2', 'fuse.glusterfs', '9p'):
+            self.mount(kind)
+
+            self.assertEqual(f'its file system is {kind}', self.reason())
+
+    def test_one_that_this_host_exports(self) -> None:
+        for path in (self.root, self.path, self.path / 'below'):
+            escaped = str(path).replace(' ', '\\040')
+            self.exports.write_text(
+                f'/other\t*(ro)\n{escaped}\t192.0.2.0/24(rw,sync)\n')
+
+            self.assertEqual(
+                f'this host exports {path} by NFS', self.reason())
+
+    def test_one_in_which_another_host_has_worked(self) -> None:
+        nova = self.path / 'compute_nodes'
+        nova.write_text('{"h/1": 1.0, "h/2": 2.0}')
+        self.assertEqual('host h/2 has worked in it', self.reason())
+
+        for damaged in ('{"h/1": 1', '5'):
+            nova.write_text(damaged)
+            self.assertEqual('', self.reason())
+        for name in ('b.json', 'b.json.new', 'b.lock'):
+            file = self.path / '.operations' / f'{UUID.format(1)}@{name}'
+            file.parent.mkdir(exist_ok=True)
+            file.touch()
+            self.assertEqual('host b has worked in it', self.reason())
+            file.unlink()

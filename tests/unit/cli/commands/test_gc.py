@@ -33,3 +33,17 @@ class GcTest(base.ServerTestCase):
         self.assertEqual([], self.answer('gc', '--yes'))
 
         self.assertTrue((self.folder / 'instances' / found).exists())
+
+    def test_what_another_host_may_have_stays_and_that_is_said(self) -> None:
+        found = self.leftover()
+        instances = self.folder / 'instances'
+        self.assertNotIn('note:', self.type('gc', '--dry-run').stderr)
+        (instances / 'compute_nodes').write_text('{"two": 1.0}')
+
+        run = self.type('gc', '--yes')
+
+        self.assertNotIn(found, run.stdout)
+        self.assertTrue((instances / found / 'disk').exists())
+        self.assertIn(f'folders of servers in {instances} stay: host two '
+                      'has worked in it', run.stderr)
+        self.assertIn('virsh list --all --uuid', run.stderr)

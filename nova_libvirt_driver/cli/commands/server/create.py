@@ -4,6 +4,7 @@
 
 import argparse
 from collections.abc import Iterator
+from collections.abc import Sequence
 import contextlib
 from typing import Any
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from nova_libvirt_driver.cli.output import terminal
 from nova_libvirt_driver.cli import sources
 from nova_libvirt_driver.compute import record
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.spec import nic as nic_spec
 
 if TYPE_CHECKING:
     from nova_libvirt_driver import driver as driver_module
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 Shown = tuple[tuple[str, ...], tuple[Any, ...]]
 
 _NOT_MADE = 'not made (dry run)'
+_ADDRESS_S = 3.0
+"""How long a network of libvirt may take to give a server an address."""
 
 
 class ServerCreate(base.ShowOne):
@@ -66,12 +70,14 @@ class ServerCreate(base.ShowOne):
         # Lazy, as it brings the model of XML.
         from nova_libvirt_driver.cli.commands.server import details
 
+        found: Sequence[nic_spec.FoundAddress] = ()
         if parsed_args.dry_run:
             (spec, xml), status = self._planned(parsed_args), _NOT_MADE
         else:
-            spec, xml, status = self._make(parsed_args)
+            spec, xml, status, found = self._make(parsed_args)
         fields = details.fields(xml, status, sources.images(cfg.CONF),
                                 autostart=parsed_args.autostart,
+                                addresses=found,
                                 forwards=details.forwards(spec))
         return tuple(fields), tuple(fields.values())
 
@@ -86,8 +92,9 @@ class ServerCreate(base.ShowOne):
 
     def _make(
             self, parsed_args: argparse.Namespace,
-    ) -> tuple['guest_spec.GuestSpec', str, str]:
-        """Make the server; return it, its XML and how it is."""
+    ) -> tuple['guest_spec.GuestSpec', str, str,
+               Sequence[nic_spec.FoundAddress]]:
+        """Make the server; return it, its XML, how it is, its addresses."""
         arguments = base.arguments_of(self)
         quiet = not arguments.verbose_level
         _refuse_disabled(configuration.load(arguments))
@@ -104,13 +111,30 @@ class ServerCreate(base.ShowOne):
                 sources.note_end(self.app.stderr, driver, spec.name)
             try:
                 self._wait(driver, spec, parsed_args.wait)
+                found = self._addresses(driver, spec)
                 info = driver.get_info(spec)
                 xml = driver.get_domain_xml(spec)
             finally:
                 if sources.forgets(driver):
                     # Its files would belong to no server.
                     driver.destroy(spec)
-        return spec, xml, info.state.name.lower()
+        return spec, xml, info.state.name.lower(), found
+
+    def _addresses(
+            self, driver: 'driver_module.LibvirtDriver',
+            spec: 'guest_spec.GuestSpec',
+            ) -> Sequence[nic_spec.FoundAddress]:
+        """Return the addresses of a server that was started, if known soon."""
+        is_given = any(
+            nic.kind is nic_spec.NicKind.NETWORK for nic in spec.nics)
+        quiet = not base.arguments_of(self).verbose_level
+        # It is made all the same.
+        with (contextlib.suppress(exception.DriverError), progress.shown(
+                self.app.stderr, spec.name, quiet=quiet) as line):
+            return waiting.addresses(
+                driver, spec, line,
+                timeout_s=_ADDRESS_S if is_given else 0.0)
+        return ()
 
     def _wait(
             self, driver: 'driver_module.LibvirtDriver',

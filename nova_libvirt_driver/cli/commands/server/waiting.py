@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""Waiting until a server is up, or has printed something."""
+"""Waiting until a server is up, has printed something, or is reached."""
 
 from collections.abc import Callable
 import dataclasses
 import re
+import socket
 import time
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ from nova_libvirt_driver.spec import instance as instance_spec
 
 if TYPE_CHECKING:
     from nova_libvirt_driver import base
+    from nova_libvirt_driver import driver as driver_module
+    from nova_libvirt_driver import ports
+    from nova_libvirt_driver.spec import nic as nic_spec
 
 ACTIVE = 'active'
 TIMEOUT_S = 120.0
@@ -22,6 +26,7 @@ LAST_LINES = 20
 
 _SERIAL = 'serial:'
 _POLL_S = 0.25
+_TRY_S = 2.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -86,6 +91,53 @@ def printed(
     except exception.ConsoleUnavailable:
         return ''
     return terminal.Cleaner().feed(output)
+
+
+def addresses(
+        driver: 'driver_module.LibvirtDriver',
+        instance: instance_spec.Instance, line: 'ports.Progress', *,
+        timeout_s: float,
+        clock: Clock = Clock()) -> 'list[nic_spec.FoundAddress]':
+    """Return the addresses of a server as soon as there are any.
+
+    There may be none when the time is over; without time they are looked up
+    once.
+    """
+    deadline = clock.now() + timeout_s
+    while not (found := driver.get_addresses(instance)):
+        left_s = deadline - clock.now()
+        if left_s <= 0:
+            break
+        line.step(f'no address yet, {left_s:.0f} s left')
+        clock.sleep(_POLL_S)
+    return found
+
+
+def answers(
+        address: str, port: int, line: 'ports.Progress', *,
+        timeout_s: float, clock: Clock = Clock()) -> bool:
+    """Wait until a server says something at a port; say whether it does.
+
+    That the port is open means nothing where QEMU forwards it. It is tried
+    once at least.
+    """
+    deadline = clock.now() + timeout_s
+    while not _speaks(address, port):
+        left_s = deadline - clock.now()
+        if left_s <= 0:
+            return False
+        line.step(f'no answer from {address} port {port} yet, '
+                  f'{left_s:.0f} s left')
+        clock.sleep(_POLL_S)
+    return True
+
+
+def _speaks(address: str, port: int) -> bool:
+    try:
+        with socket.create_connection((address, port), _TRY_S) as caller:
+            return bool(caller.recv(1))
+    except OSError:
+        return False
 
 
 def _is_met(

@@ -7,6 +7,7 @@ from lxml import etree
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.spec import nic as nic_spec
 from tests.unit.cli import base
 
 
@@ -98,6 +99,43 @@ class CreateTest(base.ServerTestCase):
         self.assertIn('creating web1', seen.stderr)
         self.assertIn(' 50%', seen.stderr)
         self.assertEqual('', quiet.stderr)
+
+    def test_an_address_that_is_known_soon_is_shown(self) -> None:
+        asked: list[str] = []
+
+        def addresses(
+                instance: instance_spec.Instance,
+        ) -> list[nic_spec.FoundAddress]:
+            asked.append(instance.name)
+            return [nic_spec.FoundAddress(
+                address='192.0.2.7', source='lease')] if (
+                    len(asked) == 3) else []
+
+        self.driver.get_addresses = (  # type: ignore[method-assign]
+            addresses)
+
+        shown = self.answer('server', 'create', 'web1', '--image', 'debian',
+                            '--network', 'default')
+        # QEMU's own network says of none.
+        other = self.answer('server', 'create', 'web2', '--image', 'debian',
+                            '--network', 'user')
+
+        self.assertEqual(['192.0.2.7'], [
+            one['address'] for one in shown['addresses']])
+        self.assertEqual([], other['addresses'])
+        self.assertEqual(['web1'] * 3 + ['web2'], asked)
+
+    def test_a_server_is_shown_without_any(self) -> None:
+        def addresses(instance: object) -> list[nic_spec.FoundAddress]:
+            raise exception.InstanceNotFound(instance='web1', host='here')
+
+        self.driver.get_addresses = (  # type: ignore[method-assign]
+            addresses)
+
+        shown = self.answer('server', 'create', 'web1', '--image', 'debian',
+                            '--network', 'default')
+
+        self.assertEqual([], shown['addresses'])
 
     def test_what_ends_with_the_command_is_told_and_removed(self) -> None:
         self.driver.hypervisor_uri = 'test:///default'

@@ -31,6 +31,7 @@
      +- MigrationFailed             a live migration failed; the guest stayed
      |   +- MigrationCancelled      it was aborted
      +- MigrationUnclear            where the guest is cannot be seen
+     |   +- MigrationBroken         its memory is in parts on two hosts
      +- DeviceAttachFailed          a guest did not get a device
      +- DeviceDetachFailed          a guest keeps a device
      +- ForeignDomain               the domain is not one of ours
@@ -312,6 +313,19 @@ class MigrationUnclear(DriverError):
                 'or removed')
     defaults = {'hint': 'see with virsh on both hosts where the guest runs'}
     advice = '%(hint)s'
+
+
+class MigrationBroken(MigrationUnclear):
+    """A guest is on another host without all of its memory.
+
+    It must not run where it was; what is there of it must not go either.
+    """
+
+    template = ('Instance %(instance)s is on %(destination)s, and some of its '
+                'memory is not: %(reason)s. Neither part was stopped or '
+                'removed')
+    defaults = {'hint': 'let the two hosts reach each other: the rest of its '
+                'memory follows by itself then. Or delete the instance'}
 
 
 class DeviceAttachFailed(DriverError):

@@ -76,6 +76,7 @@ _FAILED = 'failed'
 _PAUSE, _IO_ERROR = 'pause', 'ioerror'
 # QEMU reports each request that fails, which may be thousands a second.
 _QUIET_S = 60.0
+_BROKEN = 'postcopy-failed'
 _NEXT_STEP = ('make room on its file system or repair its storage, then '
               'unpause the instance')
 
@@ -458,6 +459,14 @@ class _DiskErrors:
                        f'({change.reason or "I/O error"})')
         elif not isinstance(change, event.LifecycleEvent):
             return
+        elif change.detail == _BROKEN:
+            LOG.warning(
+                'Guest %s: the two hosts lost each other while the rest of '
+                'its memory followed it in post-copy. Let them reach each '
+                'other: it goes on then. If the other host is dead, so is the '
+                'guest: delete the instance, or kill the guest by "virsh '
+                'destroy" and start it again', change.name,
+                instance={'uuid': change.uuid})
         elif change.transition is event.Transition.RESUMED:
             self._warned.pop((change.uuid, _PAUSE), None)
         elif (change.transition is event.Transition.PAUSED

@@ -28,6 +28,15 @@ _FOREVER_S = 3e6
 _DOWNTIME_MAX_MS = 2_000_000
 """QEMU's own limit."""
 
+BROKEN = 'postcopy-failed'
+"""Why each of the two domains of a guest is as it is when its post-copy broke.
+
+It is the end of a connection: between the two QEMUs, or between libvirt and
+one of them, in which case the memory arrives all the same.
+"""
+POST_COPY = ('postcopy', BROKEN)
+"""Why they are as they are while some of the memory is on either host."""
+
 _COMING = {'type': libvirt.VIR_DOMAIN_JOB_UNBOUNDED,
            'operation': libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_IN}
 
@@ -55,14 +64,17 @@ class Request:
     :ivar persistent_xml: the same for its next start there
     :ivar disks: target devices of the disks whose bytes are to be copied
     :ivar whole: with what the disks are based on
+    :ivar resumes: it goes on with one whose post-copy broke; XML and disks
+        are as they were
     """
 
     destination: migration_spec.Destination
     ways: migration_spec.Ways
-    xml: str
-    persistent_xml: str
+    xml: str = ''
+    persistent_xml: str = ''
     disks: tuple[str, ...] = ()
     whole: bool = False
+    resumes: bool = False
 
     def flags(self) -> int:
         """Return libvirt's flags."""
@@ -72,6 +84,7 @@ class Request:
             libvirt.VIR_MIGRATE_TLS: ways.native_tls,
             libvirt.VIR_MIGRATE_AUTO_CONVERGE: ways.auto_converge,
             libvirt.VIR_MIGRATE_POSTCOPY: ways.post_copy,
+            libvirt.VIR_MIGRATE_POSTCOPY_RESUME: self.resumes,
             libvirt.VIR_MIGRATE_PARALLEL: ways.parallel_connections > 1,
             # Without a list libvirt would copy every disk, volumes as well.
             libvirt.VIR_MIGRATE_NON_SHARED_DISK: bool(

@@ -61,6 +61,7 @@ class LiveArrival:
     storage: storage_module.Storage
     exclusive: exclusive_module.Exclusive
     clean_ups: clean_ups_module.CleanUps
+    home: ports.HomeOf
     reserved: dict[str, contextlib.ExitStack] = dataclasses.field(
         default_factory=dict)
     """Ports of serial consoles of guests that are to come, by uuid."""
@@ -135,8 +136,11 @@ class LiveArrival:
     def is_decided(self, entry: journal_module.Entry) -> bool:
         """Say whether the guest is here, and does not come any more."""
         guest = self.domains.guests.find_or_none(entry.note)
-        return (guest is not None and migration.runs(guest.state())
-                and not self._is_coming(guest))
+        if guest is None:
+            return False
+        if self._is_coming(guest):
+            return self._is_deleted(entry.note)
+        return migration.runs(guest.state())
 
     def clean_up(
             self, entry: journal_module.Entry,
@@ -147,14 +151,18 @@ class LiveArrival:
         if guest is not None:
             # There was none, and libvirt keeps only one that has come: it
             # may have been stopped since.
-            if migration.is_up(guest.state()) and self._is_coming(guest):
+            if not self._is_coming(guest):
+                self._make_lasting(guest)
+                self._release(note)
+                return
+            if not self._is_deleted(note):
                 with contextlib.suppress(exception.StorageFailure):
                     # A migration may take hours.
                     entry.leave_open(_COMING, _PREPARED_S)
                 raise clean_ups_module.NotYetError(_COMING)
-            self._make_lasting(guest)
-            self._release(note)
-            return
+            LOG.warning('The instance was deleted while its guest came, and '
+                        'is removed here', instance={'uuid': note.uuid})
+            self.domains.guests.remove(note)
         self._undo(note, attachments(), made=bool(note.values['made']))
 
     def _make_files(
@@ -193,6 +201,14 @@ class LiveArrival:
         guest = self.domains.guests.find(instance)
         deadline = time.monotonic() + _ARRIVAL_S
         while self._is_coming(guest):
+            if guest.state().reason == migration.BROKEN:
+                # The host that it has left has said that it is here.
+                LOG.error('The memory of the guest is lost: its QEMU on the '
+                          'host that it has left is dead. It is stopped, and '
+                          'its disks are here: start it',
+                          instance={'uuid': guest.uuid})
+                guest.destroy()
+                break
             if time.monotonic() >= deadline:
                 raise exception.WaitTimeout(
                     awaited='the end of the migration', timeout_s=_ARRIVAL_S)
@@ -200,8 +216,11 @@ class LiveArrival:
         return guest
 
     def _is_coming(self, guest: handle.Guest) -> bool:
-        return (self.domains.guests.migration(guest).job()
-                is migration.Job.IN)
+        return migration.is_up(guest.state()) and (
+            self.domains.guests.migration(guest).job() is migration.Job.IN)
+
+    def _is_deleted(self, instance: instance_spec.Instance) -> bool:
+        return self.home(instance) is ports.Home.DELETED
 
     def _make_lasting(self, guest: handle.Guest) -> None:
         """See that the guest is the same at its next start.

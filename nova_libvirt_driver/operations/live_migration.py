@@ -23,6 +23,7 @@ from nova_libvirt_driver.operations.steps import clean_ups as clean_ups_module
 from nova_libvirt_driver.operations.steps import domains as domains_module
 from nova_libvirt_driver.operations.steps import elsewhere as elsewhere_module
 from nova_libvirt_driver.operations.steps import exclusive as exclusive_module
+from nova_libvirt_driver.operations.steps import post_copy as post_copy_module
 from nova_libvirt_driver.operations.steps import rebuild as rebuild_module
 from nova_libvirt_driver.operations.steps import relocation
 from nova_libvirt_driver.operations.steps import steering as steering_module
@@ -74,6 +75,7 @@ class LiveDeparture:
     exclusive: exclusive_module.Exclusive
     ways: migration_spec.Ways
     elsewhere: elsewhere_module.Elsewhere
+    post_copy: post_copy_module.PostCopy
     running: dict[str, steering_module.Steering] = dataclasses.field(
         default_factory=dict)
     """Those of this process that are under way, by uuid."""
@@ -94,6 +96,7 @@ class LiveDeparture:
                 self.storage.journal, attachments=[
                     one.name for one in attachments],
                 uri=destination.uri, is_shared=destination.is_shared,
+                migrate_uri=destination.migrate_uri,
                 was_paused=before.power is _PAUSED)
             watched.step('read')
             request = self._request(guest, spec, destination)
@@ -103,8 +106,12 @@ class LiveDeparture:
             watched.step('migrate')
             entry.advance(_MIGRATING)
             ended = self._run(guest, request, report, watched)
+            is_whole = self.post_copy.follow(
+                guest, destination, watched.give_way,
+                **({'patience_s': 0.0} if ended.reason else {}))
             try:
-                self._settle(guest, before, destination.uri, ended)
+                self._settle(guest, before, destination.uri, ended,
+                             wait_s=_UNCLEAR_S if is_whole else 0.0)
             except exception.MigrationUnclear:
                 # Looked at again, until it is clear.
                 with contextlib.suppress(exception.StorageFailure):
@@ -133,6 +140,7 @@ class LiveDeparture:
             return
         # Of a process that was killed, maybe.
         guest = self.domains.guests.find(instance)
+        steering_module.check_abortable(guest)
         job = self.domains.guests.migration(instance)
         if job.job() is not migration.Job.OUT:
             raise _not_migrating('abort its migration', instance)
@@ -229,7 +237,7 @@ class LiveDeparture:
         guest = self.domains.guests.find_or_none(note)
         uri = str(note.values['uri'])
         if guest is not None:
-            self._end_job(guest, uri)
+            self.post_copy.end_left(guest, note.values)
         found = self._look(note, uri, None, wait_s=0.0)
         if found is _Verdict.STAYED:
             if guest is not None and not note.values.get('was_paused'):
@@ -401,19 +409,15 @@ class LiveDeparture:
                             change.iteration))
                     return False
 
-                def tick() -> None:
-                    ended.guard(steering.tick)
-                    if ended.reason is None:
-                        ended.guard(progress.give_way)
-                    else:
-                        ended.insist()
-
                 while True:
                     try:
-                        news.wait(settles, _FOREVER_S, tick)
+                        news.wait(settles, _FOREVER_S, lambda: _tick(
+                            guest, steering, ended, progress))
                         break
                     except KeyboardInterrupt as interrupt:
                         ended.early(interrupt)
+                    except steering_module.StuckError:
+                        break
             finally:
                 del self.running[guest.uuid]
         ended.returned, ended.failure = run.returned, run.error
@@ -421,11 +425,14 @@ class LiveDeparture:
 
     def _settle(
             self, guest: handle.Guest, before: reach.GuestState, uri: str,
-            ended: steering_module.Ended) -> None:
+            ended: steering_module.Ended, *, wait_s: float) -> None:
         """See where the guest is; return only when it has moved."""
         instance = instance_spec.InstanceRef(guest.uuid, guest.name)
-        found = self._look(instance, uri, ended.returned)
+        found = self._look(instance, uri, ended.returned, wait_s=wait_s)
         if found is _Verdict.MOVED:
+            if ended.failure is not None:
+                LOG.warning('The guest has moved, though libvirt said: %s',
+                            ended.failure, instance={'uuid': guest.uuid})
             try:
                 self._remove_here(instance)
             except exception.MigrationUnclear:
@@ -445,7 +452,10 @@ class LiveDeparture:
                     else exception.MigrationFailed)
             raise kind(instance=guest.uuid, destination=uri, reason=reason
                        ) from ended.failure
-        raise exception.MigrationUnclear(
+        kind_unclear = (
+            exception.MigrationBroken if steering_module.is_broken(guest)
+            else exception.MigrationUnclear)
+        raise kind_unclear(
             instance=guest.uuid, destination=uri, reason=reason
         ) from ended.failure
 
@@ -486,27 +496,6 @@ class LiveDeparture:
         LOG.debug('libvirt said %s; here %s, there %s: %s', returned, here,
                   there, found, instance={'uuid': instance.uuid})
         return found
-
-    def _end_job(self, guest: handle.Guest, uri: str) -> None:
-        """Abort what a killed process has begun, and wait for its end.
-
-        :raises MigrationUnclear: it goes on, as one in post-copy does
-        """
-        job = self.domains.guests.migration(guest)
-        if job.job() is not migration.Job.OUT:
-            return
-        try:
-            guest.abort_job()
-        except exception.DriverError as error:
-            LOG.info('The migration is not aborted: %s', error,
-                     instance={'uuid': guest.uuid})
-        deadline = time.monotonic() + _UNCLEAR_S
-        while job.job() is migration.Job.OUT:
-            if time.monotonic() >= deadline:
-                raise exception.MigrationUnclear(
-                    instance=guest.uuid, destination=uri,
-                    reason='its migration goes on')
-            time.sleep(_LOOK_S)
 
     def _remove_here(self, instance: instance_spec.Instance) -> None:
         """Remove the domain of a guest that is on the other host.
@@ -567,6 +556,20 @@ def _reporter(
         report(figures)
 
     return tell
+
+
+def _tick(
+        guest: handle.Guest, steering: steering_module.Steering,
+        ended: steering_module.Ended,
+        progress: exclusive_module.Watched) -> None:
+    ended.guard(steering.tick)
+    if ended.reason is None:
+        ended.guard(progress.give_way)
+    elif steering_module.is_broken(guest):
+        # Libvirt's call may wait for the other host for ever.
+        raise steering_module.StuckError()
+    else:
+        ended.insist()
 
 
 def _run_on(guest: handle.Guest) -> None:

@@ -35,6 +35,7 @@ from nova_libvirt_driver.operations.steps import disk_copy
 from nova_libvirt_driver.operations.steps import domains as domains_module
 from nova_libvirt_driver.operations.steps import elsewhere
 from nova_libvirt_driver.operations.steps import exclusive as exclusive_module
+from nova_libvirt_driver.operations.steps import post_copy
 from nova_libvirt_driver.operations.steps import rebuild as rebuild_module
 from nova_libvirt_driver.operations.steps import serial_ports as serial_module
 from nova_libvirt_driver.operations.steps import unplug as unplug_module
@@ -172,8 +173,10 @@ def _moves(
             domains, storage, rebuild, exclusive, restarts),
         live_migration.LiveDeparture(
             domains, storage, rebuild, exclusive, ways,
-            elsewhere.Elsewhere(guests, storage.folders, home)),
-        live_arrival.LiveArrival(domains, storage, exclusive, clean_ups),
+            elsewhere.Elsewhere(guests, storage.folders, home),
+            post_copy.PostCopy(guests, ways)),
+        live_arrival.LiveArrival(
+            domains, storage, exclusive, clean_ups, home),
         announcement.Announcement(guests))
 
 

@@ -8,7 +8,8 @@ from tests import base
 from tests.faults import moves
 
 _QUICK = ('test_copy_source_agent', 'test_copy_source_daemon',
-          'test_copy_destination_daemon', 'test_switch_abort')
+          'test_copy_destination_daemon', 'test_switch_abort',
+          'test_post_copy_broken_link', 'test_post_copy_abort')
 _MANUAL = (pathlib.Path(__file__).parents[2] / 'doc' / 'source' / 'reference'
            / 'live-migration-faults.csv')
 

@@ -82,11 +82,7 @@ class Steering:
         :raises WrongState: the guest runs on the other host already
         :raises LibvirtFailure: there is no job any more
         """
-        if self._is_post_copy:
-            raise exception.WrongState(
-                tried='abort its migration', instance=self._guest.uuid,
-                state='running on the other host already',
-                hint='wait for the rest of its memory to arrive')
+        check_abortable(self._guest)
         self.aborted = True
         self._guest.abort_job()
 
@@ -190,6 +186,30 @@ class Steering:
         except exception.DriverError as error:
             LOG.warning('The migration goes on: %s', error,
                         instance={'uuid': self._guest.uuid})
+
+
+def check_abortable(guest: handle.Guest) -> None:
+    """See that the guest has not begun to run on the other host.
+
+    :raises WrongState: it has, and what it does there cannot be taken back
+    """
+    if guest.state().reason in migration.POST_COPY:
+        raise exception.WrongState(
+            tried='abort its migration', instance=guest.uuid,
+            state='running on the other host already',
+            hint='wait for the rest of its memory to arrive')
+
+
+def is_broken(guest: handle.Guest) -> bool:
+    """Say whether its post-copy does not go on, as far as can be seen."""
+    try:
+        return guest.state().reason == migration.BROKEN
+    except exception.DriverError:
+        return False
+
+
+class StuckError(Exception):
+    """A migration does not go on, and cannot be aborted."""
 
 
 class Abortable(Protocol):

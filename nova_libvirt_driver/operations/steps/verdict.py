@@ -17,7 +17,6 @@ State = reach.GuestState | None
 """None when there is no domain."""
 
 _MIGRATED, _MOVING = 'migrated', 'migration'
-_POSTCOPY = ('postcopy', 'postcopy-failed')
 _SHUTDOWN = instance_spec.PowerState.SHUTDOWN
 
 
@@ -62,8 +61,8 @@ def decide(
 def _while_up(
         returned: bool | None, here: reach.GuestState,
         there: State | Unknown) -> Verdict:
-    if here.reason in _POSTCOPY:
-        return Verdict.UNCLEAR
+    if here.reason in migration.POST_COPY:
+        return _in_post_copy(here, there)
     if migration.runs(here) and not isinstance(there, Unknown) and (
             migration.runs(there)):
         # Libvirt lets it go on here when the last answer from there was lost.
@@ -79,6 +78,16 @@ def _while_up(
     if there is None:
         return Verdict.STAYED
     return Verdict.MOVED if returned else Verdict.UNCLEAR
+
+
+def _in_post_copy(
+        here: reach.GuestState, there: State | Unknown) -> Verdict:
+    # What is here waits for its QEMU there, which may be dead by now.
+    if here.reason != migration.BROKEN or isinstance(there, Unknown):
+        return Verdict.UNCLEAR
+    if there is None:
+        return Verdict.LOST
+    return Verdict.UNCLEAR if migration.is_up(there) else Verdict.MOVED
 
 
 def _gone(

@@ -69,6 +69,13 @@ class DiskErrorTest(base.TestCase):
             self.assertEqual({'uuid': 'one'}, record.instance)
         return [record.getMessage() for record in found]
 
+    def test_post_copy_that_breaks_is_warned_of_on_both_hosts(self) -> None:
+        for transition in (Transition.PAUSED, Transition.RESUMED):
+            [message] = self.warnings(dataclasses.replace(
+                happened(transition, 1), detail='postcopy-failed'))
+
+            self.assertIn('Let them reach each other', message)
+
     def test_a_pause_by_storage_is_warned_of_once(self) -> None:
         [message] = self.warnings(
             disk_failed('pause'), disk_failed('pause', timestamp=1.0),

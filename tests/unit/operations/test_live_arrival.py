@@ -26,8 +26,12 @@ class GivenUpTest(whole.WholeTestCase):
     def setUp(self) -> None:
         self.port = os.path.join(
             self.useFixture(fixtures.TempDir()).path, 'port')
+        self.where: ports.Home | None = None
         super().setUp()
         self.spec = self.guest()
+
+    def home(self, instance: instance_spec.Instance) -> ports.Home | None:
+        return self.where
 
     def attachments_of(
             self, instance: instance_spec.Instance) -> ports.Attachments:
@@ -166,6 +170,47 @@ class GivenUpTest(whole.WholeTestCase):
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
         self.assertIn('open for receive: prepared', str(error))
+
+    def comes_in_post_copy(self, reason: int) -> None:
+        self.driver.spawn(
+            self.spec, attachments=self.attachments_of(self.spec))
+        guest, = self.hypervisor.guests
+        guest.reason, guest.is_coming = reason, True
+        self.journal.begin(
+            'receive', uuid=self.spec.uuid, name=self.spec.name, made=True,
+            attachments=['port']).leave_open('prepared', 600.0)
+
+    def test_one_whose_memory_is_lost_is_stopped(self) -> None:
+        self.comes_in_post_copy(libvirt.VIR_DOMAIN_RUNNING_POSTCOPY_FAILED)
+        log = self.useFixture(fixtures.FakeLogger())
+
+        self.driver.post_live_migration_at_destination(self.spec)
+
+        self.assertIn('The memory of the guest is lost', log.output)
+        self.assertIs(State.SHUTDOWN, self.driver.get_info(
+            self.spec, use_cache=False).state)
+        self.assertEqual([], self.phases())
+        self.assertTrue(os.path.exists(self.port))
+        self.driver.power_on(self.spec)
+
+    def test_one_that_was_deleted_meanwhile_goes(self) -> None:
+        for reason in (libvirt.VIR_DOMAIN_RUNNING_POSTCOPY,
+                       libvirt.VIR_DOMAIN_RUNNING_POSTCOPY_FAILED):
+            with self.subTest(reason=reason):
+                self.spec = self.guest()
+                self.where = ports.Home.ELSEWHERE
+                self.comes_in_post_copy(reason)
+                self.driver.clean_up_operation(
+                    self.spec.uuid, '', force=False)
+                self.assertEqual([self.spec.name], self.names())
+
+                self.where = ports.Home.DELETED
+                self.driver.clean_up_operation(
+                    self.spec.uuid, '', force=False)
+
+                self.assertEqual([], self.names() + self.phases())
+                self.assertFalse(os.path.exists(self.port))
+                self.assertFalse(self.folder(self.spec).exists())
 
     def test_a_guest_of_this_host_is_not_removed(self) -> None:
         self.driver.spawn(

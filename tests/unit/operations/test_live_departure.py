@@ -134,6 +134,64 @@ class GoneTest(whole.WholeTestCase):
         with self.journal.left(self.spec.uuid) as (entry,):
             entry.leave_open('moved', 600.0)
 
+    def in_post_copy(self, *, is_broken: bool) -> None:
+        """Have the guest run there, and some of its memory be here."""
+        self.leave_behind(
+            libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED if is_broken
+            else libvirt.VIR_DOMAIN_PAUSED_POSTCOPY)
+        self.other.guests[0].reason = (
+            libvirt.VIR_DOMAIN_RUNNING_POSTCOPY_FAILED if is_broken
+            else libvirt.VIR_DOMAIN_RUNNING_POSTCOPY)
+        with self.journal.left(self.spec.uuid) as (entry,):
+            entry.leave_open('migrating', 0.0)
+
+    def test_nothing_is_done_to_one_in_two_parts(self) -> None:
+        for is_broken in (False, True):
+            self.spec = self.guest()
+            self.in_post_copy(is_broken=is_broken)
+            for number, verb in enumerate((
+                    *self.verbs(), lambda: self.driver.power_off(self.spec))):
+                with self.subTest(number=number, is_broken=is_broken):
+                    self.assertRaises(exception.MigrationBroken, verb)
+
+            error = self.assertRaises(
+                exception.WrongState, self.driver.live_migration_abort,
+                self.spec)
+            self.assertIn('on the other host already', str(error))
+            guest, = self.hypervisor.guests
+            self.assertIs(True, guest.active)
+            self.assertIs(True, self.other.guests[0].active)
+            self.assertEqual(['migrating'], self.phases())
+            self.driver.destroy(self.spec)
+            self.assertEqual([], self.names())
+            self.where = ports.Home.DELETED
+            self.driver.clean_up_operation(self.spec.uuid, '', force=False)
+            self.other.guests.clear()
+            self.driver.clean_up_operation(self.spec.uuid, '', force=False)
+            self.assertEqual([], self.phases())
+            self.where = ports.Home.HERE
+            shutil.rmtree(self.files)
+
+    def test_the_next_process_has_one_that_broke_go_on(self) -> None:
+        self.in_post_copy(is_broken=True)
+        self.hypervisor.guests[0].goes_to = []
+        self.where = ports.Home.ELSEWHERE
+
+        self.driver.clean_up_operation(self.spec.uuid, '', force=False)
+
+        self.assertEqual([], self.names() + self.phases())
+        self.assertFalse(os.path.exists(self.port))
+        self.assertIs(True, self.other.guests[0].active)
+
+    def test_one_that_crashed_there_has_moved(self) -> None:
+        self.in_post_copy(is_broken=True)
+        self.other.guests[0].state = libvirt.VIR_DOMAIN_SHUTOFF
+        self.where = ports.Home.ELSEWHERE
+
+        self.driver.clean_up_operation(self.spec.uuid, '', force=False)
+
+        self.assertEqual([], self.names() + self.phases())
+
     def test_what_libvirt_has_left_standing_still_goes(self) -> None:
         attachments = self.attachments_of(self.spec)
 

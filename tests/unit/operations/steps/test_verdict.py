@@ -21,6 +21,7 @@ HERE = state(State.RUNNING, 'booted')
 STANDS = state(State.PAUSED, 'migration')
 GONE = state(State.SHUTDOWN, 'migrated')
 CRASHED = state(State.SHUTDOWN, 'crashed')
+BROKEN = state(State.PAUSED, 'postcopy-failed')
 
 # What the call said, the domain here, the domain there, where the guest is.
 CASES: tuple[tuple[
@@ -56,8 +57,14 @@ CASES: tuple[tuple[
     (False, CRASHED, RUNS, Verdict.MOVED),
     (True, CRASHED, UNKNOWN, Verdict.MOVED),
     (False, state(State.PAUSED, 'postcopy'), RUNS, Verdict.UNCLEAR),
-    (False, state(State.PAUSED, 'postcopy-failed'), UNKNOWN,
+    (False, state(State.PAUSED, 'postcopy'), CRASHED, Verdict.UNCLEAR),
+    (False, BROKEN, UNKNOWN, Verdict.UNCLEAR),
+    (False, BROKEN, state(State.RUNNING, 'postcopy-failed'),
      Verdict.UNCLEAR),
+    (False, BROKEN, CRASHED, Verdict.MOVED),
+    (False, BROKEN, None, Verdict.LOST),
+    (False, CRASHED, state(State.RUNNING, 'postcopy-failed'),
+     Verdict.MOVED),
 )
 
 

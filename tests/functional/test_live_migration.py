@@ -360,6 +360,23 @@ class BlockMigrationTest(LiveMigrationTestCase):
         self.roll_back(spec)
         self.assert_only_at(self.source, spec)
 
+    def test_post_copy_waits_for_the_disks(self) -> None:
+        self.connect(
+            self.source, live_migration_permit_post_copy=True, **SLOW)
+        spec = self.running(6)
+        there = self.prepare(spec, self.source, self.target)
+        thread, raised = self.in_background(
+            lambda: self.go(there, self.source, self.target))
+        self.wait_moving(spec)
+
+        self.source.driver.live_migration_force_complete(spec)
+
+        self.assertIs(State.RUNNING, self.source.state(spec))
+        thread.join()
+        self.assertEqual([], raised)
+        self.finish(there, self.source, self.target)
+        self.assert_only_at(self.target, spec)
+
     def test_a_paused_guest_is_paused_there(self) -> None:
         spec = self.running()
         self.source.driver.pause(spec)

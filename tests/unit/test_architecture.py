@@ -104,7 +104,7 @@ BUDGETS = {
     'messaging': 162,
     'monitoring': 840,
     'nova_plugin': 4312,
-    'operations': 4674,
+    'operations': 4686,
     'privileged': 290,
     'spec': 1111,
     'storage': 4459,

@@ -62,6 +62,7 @@ class Steering:
         self._step = 0
         self._is_over = False
         self._is_post_copy = False
+        self._is_due = False
         self._lock = threading.Lock()
 
     def iterated(self, iteration: int) -> None:
@@ -75,6 +76,8 @@ class Steering:
         if self._total:
             self._raise_downtime()
             self._watch_time()
+        if self._is_due and self._figures.memory_processed:
+            self.complete()
 
     def abort(self) -> None:
         """End it; the guest stays, unless it is too late.
@@ -82,14 +85,15 @@ class Steering:
         :raises WrongState: the guest runs on the other host already
         :raises LibvirtFailure: there is no job any more
         """
-        check_abortable(self._guest)
+        check_abortable(self._guest, is_post_copy=self._is_post_copy)
         self.aborted = True
         self._guest.abort_job()
 
     def complete(self) -> None:
         """Let it come to its end whatever the guest writes.
 
-        By post-copy where that is permitted, else the guest stands still.
+        By post-copy where that is permitted, else the guest stands still. It
+        runs on while its disks are copied, before which there is no post-copy.
         """
         with self._lock:
             if self._is_post_copy or self.paused:
@@ -98,6 +102,9 @@ class Steering:
                 self._is_post_copy = True
                 self._report(dataclasses.replace(
                     self._figures, is_post_copy=True))
+                return
+            self._is_due = self._ways.post_copy and self._copies_disks()
+            if self._is_due:
                 return
             with contextlib.suppress(exception.InstanceNotFound):
                 self._guest.pause()
@@ -115,12 +122,19 @@ class Steering:
             except exception.DriverError as error:
                 # Libvirt may be about to begin still.
                 if not tries_left:
-                    LOG.warning('Post-copy is not possible, the guest is '
-                                'paused instead: %s', error,
+                    LOG.warning('Post-copy is not possible now: %s', error,
                                 instance={'uuid': self.uuid})
                 else:
                     time.sleep(_LOOK_MIN_S)
         return False
+
+    def _copies_disks(self) -> bool:
+        """Say whether the memory is not copied yet."""
+        try:
+            figures = self._job.figures()
+        except exception.DriverError:
+            return False
+        return figures is not None and not figures.memory_processed
 
     def _look(self, at_least_s: float) -> None:
         now = self._clock()
@@ -188,12 +202,14 @@ class Steering:
                         instance={'uuid': self._guest.uuid})
 
 
-def check_abortable(guest: handle.Guest) -> None:
+def check_abortable(
+        guest: handle.Guest, *, is_post_copy: bool = False) -> None:
     """See that the guest has not begun to run on the other host.
 
+    :param is_post_copy: it is about to, of which libvirt may not know yet
     :raises WrongState: it has, and what it does there cannot be taken back
     """
-    if guest.state().reason in migration.POST_COPY:
+    if is_post_copy or guest.state().reason in migration.POST_COPY:
         raise exception.WrongState(
             tried='abort its migration', instance=guest.uuid,
             state='running on the other host already',

@@ -96,6 +96,8 @@ class Guest:
 
     def job_stats(self) -> dict[str, Any]:
         """Return what libvirt says of its job."""
+        if not self.active:
+            raise fake_fault.invalid('domain is not running')
         if self.is_coming:
             raise fake_fault.libvirt_error(
                 libvirt.VIR_ERR_OPERATION_UNSUPPORTED, libvirt.VIR_FROM_QEMU,

@@ -94,7 +94,13 @@ class PostCopy:
 
     def _abort(self, guest: handle.Guest, uri: str) -> None:
         job = self.guests.migration(guest)
-        if job.job() is not migration.Job.OUT:
+
+        def goes_on() -> bool:
+            # Libvirt does not say what it is about with one that is down.
+            return migration.is_up(guest.state()) and (
+                job.job() is migration.Job.OUT)
+
+        if not goes_on():
             return
         try:
             guest.abort_job()
@@ -102,7 +108,7 @@ class PostCopy:
             LOG.info('The migration is not aborted: %s', error,
                      instance={'uuid': guest.uuid})
         deadline = time.monotonic() + _ABORT_S
-        while job.job() is migration.Job.OUT:
+        while goes_on():
             if time.monotonic() >= deadline:
                 raise exception.MigrationUnclear(
                     instance=guest.uuid, destination=uri,

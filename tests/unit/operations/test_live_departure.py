@@ -183,6 +183,18 @@ class GoneTest(whole.WholeTestCase):
         self.assertFalse(os.path.exists(self.port))
         self.assertIs(True, self.other.guests[0].active)
 
+    def test_one_that_libvirt_has_left_shut_off_has_moved(self) -> None:
+        self.in_post_copy(is_broken=True)
+        guest, = self.hypervisor.guests
+        guest.state = libvirt.VIR_DOMAIN_SHUTOFF
+        guest.reason = libvirt.VIR_DOMAIN_SHUTOFF_MIGRATED
+        self.where = ports.Home.ELSEWHERE
+
+        self.driver.clean_up_operation(self.spec.uuid, '', force=False)
+
+        self.assertEqual([], self.names() + self.phases())
+        self.assertIs(True, self.other.guests[0].active)
+
     def test_one_that_crashed_there_has_moved(self) -> None:
         self.in_post_copy(is_broken=True)
         self.other.guests[0].state = libvirt.VIR_DOMAIN_SHUTOFF

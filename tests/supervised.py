@@ -61,7 +61,7 @@ class Calls(calls_module.NativeCalls):
     def run(
             self, function: Callable[[], T], *, name: str, timeout_s: float,
             late: Callable[[T | None], object] | None = None,
-            label: str = '', place_timeout_s: float = 0.0) -> T:
+            label: str = '', place_timeout_s: float | None = None) -> T:
         run = functools.partial(
             super().run, function, name=name, timeout_s=timeout_s, late=late,
             place_timeout_s=place_timeout_s)

@@ -206,7 +206,7 @@ class Calls(abc.ABC):
     def run(
             self, function: Callable[[], T], *, name: str, timeout_s: float,
             late: Callable[[T | None], object] | None = None,
-            label: str = '', place_timeout_s: float = 0.0) -> T:
+            label: str = '', place_timeout_s: float | None = None) -> T:
         """Return what *function* returns, or raise what it raises.
 
         Blocks the calling (green) thread for *timeout_s* at most, or for
@@ -231,11 +231,14 @@ class Calls(abc.ABC):
     def _run(
             self, function: Callable[[], T], name: str, timeout_s: float,
             late: Callable[[T | None], object] | None,
-            place_timeout_s: float) -> T:
-        deadline = self._runtime.monotonic() + timeout_s
-        self.budget.enter(name, place_timeout_s or timeout_s)
-        if place_timeout_s:
-            deadline = self._runtime.monotonic() + timeout_s
+            place_timeout_s: float | None) -> T:
+        begun_s = self._runtime.monotonic()
+        if place_timeout_s is None:
+            self.budget.enter(name, timeout_s)
+        else:
+            self.budget.enter(name, place_timeout_s)
+            begun_s = self._runtime.monotonic()
+        deadline = begun_s + timeout_s
         call = Call(self.budget, function, late)
         if not self._execute(call, name, deadline) and call.abandon():
             raise exception.CallTimeout(
@@ -253,6 +256,14 @@ class Calls(abc.ABC):
             self, function: Callable[..., Any], *args: Any,
             **kwargs: Any) -> Any:
         """Return what *function* returns; blocks no other green thread."""
+
+    def _give_up(self, call: Call) -> None:
+        """Leave a call whose caller is killed, or interrupted.
+
+        One that runs on is counted, and what it brings is disposed of.
+        """
+        if not call.abandon():
+            self.budget.leave()
 
     def _left_s(self, deadline: float) -> float:
         return max(0.0, deadline - self._runtime.monotonic())
@@ -274,7 +285,11 @@ class NativeCalls(Calls):
             self.budget.leave()
             raise exception.HypervisorUnavailable(
                 host=self._host, reason=f'{name}: {error}') from error
-        thread.join(self._left_s(deadline))
+        try:
+            thread.join(self._left_s(deadline))
+        except BaseException:
+            self._give_up(call)
+            raise
         return not thread.is_alive()
 
     def without_deadline(
@@ -308,10 +323,7 @@ class EventletCalls(Calls):
         except self._green.Expired:
             return False
         except BaseException:
-            # The caller itself is killed: a call that runs on is
-            # counted, and what it brings is disposed of.
-            if not call.abandon():
-                self.budget.leave()
+            self._give_up(call)
             raise
         return True
 

@@ -178,9 +178,12 @@ class Line:
         return place.called.acquire(timeout=timeout_s)
 
     def leave(self, place: Place) -> bool:
-        """Give a place up; say whether it was handed over just now."""
+        """Give a place up; say whether it was handed over just now.
+
+        May be said again, by one who was killed on the way out.
+        """
         with self._lock:
-            if not place.has_it:
+            if not place.has_it and place in self._places:
                 self._places.remove(place)
             return place.has_it
 

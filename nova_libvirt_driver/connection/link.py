@@ -78,10 +78,11 @@ class Channels:
             late: Callable[[], object] = lambda: None) -> T:
         """Return what *function* makes of a connection of its own.
 
-        Blocks for *timeout_s* at most, and before that for
-        ``connect_timeout`` when a connection has to be opened, and for up to
-        ``call_timeout`` when other calls have all threads. One whose call
-        takes longer is closed when the call ends.
+        Blocks for *timeout_s* at most. Before that, where a connection has
+        to be opened, twice for ``connect_timeout`` (it is opened, and asked
+        to be kept alive), and twice for ``call_timeout`` while other calls
+        have all threads. One whose call takes longer is closed when the call
+        ends.
 
         :param function: runs on a native thread, and must not log
         :param timeout_s: default is ``call_timeout``

@@ -99,7 +99,7 @@ class Opener:
 
     def open_raw(
             self, uri: str, *, read_only: bool,
-            place_timeout_s: float = 0.0) -> protocol.Connection:
+            place_timeout_s: float | None = None) -> protocol.Connection:
         """Open a connection, as libvirt gives it, and report nothing.
 
         Blocks for ``connect_timeout`` at most, or for *place_timeout_s*

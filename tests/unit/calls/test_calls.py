@@ -38,6 +38,26 @@ HUNG_CALL = """
         print('gave up', runner.budget.abandoned)
 """
 
+INTERRUPTED = """
+    import signal
+    import threading
+
+    from nova_libvirt_driver.calls import calls
+    from nova_libvirt_driver.calls import runtime
+
+    sleep = runtime.original('time').sleep
+    runner = calls.make(host='here', limit=1)
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        runner.run(lambda: sleep(2), name='working', timeout_s=30)
+    except KeyboardInterrupt:
+        print('interrupted', runner.budget.running, runner.budget.abandoned)
+    while runner.budget.running:
+        sleep(0.1)
+    print(runner.run(lambda: 7, name='asking', timeout_s=5))
+"""
+
 
 class CallsTestCase(base.TestCase):
     """Has the calls of this process, and calls that hang."""
@@ -366,6 +386,15 @@ class BudgetTest(CallsTestCase):
                               timeout_s=10)
         self.assertEqual((0, 0), (
             runner.budget.running, runner.budget.abandoned))
+
+    def test_place_of_an_interrupted_caller_comes_back(self) -> None:
+        code = PATCH if runtime.in_eventlet_process() else ''
+        process = subprocess.run(
+            [sys.executable, '-c', code + textwrap.dedent(INTERRUPTED)],
+            capture_output=True, text=True, timeout=60, check=False)
+
+        self.assertEqual('interrupted 1 1\n7\n', process.stdout,
+                         process.stderr)
 
     def test_call_without_a_thread_keeps_no_place(self) -> None:
         runner = calls.NativeCalls(host='here', limit=1)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import dataclasses
 import enum
 from typing import Any
+import uuid as uuid_module
 
 import libvirt
 
@@ -36,6 +37,10 @@ one of them, in which case the memory arrives all the same.
 """
 POST_COPY = ('postcopy', BROKEN)
 """Why they are as they are while some of the memory is on either host."""
+
+_TOKEN = (libvirt.VIR_DOMAIN_METADATA_ELEMENT,
+          'urn:nova-libvirt-driver:token')
+"""What tells this domain from one of the same uuid on another host."""
 
 _COMING = {'type': libvirt.VIR_DOMAIN_JOB_UNBOUNDED,
            'operation': libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_IN}
@@ -220,6 +225,40 @@ class Migration:
 
         return self._link.look_elsewhere(
             uri, 'see whether the guest has arrived', look)
+
+    def leads_here(self, uri: str) -> bool:
+        """Say whether the domain of the guest at a URI is the one here.
+
+        It is when it has a token that is written into the metadata here, and
+        removed again. For a guest that is not up.
+
+        :raises DriverError: either of them cannot be reached
+        """
+        uuid, token = self._reach.uuid, uuid_module.uuid4().hex
+
+        def look(connection: protocol.Connection) -> bool:
+            try:
+                return token in connection.lookupByUUIDString(uuid).metadata(
+                    *_TOKEN, libvirt.VIR_DOMAIN_AFFECT_CONFIG)
+            except libvirt.libvirtError as error:
+                if errors.is_not_found(error) or error.get_error_code() == (
+                        libvirt.VIR_ERR_NO_DOMAIN_METADATA):
+                    return False
+                raise
+
+        self._write_token(f'<token>{token}</token>')
+        try:
+            return self._link.look_elsewhere(
+                uri, 'see whether the guest there is this one', look)
+        finally:
+            self._write_token(None)
+
+    def _write_token(self, text: str | None) -> None:
+        kind, namespace = _TOKEN
+        self._reach.call(
+            'mark the guest', lambda domain: domain.setMetadata(
+                kind, text, 'token', namespace,
+                libvirt.VIR_DOMAIN_AFFECT_CONFIG))
 
     def _stats(self) -> dict[str, Any]:
         return self._reach.call('ask for the job of the guest', _job_stats)

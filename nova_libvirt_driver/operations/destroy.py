@@ -29,6 +29,20 @@ _AFTERWARDS = ('destroy', 'disconnect volume')
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class _Claims:
+    """What other hosts have of a guest.
+
+    :ivar departed: by what it may be on one of them, with its files
+    :ivar awaited: what else ends there before its files are removed here
+    :ivar here_despite: ids of what it is certain to be here despite
+    """
+
+    departed: Sequence[journal_module.Note]
+    awaited: Sequence[journal_module.Note]
+    here_despite: Sequence[str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Destroy:
     """Removes guests.
 
@@ -59,16 +73,14 @@ class Destroy:
         """Remove a guest; see :meth:`base.ComputeDriver.destroy`."""
         with (self.exclusive.take_over(instance, self.OPERATION),
               self.clean_ups.left(instance) as interrupted):
-            others = self._others(instance)
-            departed = self._departed(instance, others)
+            claims = self._claims(instance)
             with self._noted(
                     instance, attachments,
                     # Later it may be forgotten who uses the disks.
-                    destroy_disks=destroy_disks and not departed,
-                    here_despite=[] if departed else [
-                        other.id for other in others]) as noted:
+                    destroy_disks=destroy_disks and not claims.departed,
+                    here_despite=claims.here_despite) as noted:
                 self._remove(
-                    instance, attachments, noted, departed,
+                    instance, attachments, noted, claims,
                     destroy_disks=destroy_disks, progress=progress)
                 for entry in interrupted:
                     self._end(entry)
@@ -83,12 +95,9 @@ class Destroy:
         note = entry.note
         names = note.values.get('attachments', ())
         assert isinstance(names, Collection)
-        # Its power may be off by now.
-        others = [other for other in self._others(note)
-                  if other.id not in note.values.get('here_despite', ())]
         self._remove(
             note, [one for one in attachments() if one.name in names], entry,
-            self._departed(note, others),
+            self._claims(note, entry),
             destroy_disks=bool(note.values['destroy_disks']),
             progress=ports.NullProgress())
 
@@ -166,82 +175,57 @@ class Destroy:
                 if note.operation not in _AFTERWARDS
                 and not note.values.get('confirmed')]
 
-    def _departed(
+    def _claims(
             self, instance: instance_spec.Instance,
-            others: list[journal_module.Note]
-    ) -> list[journal_module.Note]:
-        """Return by what a guest may be on another host than this.
+            entry: journal_module.Entry | None = None) -> _Claims:
+        """See what other hosts have of a guest.
 
-        A domain that is here and not up may be one from before that.
+        A domain that is here and not up may be one from before that, unless
+        it is proved to have come.
 
-        :param others: what other hosts have
+        :param entry: what is known already, if the deletion was interrupted
         """
+        known = _here_despite(entry)
+        others = [note for note in self._others(instance)
+                  if note.id not in known]
+        foreign = self._foreign(instance, entry)
         departed = self.clean_ups.departed(instance)
-        if others and not departed and elsewhere.has_arrived(
-                self.guests, instance):
-            return []
-        return departed + others
+        ids = [*known, *(note.id for note in others)]
+        if not departed and (not others or elsewhere.has_arrived(
+                self.guests, instance)):
+            return _Claims((), foreign, ids)
+        awaited = [note for note in foreign if note not in others]
+        if not departed and len(others) == 1 and (
+                elsewhere.has_come_and_stopped(self.guests, others[0])):
+            return _Claims((), awaited, ids)
+        return _Claims([*departed, *others], awaited, known)
 
     def _remove(
             self, instance: instance_spec.Instance,
             attachments: ports.Attachments,
             entry: journal_module.Entry | None,
-            departed: Sequence[journal_module.Note], *, destroy_disks: bool,
+            claims: _Claims, *, destroy_disks: bool,
             progress: ports.Progress) -> None:
         progress.step('domain')
-        foreign = [note for note in self._foreign(instance, entry)
-                   if note not in departed]
-        was_here = bool(entry and entry.note.values.get('here_despite'))
-        if departed:
+        if claims.departed:
             # It may run elsewhere, with its files.
             attached_module.of_here(attachments)
-        came_by = self._came_by(departed) if (
-            destroy_disks and not foreign) else None
-        was_here |= self.guests.remove(
-            instance, keep_state=not destroy_disks or (
-                bool(departed) and came_by is None))
-        if came_by is not None and elsewhere.is_gone_there(
-                self.guests, came_by):
-            departed = self._proved(came_by, entry)
+        had_domain = self.guests.remove(
+            instance, keep_state=bool(claims.departed) or not destroy_disks)
         progress.step('disconnect')
         with contextlib.ExitStack() as stack:
             if destroy_disks:
                 stack.callback(
                     self._remove_files, instance, entry,
-                    [*foreign, *departed], progress)
+                    [*claims.awaited, *claims.departed], progress)
             # Before the files, and whatever fails: the next attempt may no
             # longer know what the guest was connected to.
             stack.callback(attached_module.disconnect, attachments)
-            if was_here and destroy_disks and foreign and not departed and (
-                    entry is not None):
+            if entry is not None and destroy_disks and claims.awaited and (
+                    not claims.departed) and (
+                    had_domain or claims.here_despite):
                 # Of a guest that was elsewhere, the files are needed there.
                 entry.leave_rest()
-
-    def _came_by(
-            self, departed: Sequence[journal_module.Note]
-    ) -> journal_module.Note | None:
-        """Return by what a guest came that may have been stopped here since.
-
-        It is not known which host a URI leads to. It leads here if the domain
-        there goes when the one here is removed.
-        """
-        if len(departed) == 1 and not self.journal.is_ours(
-                departed[0]) and elsewhere.is_stopped_there(
-                self.guests, departed[0]):
-            return departed[0]
-        return None
-
-    def _proved(
-            self, came_by: journal_module.Note,
-            entry: journal_module.Entry | None) -> list[journal_module.Note]:
-        """Take a guest for this host's; return by what it is elsewhere."""
-        LOG.info('The guest had come to this host, and was stopped here',
-                 instance={'uuid': came_by.uuid})
-        if entry is not None:
-            with contextlib.suppress(exception.StorageFailure):
-                entry.advance('came here', destroy_disks=True,
-                              here_despite=[came_by.id])
-        return []
 
     def _remove_files(
             self, instance: instance_spec.Instance,
@@ -261,6 +245,12 @@ class Destroy:
                 note.owner or 'an unknown host',
                 f': {note.phase}' if note.phase else '',
                 instance={'uuid': instance.uuid})
+
+
+def _here_despite(entry: journal_module.Entry | None) -> list[str]:
+    # The power of the guest may be off by now.
+    return [] if entry is None else list(
+        entry.note.values.get('here_despite', ()))
 
 
 def _leave_rest(entry: journal_module.Entry) -> None:

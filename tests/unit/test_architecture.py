@@ -98,7 +98,7 @@ BUDGETS = {
     'connection': 1175,
     'events': 982,
     'filesystem': 176,
-    'guest': 2037,
+    'guest': 2063,
     'host': 492,
     'images': 594,
     'messaging': 162,

@@ -112,11 +112,15 @@ class CleanUps:
                         self._is_down(instance) if given_up
                         else self._is_decided(entry)):
                     waiting.append(entry.note)
-                elif not self.end(entry, given_up=given_up) and isinstance(
-                        self._operations.get(entry.note.operation), Open):
-                    # Its time may be over, but it waits all the same.
+                elif not self.end(entry, given_up=given_up) and (
+                        entry.note.is_open or self._can_be_open(entry)):
                     waiting.append(entry.note)
         return waiting
+
+    def _can_be_open(self, entry: journal_module.Entry) -> bool:
+        """Say whether it may wait all the same when its time is over."""
+        return isinstance(
+            self._operations.get(entry.note.operation), Open)
 
     def _is_decided(self, entry: journal_module.Entry) -> bool:
         operation = self._operations.get(entry.note.operation)

@@ -108,12 +108,12 @@ def has_arrived(
                 None, here, verdict.UNKNOWN) is verdict.Verdict.STAYED)
 
 
-def is_stopped_there(
+def has_come_and_stopped(
         guests: guests_module.Guests, note: journal_module.Note) -> bool:
-    """Say whether a guest that was let go stands here as it stands there.
+    """Say whether it is certain that a guest came here, and was stopped here.
 
-    Stopped, that is, by the same word. If this domain is that one, it goes
-    there by being removed here; see :func:`is_gone_there`.
+    It is when the URI to which it was let go leads to the domain here. Which
+    host that is is known to no one else.
 
     :param note: another host's, by which it was let go
     """
@@ -121,15 +121,14 @@ def is_stopped_there(
             note.phase == MOVED or note.phase.startswith(GONE)):
         return False
     guest = guests.find_or_none(note)
-    here = None if guest is None else guest.state()
-    return (here is not None and here.reason in _STOPPED
-            and here == _state_there(guests, note))
-
-
-def is_gone_there(
-        guests: guests_module.Guests, note: journal_module.Note) -> bool:
-    """Say whether it is certain that no domain is where a guest went."""
-    return _state_there(guests, note) is None
+    if guest is None or guest.state().reason not in _STOPPED:
+        return False
+    try:
+        return guests.migration(note).leads_here(str(note.values['uri']))
+    except exception.DriverError as error:
+        LOG.debug('It is not seen whether the guest has come: %s', error,
+                  instance={'uuid': note.uuid})
+        return False
 
 
 def _state_there(

@@ -114,6 +114,21 @@ class GivenUpTest(whole.WholeTestCase):
                 self.assertEqual(xml, self.driver.get_domain_xml(self.spec))
                 self.assertEqual(['prepared'], self.phases())
 
+    def test_what_a_later_version_has_open_refuses_them(self) -> None:
+        self.driver.spawn(self.spec, power_on=False)
+        xml = self.driver.get_domain_xml(self.spec)
+        self.journal.begin(
+            'of a later version', uuid=self.spec.uuid, name=self.spec.name,
+        ).leave_open('waits', 600.0)
+
+        for verb, run in self.verbs().items():
+            with self.subTest(verb=verb):
+                error = self.assertRaises(exception.WrongState, run)
+
+                self.assertIn('open for of a later version', str(error))
+                self.assertEqual(xml, self.driver.get_domain_xml(self.spec))
+                self.assertEqual(['waits'], self.phases())
+
     def come(self) -> fake_guest.Guest:
         """Have a guest that still comes, after the time that it had."""
         self.driver.spawn(self.spec)

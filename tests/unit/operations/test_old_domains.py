@@ -15,6 +15,7 @@ from nova_libvirt_driver.testing import fake_attachment
 from nova_libvirt_driver.testing import fake_guest
 from nova_libvirt_driver.testing import fake_libvirt
 from nova_libvirt_driver.testing import fake_progress
+from nova_libvirt_driver.testing import fake_xml
 from tests import owners
 from tests.unit.operations import whole
 
@@ -97,6 +98,10 @@ class OldDomainTest(whole.WholeTestCase):
                                 destroy_disks=destroy_disks)
         self.assertEqual([], self.names())
 
+    def files(self) -> list[str]:
+        return sorted(
+            str(path) for path in self.folder(self.spec).rglob('*'))
+
     def end_there(self) -> None:
         """Have the other host end its migration, and what waits for that."""
         for note in self.there.notes(self.spec.uuid):
@@ -125,9 +130,9 @@ class OldDomainTest(whole.WholeTestCase):
                 # Until the other host says that nothing is left to do there.
                 self.assertEqual(
                     not (is_to_go and phase == GONE), disk.exists())
-                self.assertFalse(
-                    self.driver.delete_instance_files(self.spec)
-                    and disk.exists())
+                files = self.files()
+                self.driver.delete_instance_files(self.spec)
+                self.assertEqual(files, self.files())
                 self.end_there()
                 self.assertEqual(not is_to_go, disk.exists())
                 shutil.rmtree(self.folder(self.spec), ignore_errors=True)
@@ -150,6 +155,7 @@ class OldDomainTest(whole.WholeTestCase):
                 self.assertEqual(
                     has_come or here in ARRIVED,
                     here != 'gone' and not guest.undefined_with & KEEP_NVRAM)
+                self.assertNotIn('token', guest.definition)
                 self.assertEqual(
                     not (has_come or phase == GONE and here in ARRIVED),
                     disk.exists())
@@ -171,6 +177,13 @@ class OldDomainTest(whole.WholeTestCase):
         self.assertTrue((self.folder(self.spec) / 'disk').exists())
         self.end_there()
         self.assertFalse(self.folder(self.spec).exists())
+
+    def be_marked_there(self) -> None:
+        """The other host deletes its domain at this moment."""
+        there, = self.other.guests
+        there.definition = fake_xml.with_metadata(
+            there.definition, f'<token>{32 * "0"}</token>', 'token',
+            'urn:nova-libvirt-driver:token')
 
     def test_what_is_not_proved_to_have_come_stays(self) -> None:
         def stop_both() -> None:
@@ -203,16 +216,19 @@ class OldDomainTest(whole.WholeTestCase):
             self.there.begin(
                 'migrate', uuid=self.spec.uuid, name=self.spec.name).release()
 
-        for case in (come_elsewhere, start_anew, go_on, be_cut_off,
-                     be_let_go_twice, be_at_work_elsewhere):
+        for case in (come_elsewhere, self.be_marked_there, start_anew, go_on,
+                     be_cut_off, be_let_go_twice, be_at_work_elsewhere):
             with self.subTest(case=case.__name__):
-                self.make(HERE['down'])
+                guest = self.make(HERE['down'])
                 self.leave_migration(GONE)
                 stop_both()
                 case()
 
                 self.destroy(destroy_disks=True, failing=False)
 
+                # On storage that both have, it may be that of the other.
+                self.assertTrue(guest.undefined_with & KEEP_NVRAM)
+                self.assertNotIn('token', guest.definition)
                 self.assertTrue((self.folder(self.spec) / 'disk').exists())
                 self.assertIn('The files are left', self.log.output)
                 self.end_there()

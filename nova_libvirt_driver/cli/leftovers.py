@@ -14,6 +14,8 @@ import glob
 import json
 import os
 import re
+import time
+from urllib import parse
 
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.images import folder as image_folder
@@ -66,16 +68,18 @@ def of_images(path: str) -> Iterator[Leftover]:
 
 def of_instances(
         instances_path: str, host: str,
-        domains: Collection[str]) -> Iterator[Leftover]:
-    """Yield folders of instances of which libvirt has no domain.
+        domains: Collection[str]) -> tuple[list[Leftover], str]:
+    """Return folders of instances of which libvirt has no domain.
 
     Leaves out those that an operation is about, those with a file that some
     process has open, and all of a file system that other hosts may have.
 
     :param domains: uuids of all domains of this host
+    :returns: also why other hosts may have them, empty if none may
     """
-    if shared_by(instances_path, host):
-        return
+    reason = shared_by(instances_path, host)
+    if reason:
+        return [], reason
     busy = {note.uuid for note in journal_module.Journal(
         instances_path, host).notes()}
     names: list[str] = []
@@ -86,10 +90,11 @@ def of_instances(
                        and entry.name not in domains
                        and entry.name not in busy)
     opened = _open_files() if names else frozenset()
-    for name in names:
-        path = os.path.join(os.path.realpath(instances_path), name)
-        if not any(file.startswith(f'{path}/') for file in opened):
-            yield Leftover(FOLDER, path, 'libvirt has no domain of it', name)
+    paths = [os.path.join(os.path.realpath(instances_path), name)
+             for name in names]
+    return [Leftover(FOLDER, path, 'libvirt has no domain of it', name)
+            for name, path in zip(names, paths, strict=True)
+            if not any(file.startswith(f'{path}/') for file in opened)], ''
 
 
 def shared_by(
@@ -97,19 +102,26 @@ def shared_by(
         exports: str = _EXPORTS) -> str:
     """Say why other hosts may have instances in a folder; empty if none may.
 
+    What cannot be read may say that they have. Nova's own way is to forget a
+    host that has not signed for 24 hours, but only to remove what can be
+    fetched again.
+
     :param host: name of this host
     :param mounts: file with the mounts that this process sees
     :param exports: file with what this host exports by NFS, see exportfs(8)
     """
     real = os.path.realpath(instances_path)
-    kind = _file_system(real, mounts)
-    if kind not in _LOCAL:
-        return f'its file system is {kind or "not known"}'
-    for path in _exported(exports):
-        if os.path.commonpath([real, path]) in (real, path):
-            return f'this host exports {path} by NFS'
-    others = sorted(_users(real) - {host, journal_module.quoted(host)})
-    return f'host {others[0]} has worked in it' if others else ''
+    try:
+        kind = _file_system(real, mounts)
+        if kind not in _LOCAL:
+            return f'its file system is {kind or "not known"}'
+        for path in _exported(exports):
+            if os.path.commonpath([real, path]) in (real, path):
+                return f'this host exports {path} by NFS'
+        return next((words for user, words in sorted(_users(real))
+                     if user not in (host, journal_module.quoted(host))), '')
+    except OSError as error:
+        return f'{error.filename} cannot be read: {error.strerror}'
 
 
 def _file_system(path: str, mounts: str) -> str:
@@ -132,18 +144,32 @@ def _exported(exports: str) -> list[str]:
     return []
 
 
-def _users(path: str) -> set[str]:
-    """Return the hosts that have signed, or have left files of operations."""
-    found = set()
-    with contextlib.suppress(OSError, TypeError, ValueError), open(
-            os.path.join(path, _NOVA_HOSTS), encoding='utf-8') as file:
-        found |= set(json.load(file))
+def _users(path: str) -> Iterator[tuple[str, str]]:
+    """Yield the hosts that have signed, or have left files of operations.
+
+    :returns: with each of them, what tells of it, in words
+    """
+    signed = os.path.join(path, _NOVA_HOSTS)
+    with contextlib.suppress(FileNotFoundError, TypeError, ValueError), open(
+            signed, encoding='utf-8') as file:
+        for host, moment in dict(json.load(file)).items():
+            yield host, (
+                f'host {host} has worked in it, as {signed} says, last '
+                f'{_ago(float(moment))} (if that host is gone, remove its '
+                'name there)')
     with contextlib.suppress(FileNotFoundError):
-        for name in os.listdir(os.path.join(path, journal_module.FOLDER)):
-            _, sign, after = name.partition('@')
+        for entry in os.scandir(os.path.join(path, journal_module.FOLDER)):
+            _, sign, after = entry.name.partition('@')
             if sign:
-                found.add(after.removesuffix('.new').rpartition('.')[0])
-    return found
+                host = after.removesuffix('.new').rpartition('.')[0]
+                yield host, (
+                    f'host {parse.unquote(host)} has worked in it, as '
+                    f'{entry.path} says, {_ago(entry.stat().st_mtime)} (if '
+                    'that host is gone, remove that file)')
+
+
+def _ago(moment: float) -> str:
+    return f'{journal_module.age(time.time() - moment)} ago'
 
 
 def _unescaped(path: str) -> str:

@@ -10,6 +10,7 @@ from oslo_utils import netutils
 from nova_libvirt_driver.spec import status_socket
 
 GROUP = 'DEFAULT'
+EPHEMERAL_FORMATS = ('ext2', 'ext3', 'ext4', 'xfs', 'ntfs', 'vfat')
 
 OPTS = (
     cfg.StrOpt(
@@ -96,7 +97,7 @@ refused. QEMU writes to such disks with native I/O.
 """),
     cfg.StrOpt(
         'default_ephemeral_format',
-        choices=('ext2', 'ext3', 'ext4', 'xfs', 'ntfs', 'vfat'),
+        choices=EPHEMERAL_FORMATS,
         help="""
 File system of ephemeral disks; unset is ``vfat``.
 

@@ -20,6 +20,7 @@ from os_brick.initiator import linuxscsi
 from oslo_log import log as logging
 
 import nova.conf
+from nova_libvirt_driver.conf import compute
 from nova_libvirt_driver.nova_plugin import options as options_module
 from nova_libvirt_driver.spec import host as host_spec
 
@@ -54,6 +55,11 @@ def check_options() -> None:
             None, 1.0):
         raise _invalid('[libvirt] file_backed_memory needs a '
                        'ram_allocation_ratio of 1')
+    file_system = CONF.default_ephemeral_format
+    if file_system and file_system not in compute.EPHEMERAL_FORMATS:
+        raise _invalid(
+            f'default_ephemeral_format {file_system} is not supported: take '
+            f'one of {", ".join(compute.EPHEMERAL_FORMATS)}')
     _check_cpu_sets()
     if CONF.my_ip not in compute_utils.get_machine_ips():
         LOG.warning('my_ip %s is not an address of this host', CONF.my_ip)
@@ -113,13 +119,14 @@ def check_instances(instances: Iterable[Any]) -> None:
 
 def _check_swtpm_owner() -> None:
     """See whether those exist who get what a TPM remembers after a move."""
-    look_ups = (('swtpm_user', pwd.getpwnam), ('swtpm_group', grp.getgrnam))
-    for name, look_up in look_ups:
+    look_ups = (('user', pwd.getpwnam), ('group', grp.getgrnam))
+    for kind, look_up in look_ups:
+        owner = CONF.libvirt[f'swtpm_{kind}']
         try:
-            look_up(CONF.libvirt[name])
+            look_up(owner)
         except KeyError:
-            raise _invalid(f'[libvirt] {name} is {CONF.libvirt[name]}, and '
-                           'this host has none of that name') from None
+            raise _invalid(f'[libvirt] swtpm_{kind} is {owner}, and this '
+                           f'host has no {kind} {owner}') from None
 
 
 def _check_cpu_sets() -> None:

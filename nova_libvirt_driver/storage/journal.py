@@ -110,11 +110,7 @@ class Note:
 
     def age(self) -> str:
         """Return how long ago it began, in words."""
-        seconds = round(self.age_s)
-        for unit, length in (('d', 86400), ('h', 3600), ('min', 60)):
-            if seconds >= 2 * length:
-                return f'{seconds // length} {unit}'
-        return f'{seconds} s'
+        return age(self.age_s)
 
     def data(self) -> bytes:
         """Return it as it stands in the file."""
@@ -475,6 +471,15 @@ def _may_concern(name: str, uuid: str) -> bool:
     # Former versions wrote neither instance nor host into the name.
     return name.endswith(_SUFFIX) and (
         '@' not in name or name.startswith(uuid))
+
+
+def age(age_s: float) -> str:
+    """Return a time that has passed, in words."""
+    seconds = max(0, round(age_s))
+    for unit, length in (('d', 86400), ('h', 3600), ('min', 60)):
+        if seconds >= 2 * length:
+            return f'{seconds // length} {unit}'
+    return f'{seconds} s'
 
 
 def quoted(host: str) -> str:

@@ -62,6 +62,13 @@ class StartupTest(unittest.TestCase):
             self.options(libvirt__virt_type=kind)
             self.assert_refused(f'virt_type {kind} is not supported')
 
+    def test_a_file_system_that_nothing_makes_is_refused(self) -> None:
+        self.options(default_ephemeral_format='btrfs')
+        self.assert_refused('default_ephemeral_format btrfs is not supported')
+        for name in ('ext4', 'xfs', 'ntfs', 'vfat'):
+            self.options(default_ephemeral_format=name)
+            startup.check_options()
+
     def test_options_that_exclude_each_other(self) -> None:
         for said, values in (
                 ('names no model', {'libvirt__cpu_mode': 'custom'}),
@@ -97,10 +104,12 @@ class StartupTest(unittest.TestCase):
 
         self.assert_refused('no swtpm', FACTS, OFFERS)
         startup.check_host(FACTS, offers)
-        for name in ('swtpm_user', 'swtpm_group'):
-            self.options(**{f'libvirt__{name}': 'nobody-has-it'})
-            self.assert_refused(f'{name} is nobody-has-it', FACTS, offers)
-            self.options(**{f'libvirt__{name}': 'root'})
+        for kind in ('user', 'group'):
+            self.options(**{f'libvirt__swtpm_{kind}': 'nobody-has-it'})
+            self.assert_refused(
+                f'swtpm_{kind} is nobody-has-it, and this host has no {kind} '
+                'nobody-has-it', FACTS, offers)
+            self.options(**{f'libvirt__swtpm_{kind}': 'root'})
 
     def test_volumes_of_several_paths_need_what_handles_them(self) -> None:
         self.options(libvirt__volume_enforce_multipath=True)

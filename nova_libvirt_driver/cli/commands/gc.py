@@ -12,6 +12,7 @@ from nova_libvirt_driver.cli.commands import base
 from nova_libvirt_driver.cli import confirmation
 from nova_libvirt_driver.cli import leftovers
 from nova_libvirt_driver.cli.output import cells
+from nova_libvirt_driver.cli.output import terminal
 from nova_libvirt_driver.cli import sources
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import instance as instance_spec
@@ -47,8 +48,9 @@ class Gc(base.Lister):
         arguments = base.arguments_of(self)
         lend = sources.local if parsed_args.dry_run else sources.working
         with lend(arguments) as driver:
-            found = find(driver)
-            self._tell_left_out()
+            found, reason = find(driver)
+            if reason:
+                self._tell_left_out(reason)
             if found and not parsed_args.dry_run:
                 confirmation.obtain(
                     self.app, 'remove '
@@ -59,27 +61,28 @@ class Gc(base.Lister):
                 'found' if parsed_args.dry_run else _removed(driver, one))
                 for one in found]
 
-    def _tell_left_out(self) -> None:
+    def _tell_left_out(self, reason: str) -> None:
         """Say why no folders of instances are among what was found."""
-        path = cfg.CONF.instances_path
-        reason = leftovers.shared_by(path, cfg.CONF.host)
-        if reason:
-            self.app.stderr.write(
-                f'note: folders of servers in {path} stay: {reason}, and '
-                'other hosts may have servers there. Remove by hand one whose '
-                'id neither "virsh list --all --uuid" shows on any host that '
-                'has the folder, nor "nova-libvirt operations list" here\n')
+        self.app.stderr.write(terminal.plain(
+            f'note: folders of servers in {cfg.CONF.instances_path} stay, as '
+            f'other hosts may have servers there: {reason}. Remove one by '
+            'hand only when no host that has the folder lists its id with '
+            '"virsh list --all --uuid", and "nova-libvirt operations list" '
+            'does not name it here.') + '\n')
 
 
-def find(driver: 'driver_module.LibvirtDriver') -> list[leftovers.Leftover]:
-    """Return what there is."""
+def find(
+        driver: 'driver_module.LibvirtDriver',
+) -> tuple[list[leftovers.Leftover], str]:
+    """Return what there is, and why folders of instances are left out."""
     conf = cfg.CONF
     images = list(leftovers.of_images(sources.images_path(conf)))
     if sources.is_pretended(driver):
-        return images
+        return images, ''
     domains = {row.uuid for row in driver.list_instance_summaries()}
-    return [*images, *leftovers.of_instances(
-        conf.instances_path, conf.host, domains)]
+    folders, reason = leftovers.of_instances(
+        conf.instances_path, conf.host, domains)
+    return [*images, *folders], reason
 
 
 def _removed(

@@ -59,7 +59,7 @@ def leftovers(
         *(one for one in leftovers_module.of_images(images_path)
           if one.kind == leftovers_module.IMAGE),
         *(() if domains is None else leftovers_module.of_instances(
-            instances_path, host, domains)))]
+            instances_path, host, domains)[0]))]
     if strange:
         return TOPIC.warning(
             f'nothing belongs to {_listed(strange)}',

@@ -3,8 +3,10 @@
 """Damaged images and files of no guest are found, and nothing else is."""
 
 import dataclasses
+import json
 import os
 import pathlib
+import time
 
 import fixtures
 
@@ -61,7 +63,7 @@ class InstanceTest(base.TestCase):
 
     def found(self, *domains: str) -> list[str]:
         return [one.id for one in leftovers.of_instances(
-            self.path, owners.HERE.host, domains)]
+            self.path, owners.HERE.host, domains)[0]]
 
     def test_only_those_without_a_domain_are_found(self) -> None:
         self.assertEqual(
@@ -83,8 +85,8 @@ class InstanceTest(base.TestCase):
         self.assertIn(UUID.format(3), self.found())
 
     def test_there_need_not_be_a_folder(self) -> None:
-        self.assertEqual([], list(leftovers.of_instances(
-            f'{self.path}/none', 'here', ())))
+        self.assertEqual(([], ''), leftovers.of_instances(
+            f'{self.path}/none', 'here', ()))
 
 
 class SharedTest(base.TestCase):
@@ -137,15 +139,34 @@ class SharedTest(base.TestCase):
 
     def test_one_in_which_another_host_has_worked(self) -> None:
         nova = self.path / 'compute_nodes'
-        nova.write_text('{"h/1": 1.0, "h/2": 2.0}')
-        self.assertEqual('host h/2 has worked in it', self.reason())
+        moment = time.time() - 3 * 86400
+        nova.write_text(json.dumps({'h/1': moment, 'h/2': moment}))
+        self.assertEqual(
+            f'host h/2 has worked in it, as {nova} says, last 3 d ago (if '
+            'that host is gone, remove its name there)', self.reason())
 
         for damaged in ('{"h/1": 1', '5'):
             nova.write_text(damaged)
             self.assertEqual('', self.reason())
-        for name in ('b.json', 'b.json.new', 'b.lock'):
+        for name in ('b%2F1.json', 'b%2F1.json.new', 'b%2F1.lock'):
             file = self.path / '.operations' / f'{UUID.format(1)}@{name}'
             file.parent.mkdir(exist_ok=True)
             file.touch()
-            self.assertEqual('host b has worked in it', self.reason())
+            os.utime(file, (moment, moment))
+            self.assertEqual(
+                f'host b/1 has worked in it, as {file} says, 3 d ago (if '
+                'that host is gone, remove that file)', self.reason())
             file.unlink()
+
+    def test_what_cannot_be_read_may_say_so(self) -> None:
+        # As without the right to, which root has.
+        for file in (self.exports, self.path / 'compute_nodes'):
+            file.mkdir()
+            self.assertEqual(
+                f'{file} cannot be read: Is a directory', self.reason())
+            file.rmdir()
+        self.assertEqual('', self.reason())
+        folder = self.path / '.operations'
+        folder.touch()
+        self.assertEqual(
+            f'{folder} cannot be read: Not a directory', self.reason())

@@ -33,7 +33,10 @@ Shown = tuple[tuple[str, ...], tuple[Any, ...]]
 
 _NOT_MADE = 'not made (dry run)'
 _ADDRESS_S = 3.0
-"""How long a network of libvirt may take to give a server an address."""
+"""How long a network of libvirt may take to give a server an address.
+
+A script that waits for nothing is not kept waiting for that.
+"""
 
 
 class ServerCreate(base.ShowOne):
@@ -105,24 +108,36 @@ class ServerCreate(base.ShowOne):
                                  quiet=quiet) as line,
                   errors.state(f'nothing of server {spec.name} is left')):
                 driver.spawn(spec, progress=line)
-            if parsed_args.autostart:
-                driver.set_autostart(spec, enabled=True)
-            if not quiet:
-                sources.note_end(self.app.stderr, driver, spec.name)
-            try:
-                self._wait(driver, spec, parsed_args.wait)
-                found = self._addresses(driver, spec)
-                info = driver.get_info(spec)
-                xml = driver.get_domain_xml(spec)
-            finally:
-                if sources.forgets(driver):
-                    # Its files would belong to no server.
-                    driver.destroy(spec)
-        return spec, xml, info.state.name.lower(), found
+            fate = ('is gone again' if sources.forgets(driver)
+                    else f'is there: {spec.uuid}')
+            with errors.state(f'server {spec.name} {fate}'):
+                if parsed_args.autostart:
+                    driver.set_autostart(spec, enabled=True)
+                if not quiet:
+                    sources.note_end(self.app.stderr, driver, spec.name)
+                return spec, *self._seen(driver, spec, parsed_args.wait)
+
+    def _seen(
+            self, driver: 'driver_module.LibvirtDriver',
+            spec: 'guest_spec.GuestSpec', wanted: waiting.Condition | None,
+    ) -> tuple[str, str, Sequence[nic_spec.FoundAddress]]:
+        """Wait as asked; return a new server's XML, state and addresses."""
+        try:
+            if wanted is not None:
+                self._wait(driver, spec, wanted)
+            found = self._addresses(
+                driver, spec, is_patient=wanted is not None
+                or terminal.is_terminal(self.app.stderr))
+            info = driver.get_info(spec)
+            return driver.get_domain_xml(spec), info.state.name.lower(), found
+        finally:
+            if sources.forgets(driver):
+                # Its files would belong to no server.
+                driver.destroy(spec)
 
     def _addresses(
             self, driver: 'driver_module.LibvirtDriver',
-            spec: 'guest_spec.GuestSpec',
+            spec: 'guest_spec.GuestSpec', *, is_patient: bool,
             ) -> Sequence[nic_spec.FoundAddress]:
         """Return the addresses of a server that was started, if known soon."""
         is_given = any(
@@ -133,27 +148,21 @@ class ServerCreate(base.ShowOne):
                 self.app.stderr, spec.name, quiet=quiet) as line):
             return waiting.addresses(
                 driver, spec, line,
-                timeout_s=_ADDRESS_S if is_given else 0.0)
+                timeout_s=_ADDRESS_S if is_given and is_patient else 0.0)
         return ()
 
     def _wait(
             self, driver: 'driver_module.LibvirtDriver',
-            spec: 'guest_spec.GuestSpec',
-            wanted: waiting.Condition | None) -> None:
-        if wanted is None:
-            return
+            spec: 'guest_spec.GuestSpec', wanted: waiting.Condition) -> None:
         timeout_s = (
             base.arguments_of(self).timeout or waiting.TIMEOUT_S)
-        fate = ('is gone again' if sources.forgets(driver)
-                else f'is there: {spec.uuid}')
-        with errors.state(f'server {spec.name} {fate}'):
-            try:
-                waiting.until(driver, spec, wanted, timeout_s=timeout_s)
-            except errors.WaitTimeout:
-                lines = waiting.printed(driver, spec).splitlines()
-                for line in lines[-waiting.LAST_LINES:]:
-                    self.app.stderr.write(f'{spec.name}: {line}\n')
-                raise
+        try:
+            waiting.until(driver, spec, wanted, timeout_s=timeout_s)
+        except errors.WaitTimeout:
+            lines = waiting.printed(driver, spec).splitlines()
+            for line in lines[-waiting.LAST_LINES:]:
+                self.app.stderr.write(f'{spec.name}: {line}\n')
+            raise
 
 
 @contextlib.contextmanager

@@ -44,6 +44,18 @@ class GcTest(base.ServerTestCase):
 
         self.assertNotIn(found, run.stdout)
         self.assertTrue((instances / found / 'disk').exists())
-        self.assertIn(f'folders of servers in {instances} stay: host two '
-                      'has worked in it', run.stderr)
+        self.assertIn(f'folders of servers in {instances} stay, as other '
+                      'hosts may have servers there: host two has worked in '
+                      'it', run.stderr)
         self.assertIn('virsh list --all --uuid', run.stderr)
+
+    def test_a_folder_that_cannot_be_read_is_no_failure(self) -> None:
+        found = self.leftover()
+        file = self.folder / 'instances' / '.operations'
+        file.touch()
+
+        run = self.type('gc', '--yes')
+
+        self.assertEqual((0, True), (
+            run.code, (self.folder / 'instances' / found).exists()))
+        self.assertIn(f'{file} cannot be read: Not a directory', run.stderr)

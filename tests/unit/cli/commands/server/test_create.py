@@ -2,6 +2,8 @@
 
 """Making servers from the command line."""
 
+from unittest import mock
+
 from lxml import etree
 
 from nova_libvirt_driver import exception
@@ -109,21 +111,43 @@ class CreateTest(base.ServerTestCase):
             asked.append(instance.name)
             return [nic_spec.FoundAddress(
                 address='192.0.2.7', source='lease')] if (
-                    len(asked) == 3) else []
+                    asked.count(instance.name) == 2) else []
 
         self.driver.get_addresses = (  # type: ignore[method-assign]
             addresses)
 
-        shown = self.answer('server', 'create', 'web1', '--image', 'debian',
-                            '--network', 'default')
-        # QEMU's own network says of none.
-        other = self.answer('server', 'create', 'web2', '--image', 'debian',
-                            '--network', 'user')
+        for name, network, words, expected in (
+                ('waits', 'default', ['--wait'], ['192.0.2.7']),
+                # A script is not kept.
+                ('goes-on', 'default', [], []),
+                # QEMU's own network says of none.
+                ('user', 'user', ['--wait'], [])):
+            shown = self.answer(
+                'server', 'create', name, '--image', 'debian', '--network',
+                network, *words)
 
-        self.assertEqual(['192.0.2.7'], [
-            one['address'] for one in shown['addresses']])
-        self.assertEqual([], other['addresses'])
-        self.assertEqual(['web1'] * 3 + ['web2'], asked)
+            self.assertEqual(expected, [
+                one['address'] for one in shown['addresses']])
+        seen = self.type('server', 'create', 'seen', '--image', 'debian',
+                         '--network', 'default', terminal=True)
+
+        self.assertIn('192.0.2.7', seen.stdout)
+        self.assertEqual(
+            ['waits'] * 2 + ['goes-on', 'user'] + ['seen'] * 2, asked)
+
+    def test_who_ends_it_late_is_told_that_the_server_is_there(self) -> None:
+        for verb in ('set_autostart', 'get_addresses', 'get_domain_xml'):
+            def interrupt(*arguments: object, **options: object) -> None:
+                raise KeyboardInterrupt
+
+            with self.subTest(verb=verb), mock.patch.object(
+                    self.driver, verb, interrupt):
+                result = self.type('server', 'create', verb.replace('_', '-'),
+                                   '--image', 'debian', '--autostart')
+
+            self.assertEqual(130, result.code)
+            uuid = self.driver.instances[-1].uuid
+            self.assertIn(f'is there: {uuid}', result.stderr)
 
     def test_a_server_is_shown_without_any(self) -> None:
         def addresses(instance: object) -> list[nic_spec.FoundAddress]:

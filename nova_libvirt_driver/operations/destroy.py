@@ -24,9 +24,6 @@ from nova_libvirt_driver.storage import journal as journal_module
 
 LOG = logging.getLogger(__name__)
 
-_AFTERWARDS = ('destroy', 'disconnect volume')
-"""Operations on what is left of guests that are gone."""
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Claims:
@@ -120,7 +117,7 @@ class Destroy:
         """
         with self.exclusive.take_over(instance, self.OPERATION):
             if (self.guests.find_or_none(instance) is not None
-                    or self.clean_ups.foreign(instance)
+                    or self.clean_ups.at_work(instance)
                     or self.clean_ups.departed(instance)):
                 return False
             self.folders.kept(instance).remove()
@@ -163,7 +160,7 @@ class Destroy:
             self, instance: instance_spec.Instance,
             entry: journal_module.Entry | None) -> list[journal_module.Note]:
         """Return what other hosts have; an operator's *entry* may be one."""
-        return [note for note in self.clean_ups.foreign(instance)
+        return [note for note in self.clean_ups.at_work(instance)
                 if not note.phase.startswith(elsewhere.GONE)
                 and (entry is None or note.id != entry.note.id)]
 
@@ -171,9 +168,8 @@ class Destroy:
             self, instance: instance_spec.Instance
     ) -> list[journal_module.Note]:
         """Return by what other hosts have a guest, or had or get it."""
-        return [note for note in self.clean_ups.foreign(instance)
-                if note.operation not in _AFTERWARDS
-                and not note.values.get('confirmed')]
+        return [note for note in self.clean_ups.at_work(instance)
+                if note.operation != self.OPERATION]
 
     def _claims(
             self, instance: instance_spec.Instance,

@@ -19,6 +19,9 @@ from nova_libvirt_driver.storage import journal as journal_module
 
 LOG = logging.getLogger(__name__)
 
+_DISCONNECT = 'disconnect volume'
+"""The operation on what is left of guests that are gone."""
+
 
 class NotYetError(Exception):
     """A clean-up has to wait for something, and nothing waits for it."""
@@ -147,6 +150,18 @@ class CleanUps:
         return [note for note in self._journal.foreign(instance.uuid)
                 if note.owner is not None or not self._is_here(instance)]
 
+    def at_work(
+            self, instance: instance_spec.Instance
+    ) -> list[journal_module.Note]:
+        """Return for which of those the files of the instance may be needed.
+
+        What only cleans up needs none, and may stay for as long as its host
+        is gone. Two of them must not wait for each other.
+        """
+        return [note for note in self.foreign(instance) if not (
+            note.is_rest or note.operation == _DISCONNECT
+            or note.values.get('confirmed'))]
+
     def departed(
             self, instance: instance_spec.Instance
     ) -> list[journal_module.Note]:
@@ -239,7 +254,7 @@ class CleanUps:
         if note.is_rest:
             if self._guests.find_or_none(note) is not None:
                 return
-            if self.foreign(note) and not forced:
+            if self.at_work(note) and not forced:
                 raise NotYetError('another host is at work on the instance')
         known = self._known(note, forced=forced)
         clean_up = (operation.give_up if given_up and isinstance(

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Deletions on two hosts that share the folder of instances."""
+
+import contextlib
+import dataclasses
+import os
+
+import fixtures
+
+from nova_libvirt_driver import driver as driver_module
+from nova_libvirt_driver.testing import fake_attachment
+from nova_libvirt_driver.testing import fake_libvirt
+from nova_libvirt_driver.testing import fake_ports
+from tests import owners
+from tests.unit.operations import whole
+
+URI = 'qemu+tcp://two/system'
+
+
+class TwoHostsTest(whole.WholeTestCase):
+    """Has a driver on each of two hosts, and a guest on neither."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.other = fake_libvirt.FakeHypervisor()
+        self.hypervisor.others[URI] = self.other
+        self.driver_there = self.make_driver_there()
+        self.there = owners.journal(
+            self.instances_path, dataclasses.replace(owners.THERE, uri=URI))
+        self.spec = self.guest()
+        self.port = os.path.join(
+            self.useFixture(fixtures.TempDir()).path, 'port')
+
+    def make_driver_there(self) -> driver_module.LibvirtDriver:
+        driver = driver_module.LibvirtDriver(
+            fake_ports.virt_api(images=self.images, home=self.home),
+            config={'DEFAULT': {'host': 'there',
+                                'instances_path': self.instances_path},
+                    'libvirt': {'connection_uri': URI, 'virt_type': 'qemu'}})
+        self.addCleanup(driver.cleanup_host, 'there')
+        driver.init_host('there')
+        return driver
+
+    def look(self, *drivers: driver_module.LibvirtDriver) -> None:
+        """Have hosts look once what was left there."""
+        for driver in drivers:
+            driver.clean_up_operation(self.spec.uuid, '', force=False)
+
+    def states(self) -> list[tuple[str, str]]:
+        """Return what is left, and whether for later."""
+        return sorted((note.owner.host, note.phase)
+                      for note in self.journal.notes() if note.owner)
+
+    def delete(self, driver: driver_module.LibvirtDriver, *,
+               failing: bool = False) -> None:
+        port = fake_attachment.FakeAttachment(
+            self.port, fake_attachment.failing('disconnect')
+            if failing else lambda point: None)
+        with contextlib.suppress(fake_attachment.Failed):
+            driver.destroy(self.spec, attachments=[port])
+
+    def spawn_on_both(self) -> None:
+        self.driver.spawn(self.spec)
+        guest, = self.hypervisor.guests
+        self.other.guests = [dataclasses.replace(guest)]
+
+    def test_what_is_left_on_both_does_not_wait_for_each_other(self) -> None:
+        drivers = self.driver, self.driver_there
+        for first, second in (drivers, reversed(drivers)):
+            with self.subTest(first_is_here=first is self.driver):
+                self.spawn_on_both()
+                self.delete(first, failing=True)
+                self.folder(self.spec).mkdir(exist_ok=True)
+                self.delete(second, failing=True)
+                self.assertEqual([('here', 'left for later'),
+                                  ('there', 'left for later')], self.states())
+
+                self.look(first, second)
+
+                self.assertEqual([], self.states())
+                self.assertFalse(self.folder(self.spec).exists())
+
+    def test_nor_do_two_deletions_at_the_same_time(self) -> None:
+        self.spawn_on_both()
+        entry = self.there.begin(
+            'destroy', uuid=self.spec.uuid, name=self.spec.name,
+            destroy_disks=True, here_despite=[], attachments=[])
+        self.delete(self.driver)
+        self.assertTrue(self.folder(self.spec).exists())
+        self.other.guests.clear()
+        entry.leave_rest()
+        entry.release()
+
+        self.look(self.driver, self.driver_there)
+
+        self.assertEqual([], self.states())
+        self.assertFalse(self.folder(self.spec).exists())
+
+    def test_what_is_left_elsewhere_keeps_no_files(self) -> None:
+        """The host there may be gone for good."""
+        for operation, values in (
+                ('destroy', {'destroy_disks': True, 'here_despite': [],
+                             'attachments': []}),
+                ('disconnect volume', {'info': {}}),
+                ('migrate', {'confirmed': True, 'is_here': False})):
+            for is_up, has_domain in ((True, True), (False, True),
+                                      (False, False)):
+                with self.subTest(operation=operation, is_up=is_up,
+                                  has_domain=has_domain):
+                    self.driver.spawn(self.spec)
+                    guest, = self.hypervisor.guests
+                    entry = self.there.begin(
+                        operation, uuid=self.spec.uuid, name=self.spec.name,
+                        **values)
+                    if operation == 'destroy':
+                        entry.leave_rest()
+                    entry.release()
+                    if not has_domain:
+                        self.hypervisor.remove_guest(guest)
+                    elif not is_up:
+                        self.driver.power_off(self.spec)
+
+                    if has_domain:
+                        self.delete(self.driver)
+                    else:
+                        self.assertTrue(
+                            self.driver.delete_instance_files(self.spec))
+
+                    self.assertFalse(self.folder(self.spec).exists())
+                    self.assertEqual(['there'], [
+                        host for host, _ in self.states()])
+                    with self.there.left(self.spec.uuid) as (left,):
+                        left.end()

@@ -446,6 +446,7 @@ class LiveDeparture:
         if found is _Verdict.STAYED:
             if before.power is not _PAUSED:
                 _run_on(guest)
+            self._keep_files(guest, uri)
             if ended.reason is not None:
                 raise ended.reason
             kind = (exception.MigrationCancelled if ended.steering.aborted
@@ -458,6 +459,14 @@ class LiveDeparture:
         raise kind_unclear(
             instance=guest.uuid, destination=uri, reason=reason
         ) from ended.failure
+
+    def _keep_files(self, instance: instance_spec.Instance, uri: str) -> None:
+        try:
+            clean_ups_module.keep_files(self.storage.journal, instance)
+        except exception.StorageFailure as error:
+            raise exception.MigrationUnclear(
+                instance=instance.uuid, destination=uri, reason=str(error)
+            ) from error
 
     def _look(
             self, instance: instance_spec.Instance, uri: str,

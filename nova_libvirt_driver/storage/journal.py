@@ -282,16 +282,20 @@ class Journal:
         return [note for _, note in self._foreign(uuid)
                 if note.superseded_by is None]
 
-    def supersede(self, uuid: str) -> None:
+    def supersede(
+            self, uuid: str,
+            which: Callable[[Note], bool] = lambda note: True) -> None:
         """Tell other owners that they no longer have an instance.
 
         They remove their domain of it, and leave its files alone, whatever
         their operation was about.
 
+        :param which: says of which operations to tell
         :raises StorageFailure: an entry cannot be read or written
         """
         for path, note in self._foreign(uuid):
-            if note.superseded_by == self._owner():
+            if note.superseded_by == self._owner() or (
+                    not which(note)):
                 continue
             LOG.warning(
                 'This host has the instance now: what %s began on %s is '

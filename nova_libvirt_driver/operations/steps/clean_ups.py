@@ -13,14 +13,15 @@ from oslo_log import log as logging
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.guest import guests as guests_module
 from nova_libvirt_driver.guest import reach
+from nova_libvirt_driver.operations.steps import elsewhere
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.storage import journal as journal_module
 
 LOG = logging.getLogger(__name__)
 
-_DISCONNECT = 'disconnect volume'
-"""The operation on what is left of guests that are gone."""
+_DESTROY, _DISCONNECT = 'destroy', 'disconnect volume'
+"""The operations on what is left of guests that are gone."""
 
 
 class NotYetError(Exception):
@@ -223,6 +224,9 @@ class CleanUps:
         try:
             self._clean_up(
                 operation, entry, forced=forced, given_up=given_up)
+            if self.foreign(note) and elsewhere.has_arrived(
+                    self._guests, note):
+                keep_files(self._journal, note)
         except NotYetError:
             if forced:
                 raise
@@ -286,3 +290,18 @@ class CleanUps:
             return self._guests.find_or_none(instance) is not None
         except exception.ForeignDomain:
             return False
+
+
+def keep_files(
+        journal: journal_module.Journal,
+        instance: instance_spec.Instance) -> None:
+    """Have no other host remove the files of a guest that is up here.
+
+    It was up there as well, and the deletion there waits for what had begun
+    here. To be called before that ends.
+
+    :raises StorageFailure: an entry cannot be read or written
+    """
+    journal.supersede(instance.uuid, lambda note: (
+        note.operation == _DESTROY and bool(
+            note.values.get('destroy_disks'))))

@@ -9,9 +9,12 @@ import os
 import fixtures
 
 from nova_libvirt_driver import driver as driver_module
+from nova_libvirt_driver import exception
+from nova_libvirt_driver.spec import live_migration as migration_spec
 from nova_libvirt_driver.testing import fake_attachment
 from nova_libvirt_driver.testing import fake_libvirt
 from nova_libvirt_driver.testing import fake_ports
+from nova_libvirt_driver.testing import fake_progress
 from tests import owners
 from tests.unit.operations import whole
 
@@ -132,3 +135,94 @@ class TwoHostsTest(whole.WholeTestCase):
                         host for host, _ in self.states()])
                     with self.there.left(self.spec.uuid) as (left,):
                         left.end()
+
+    def leave_migration(self, phase: str) -> None:
+        """Have a live migration from this host to the other interrupted."""
+        self.journal.begin(
+            'live-migrate', uuid=self.spec.uuid, name=self.spec.name,
+            uri=URI, is_shared=True, was_paused=False, attachments=[],
+        ).leave_open(phase, 0.0)
+
+    def test_files_stay_that_a_guest_uses_on_the_other_host(self) -> None:
+        """It was up on both, and is deleted on one of them."""
+        for phase in ('migrating', 'moved'):
+            for failing in (False, True):
+                with self.subTest(phase=phase, failing=failing):
+                    self.spawn_on_both()
+                    self.leave_migration(phase)
+                    self.delete(self.driver_there, failing=failing)
+                    self.assertIn(
+                        ('there', 'left for later'), self.states())
+
+                    self.look(self.driver_there, self.driver)
+                    self.look(self.driver_there, self.driver)
+
+                    self.assertEqual([], self.states())
+                    self.assertEqual([self.spec.name], self.names())
+                    self.assertTrue(self.folder(self.spec).exists())
+                    self.delete(self.driver)
+                    self.assertFalse(self.folder(self.spec).exists())
+
+    def test_so_they_do_when_something_else_was_interrupted_there(
+            self) -> None:
+        self.spawn_on_both()
+        self.journal.begin(
+            'reboot', uuid=self.spec.uuid, name=self.spec.name).release()
+        self.delete(self.driver_there)
+
+        self.look(self.driver, self.driver_there)
+
+        self.assertEqual([], self.states())
+        self.assertTrue(self.folder(self.spec).exists())
+
+    def test_so_they_do_when_a_migration_fails_meanwhile(self) -> None:
+        test = self
+
+        class DeletedThere(fake_progress.RecordingProgress):
+            def step(self, name: str) -> None:
+                super().step(name)
+                if name == 'migrate':
+                    test.delete(test.driver_there)
+
+        self.spawn_on_both()
+
+        self.assertRaises(
+            exception.MigrationFailed, self.driver.live_migration, self.spec,
+            migration_spec.Destination(uri=URI, is_shared=True),
+            progress=DeletedThere())
+
+        self.look(self.driver_there)
+        self.assertEqual([], self.states())
+        self.assertTrue(self.folder(self.spec).exists())
+
+    def test_what_follows_without_files_is_done_all_the_same(self) -> None:
+        """As on a host that a guest has left for this one."""
+        self.driver.spawn(self.spec)
+        self.journal.begin(
+            'receive', uuid=self.spec.uuid, name=self.spec.name, made=False,
+            attachments=[]).leave_open('prepared', 0.0)
+        with contextlib.suppress(fake_attachment.Failed):
+            self.driver_there.destroy(
+                self.spec, destroy_disks=False,
+                attachments=[fake_attachment.FakeAttachment(
+                    self.port, fake_attachment.failing('disconnect'))])
+
+        self.look(self.driver)
+
+        left, = self.journal.notes()
+        self.assertTrue(left.is_rest)
+        self.assertIsNone(left.superseded_by)
+
+    def test_those_of_one_that_has_gone_are_removed(self) -> None:
+        for phase in ('migrating', 'moved'):
+            with self.subTest(phase=phase):
+                self.spawn_on_both()
+                self.hypervisor.guests.clear()
+                self.leave_migration(phase)
+                self.delete(self.driver_there)
+
+                self.look(self.driver_there, self.driver)
+                self.look(self.driver_there, self.driver)
+
+                self.assertEqual([], self.states())
+                self.assertFalse(self.folder(self.spec).exists())

@@ -18,6 +18,7 @@ from oslo_log import log as logging
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.guest import handle
 from nova_libvirt_driver.guest import migration
+from nova_libvirt_driver.guest import reach
 from nova_libvirt_driver.operations.steps import attached as attached_module
 from nova_libvirt_driver.operations.steps import clean_ups as clean_ups_module
 from nova_libvirt_driver.operations.steps import domains as domains_module
@@ -36,6 +37,8 @@ LOG = logging.getLogger(__name__)
 _PREPARED_S = 900.0
 """How long the guest may take to begin to come."""
 _ARRIVAL_S = 60.0
+_LOST_S = 10.0
+"""For how long libvirt may call a guest broken whose memory is all here."""
 _LOOK_S = 1.0
 
 _PREPARED, _COMING = 'prepared', 'the guest comes'
@@ -199,9 +202,12 @@ class LiveArrival:
     def _arrived(self, instance: instance_spec.Instance) -> handle.Guest:
         """Return the guest once all of it is here."""
         guest = self.domains.guests.find(instance)
-        deadline = time.monotonic() + _ARRIVAL_S
+        begun_at = whole_at = time.monotonic()
         while self._is_coming(guest):
-            if guest.state().reason == migration.BROKEN:
+            now = time.monotonic()
+            if guest.state().reason != migration.BROKEN:
+                whole_at = now
+            elif now >= whole_at + _LOST_S:
                 # The host that it has left has said that it is here.
                 LOG.error('The memory of the guest is lost: its QEMU on the '
                           'host that it has left is dead. It is stopped, and '
@@ -209,7 +215,7 @@ class LiveArrival:
                           instance={'uuid': guest.uuid})
                 guest.destroy()
                 break
-            if time.monotonic() >= deadline:
+            if now >= begun_at + _ARRIVAL_S:
                 raise exception.WaitTimeout(
                     awaited='the end of the migration', timeout_s=_ARRIVAL_S)
             time.sleep(_LOOK_S)
@@ -244,7 +250,7 @@ class LiveArrival:
             is_open: bool = True) -> None:
         guest = self.domains.guests.find_or_none(instance)
         if guest is not None and (
-                not is_open or migration.runs(guest.state())):
+                not is_open or _has_begun_to_run(guest.state())):
             raise exception.WrongState(
                 tried='remove what was prepared for it',
                 instance=instance.uuid, state='here',
@@ -266,6 +272,11 @@ class LiveArrival:
                 if entry.note.operation == self.OPERATION:
                     entry.end()
         self._release(instance)
+
+
+def _has_begun_to_run(state: reach.GuestState) -> bool:
+    """Say whether a guest runs, or has run before all of it was here."""
+    return migration.runs(state) or state.reason in migration.POST_COPY
 
 
 def _take_places(

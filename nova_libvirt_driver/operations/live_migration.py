@@ -536,8 +536,7 @@ class LiveDeparture:
                     self.storage.journal.is_ours(note)
                     and self._look(note, str(note.values['uri']), None,
                                    wait_s=0.0) is _Verdict.MOVED
-                    # What comes stands still, too.
-                    and guests.migration(note).job() is migration.Job.NONE):
+                    and self.post_copy.is_let_go(guest)):
                 self._remove_here(instance)
                 return
         raise exception.WrongState(

@@ -47,6 +47,8 @@ class Guest:
     memory_kib: int = 32 * 1024
     is_coming: bool = False
     """From another host, with its memory."""
+    is_going: bool = False
+    """To another host, which it does not reach."""
     goes_to: 'list[Guest] | None' = None
     """Guests of the host to which it is migrated."""
     busy: bool = False
@@ -103,6 +105,10 @@ class Guest:
                 libvirt.VIR_ERR_OPERATION_UNSUPPORTED, libvirt.VIR_FROM_QEMU,
                 'Operation not supported: migration statistics are available '
                 'only on the source host')
+        if self.is_going:
+            return {
+                'type': libvirt.VIR_DOMAIN_JOB_UNBOUNDED,
+                'operation': libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT}
         return {'type': libvirt.VIR_DOMAIN_JOB_NONE}
 
     def leave(self, guests: 'list[Guest]') -> int:

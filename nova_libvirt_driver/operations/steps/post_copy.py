@@ -90,7 +90,19 @@ class PostCopy:
                 reason='it follows still, or waits for that')
         # It has gone when the rest has followed.
         with contextlib.suppress(exception.InstanceNotFound):
-            self._abort(guest, destination.uri)
+            # Libvirt keeps the job of one whose QEMU there is dead.
+            if guest.state().reason not in migration.POST_COPY:
+                self._abort(guest, destination.uri)
+
+    def is_let_go(self, guest: handle.Guest) -> bool:
+        """Say whether libvirt is done with what is left of a guest here.
+
+        It has a job with what comes, which stands still as well. It also
+        keeps that of one that broke.
+        """
+        job = self.guests.migration(guest).job()
+        return job is migration.Job.NONE or job is migration.Job.OUT and (
+            guest.state().reason == migration.BROKEN)
 
     def _abort(self, guest: handle.Guest, uri: str) -> None:
         job = self.guests.migration(guest)

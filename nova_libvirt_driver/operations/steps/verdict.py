@@ -63,18 +63,15 @@ def _while_up(
         there: State | Unknown) -> Verdict:
     if here.reason in migration.POST_COPY:
         return _in_post_copy(here, there)
-    if migration.runs(here) and not isinstance(there, Unknown) and (
-            migration.runs(there)):
-        # Libvirt lets it go on here when the last answer from there was lost.
-        return Verdict.UNCLEAR
-    if here.power is not instance_spec.PowerState.PAUSED or (
-            here.reason != _MOVING):
-        return Verdict.STAYED
     # It stands still for the last pass, or since then.
-    if isinstance(there, Unknown):
-        return Verdict.MOVED if returned else Verdict.UNCLEAR
-    if migration.runs(there):
-        return Verdict.MOVED
+    stands = here.power is instance_spec.PowerState.PAUSED and (
+        here.reason == _MOVING)
+    if not isinstance(there, Unknown) and migration.runs(there):
+        # Libvirt lets it go on here when the last answer from there was lost.
+        # It may have been paused so that it is done.
+        return Verdict.MOVED if stands else Verdict.UNCLEAR
+    if not stands:
+        return Verdict.STAYED
     if there is None:
         return Verdict.STAYED
     return Verdict.MOVED if returned else Verdict.UNCLEAR

@@ -5,6 +5,7 @@
 from collections.abc import Callable
 import os
 import resource
+import threading
 
 import fixtures
 import libvirt
@@ -207,6 +208,45 @@ class GivenUpTest(whole.WholeTestCase):
         self.assertEqual([], self.phases())
         self.assertTrue(os.path.exists(self.port))
         self.driver.power_on(self.spec)
+
+    def test_one_that_libvirt_still_calls_broken_runs_on(self) -> None:
+        """All of its memory has arrived, of which libvirt hears at last."""
+        self.comes_in_post_copy(libvirt.VIR_DOMAIN_RUNNING_POSTCOPY_FAILED)
+        guest, = self.hypervisor.guests
+
+        def arrive() -> None:
+            guest.reason = libvirt.VIR_DOMAIN_RUNNING_MIGRATED
+            guest.is_coming = False
+
+        timer = threading.Timer(2.0, arrive)
+        timer.start()
+        self.addCleanup(timer.join)
+
+        self.driver.post_live_migration_at_destination(self.spec)
+
+        self.assertIs(State.RUNNING, self.driver.get_info(
+            self.spec, use_cache=False).state)
+        self.assertEqual([], self.phases())
+
+    def test_one_that_has_begun_to_run_is_not_rolled_back(self) -> None:
+        for reason in (libvirt.VIR_DOMAIN_PAUSED_POSTCOPY,
+                       libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED):
+            with self.subTest(reason=reason):
+                self.spec = self.guest()
+                self.comes_in_post_copy(reason)
+                guest, = self.hypervisor.guests
+                guest.state = libvirt.VIR_DOMAIN_PAUSED
+
+                self.assertRaises(
+                    exception.WrongState,
+                    self.driver.rollback_live_migration_at_destination,
+                    self.spec, attachments=self.attachments_of(self.spec))
+
+                self.assertIs(True, guest.active)
+                self.assertEqual(['prepared'], self.phases())
+                with self.journal.left(self.spec.uuid) as (entry,):
+                    entry.end()
+                self.hypervisor.remove_guest(guest)
 
     def test_one_that_was_deleted_meanwhile_goes(self) -> None:
         for reason in (libvirt.VIR_DOMAIN_RUNNING_POSTCOPY,

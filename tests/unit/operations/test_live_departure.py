@@ -197,6 +197,7 @@ class GoneTest(whole.WholeTestCase):
 
     def test_one_that_crashed_there_has_moved(self) -> None:
         self.in_post_copy(is_broken=True)
+        self.hypervisor.guests[0].is_going = True
         self.other.guests[0].state = libvirt.VIR_DOMAIN_SHUTOFF
         self.where = ports.Home.ELSEWHERE
 

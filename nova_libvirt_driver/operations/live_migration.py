@@ -110,7 +110,7 @@ class LiveDeparture:
                 guest, destination, watched.give_way,
                 **({'patience_s': 0.0} if ended.reason else {}))
             try:
-                self._settle(guest, before, destination.uri, ended,
+                self._settle(guest, before, entry.note, ended,
                              wait_s=_UNCLEAR_S if is_whole else 0.0)
             except exception.MigrationUnclear:
                 # Looked at again, until it is clear.
@@ -221,9 +221,11 @@ class LiveDeparture:
                      instance={'uuid': note.uuid})
             return
         if not is_gone:
-            self._leave(
-                entry, attached_module.of_here(attachments()),
-                with_files=with_files and not self.elsewhere.has_come(note))
+            with clean_ups_module.kept_open(entry, _UNCLEAR_S):
+                self._leave(
+                    entry, attached_module.of_here(attachments()),
+                    with_files=with_files and not (
+                        self.elsewhere.has_come(note)))
         if self._keep(entry):
             raise clean_ups_module.NotYetError(
                 'its service has the guest here, and it is not')
@@ -238,7 +240,7 @@ class LiveDeparture:
         uri = str(note.values['uri'])
         if guest is not None:
             self.post_copy.end_left(guest, note.values)
-        found = self._look(note, uri, None, wait_s=0.0)
+        found = self._found(note)
         if found is _Verdict.STAYED:
             if guest is not None and not note.values.get('was_paused'):
                 _run_on(guest)
@@ -260,8 +262,8 @@ class LiveDeparture:
                 'Once it is certain that it runs nowhere: nova-libvirt '
                 f'operations clean --force {note.id}')
         else:
-            LOG.warning('The guest is on %s: its migration was complete when '
-                        'this service was killed', uri,
+            LOG.warning('The guest went to %s: its migration was complete '
+                        'when this service was killed', uri,
                         instance={'uuid': note.uuid})
             return True
         return False
@@ -424,17 +426,18 @@ class LiveDeparture:
         return ended
 
     def _settle(
-            self, guest: handle.Guest, before: reach.GuestState, uri: str,
-            ended: steering_module.Ended, *, wait_s: float) -> None:
+            self, guest: handle.Guest, before: reach.GuestState,
+            note: journal_module.Note, ended: steering_module.Ended, *,
+            wait_s: float) -> None:
         """See where the guest is; return only when it has moved."""
-        instance = instance_spec.InstanceRef(guest.uuid, guest.name)
-        found = self._look(instance, uri, ended.returned, wait_s=wait_s)
+        uri = str(note.values['uri'])
+        found = self._found(note, ended.returned, wait_s=wait_s)
         if found is _Verdict.MOVED:
             if ended.failure is not None:
                 LOG.warning('The guest has moved, though libvirt said: %s',
                             ended.failure, instance={'uuid': guest.uuid})
             try:
-                self._remove_here(instance)
+                self.elsewhere.remove_here(note)
             except exception.MigrationUnclear:
                 raise
             except exception.DriverError as error:
@@ -467,6 +470,15 @@ class LiveDeparture:
             raise exception.MigrationUnclear(
                 instance=instance.uuid, destination=uri, reason=str(error)
             ) from error
+
+    def _found(
+            self, note: journal_module.Note, returned: bool | None = None, *,
+            wait_s: float = 0.0) -> verdict_module.Verdict:
+        """Say where the guest is, or was until it was deleted there."""
+        found = self._look(
+            note, str(note.values['uri']), returned, wait_s=wait_s)
+        return (_Verdict.MOVED if found is not _Verdict.MOVED
+                and self.elsewhere.was_deleted(note) else found)
 
     def _look(
             self, instance: instance_spec.Instance, uri: str,
@@ -506,26 +518,11 @@ class LiveDeparture:
                   there, found, instance={'uuid': instance.uuid})
         return found
 
-    def _remove_here(self, instance: instance_spec.Instance) -> None:
-        """Remove the domain of a guest that is on the other host.
-
-        There is one when libvirt could not finish here: it stands still, or
-        has gone down.
-        """
-        guest = self.domains.guests.find_or_none(instance)
-        if guest is None:
-            return
-        if migration.runs(guest.state()):
-            raise exception.MigrationUnclear(
-                instance=instance.uuid, destination='the other host',
-                reason='it runs here as well')
-        self.domains.guests.remove(instance, keep_state=True)
-
     def _remove_left(self, instance: instance_spec.Instance) -> None:
         """Remove what libvirt has left standing still of a guest.
 
         :raises WrongState: it is up here, and is not seen to be up where it
-            went; or it comes back
+            went, or to have been deleted there; or it comes back
         """
         guests = self.domains.guests
         guest = guests.find_or_none(instance)
@@ -534,15 +531,17 @@ class LiveDeparture:
         for note in self.storage.journal.notes(instance.uuid):
             if note.operation == self.OPERATION and (
                     self.storage.journal.is_ours(note)
-                    and self._look(note, str(note.values['uri']), None,
-                                   wait_s=0.0) is _Verdict.MOVED
+                    and self._found(note) is _Verdict.MOVED
                     and self.post_copy.is_let_go(guest)):
-                self._remove_here(instance)
+                self.elsewhere.remove_here(instance)
                 return
         raise exception.WrongState(
             tried='disconnect it from the host that it has left',
             instance=instance.uuid, state='here',
-            hint='see with virsh on both hosts where the guest runs')
+            hint='see with virsh on both hosts where the guest runs. "virsh '
+            f'resume {instance.uuid}" on this host takes what is here for '
+            f'the guest, "virsh destroy {instance.uuid}" for a copy that is '
+            'left of it')
 
     def _leave(
             self, entry: journal_module.Entry,
@@ -550,7 +549,7 @@ class LiveDeparture:
         """Remove what is here of a guest that is on another host."""
         note = entry.note
         self._remove_left(note)
-        self._remove_here(note)
+        self.elsewhere.remove_here(note)
         attached_module.disconnect(attachments)
         if with_files and not note.values['is_shared']:
             self.storage.folders.of(note).remove()

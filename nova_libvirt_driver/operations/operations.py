@@ -173,7 +173,8 @@ def _moves(
             domains, storage, rebuild, exclusive, restarts),
         live_migration.LiveDeparture(
             domains, storage, rebuild, exclusive, ways,
-            elsewhere.Elsewhere(guests, storage.folders, home),
+            elsewhere.Elsewhere(
+                guests, storage.folders, storage.journal, home),
             post_copy.PostCopy(guests, ways)),
         live_arrival.LiveArrival(
             domains, storage, exclusive, clean_ups, home),

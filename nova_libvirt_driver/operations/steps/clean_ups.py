@@ -292,6 +292,23 @@ class CleanUps:
             return False
 
 
+@contextlib.contextmanager
+def kept_open(
+        entry: journal_module.Entry, timeout_s: float) -> Iterator[None]:
+    """Let an entry that cannot be ended say what an operator may do.
+
+    :param timeout_s: after how long it is tried again
+    :raises WrongState: as raised by what is done in it
+    """
+    try:
+        yield
+    except exception.WrongState as error:
+        with contextlib.suppress(exception.StorageFailure):
+            entry.leave_open(
+                entry.note.phase, timeout_s, hint=error.next_step)
+        raise
+
+
 def keep_files(
         journal: journal_module.Journal,
         instance: instance_spec.Instance) -> None:

@@ -30,6 +30,9 @@ which nothing is left to do here."""
 _STOPPED = frozenset(('shutdown', 'destroyed', 'crashed', 'saved'))
 """Libvirt's words for a guest that has run here since libvirt was started."""
 
+_LEFT = 'migration'
+"""Libvirt's word for one that stands still as its memory is elsewhere."""
+
 _SETTLED_S = 60.0
 """How long libvirt may change files that a guest has left."""
 
@@ -43,6 +46,7 @@ class Elsewhere:
 
     guests: guests_module.Guests
     folders: folder_module.Folders
+    journal: journal_module.Journal
     home: ports.HomeOf
 
     def is_missed(self, note: journal_module.Note) -> bool:
@@ -62,6 +66,46 @@ class Elsewhere:
     def is_back(self, note: journal_module.Note) -> bool:
         """Say whether a guest that had gone is up here."""
         return has_arrived(self.guests, note)
+
+    def was_deleted(self, note: journal_module.Note) -> bool:
+        """Say whether it is certain that a guest was deleted where it went.
+
+        What stands still here is a copy that libvirt has left, then.
+        """
+        guest = self.guests.find_or_none(note)
+        here = None if guest is None else guest.state()
+        if here is not None and migration.is_up(here) and (
+                here.reason != _LEFT):
+            return False
+        return self._is_deletion_noted(note) and _state_there(
+            self.guests, note) is None
+
+    def _is_deletion_noted(self, note: journal_module.Note) -> bool:
+        # The other host was certain to have it, and writes down why.
+        if any(note.id in other.values.get('here_despite', ())
+               for other in self.journal.foreign(note.uuid)):
+            return True
+        return note.phase == MOVED and (
+            self.home(note) is ports.Home.DELETED
+            or bool(note.values['is_shared'])
+            and not self.folders.of(note).exists())
+
+    def remove_here(self, instance: instance_spec.Instance) -> None:
+        """Remove the domain of a guest that is on the other host.
+
+        There is one when libvirt could not finish here: it stands still, or
+        has gone down.
+
+        :raises MigrationUnclear: it runs
+        """
+        guest = self.guests.find_or_none(instance)
+        if guest is None:
+            return
+        if migration.runs(guest.state()):
+            raise exception.MigrationUnclear(
+                instance=instance.uuid, destination='the other host',
+                reason='it runs here as well')
+        self.guests.remove(instance, keep_state=True)
 
     def has_come(self, note: journal_module.Note) -> bool:
         """Say whether the files here are others than the guest has left."""

@@ -2,14 +2,20 @@
 
 """Deletions on two hosts that share the folder of instances."""
 
+from collections.abc import Callable
 import contextlib
 import dataclasses
 import os
+import shutil
 
 import fixtures
+import libvirt
 
+from nova_libvirt_driver.cli.doctor import check_leftovers
 from nova_libvirt_driver import driver as driver_module
 from nova_libvirt_driver import exception
+from nova_libvirt_driver import ports
+from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.spec import live_migration as migration_spec
 from nova_libvirt_driver.testing import fake_attachment
 from nova_libvirt_driver.testing import fake_libvirt
@@ -21,7 +27,25 @@ from tests.unit.operations import whole
 URI = 'qemu+tcp://two/system'
 
 
-class TwoHostsTest(whole.WholeTestCase):
+SHUT_DOWN = (libvirt.VIR_DOMAIN_SHUTOFF,
+             libvirt.VIR_DOMAIN_SHUTOFF_DESTROYED)
+UP = (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_UNPAUSED)
+
+
+class During(fake_progress.RecordingProgress):
+    """Has something done while a guest is moved."""
+
+    def __init__(self, what: Callable[[], object]) -> None:
+        super().__init__()
+        self._what = what
+
+    def step(self, name: str) -> None:
+        super().step(name)
+        if name == 'migrate':
+            self._what()
+
+
+class TwoHosts(whole.WholeTestCase):
     """Has a driver on each of two hosts, and a guest on neither."""
 
     def setUp(self) -> None:
@@ -67,6 +91,17 @@ class TwoHostsTest(whole.WholeTestCase):
         self.driver.spawn(self.spec)
         guest, = self.hypervisor.guests
         self.other.guests = [dataclasses.replace(guest)]
+
+    def leave_migration(
+            self, phase: str, *, is_shared: bool = True) -> None:
+        """Have a live migration from this host to the other interrupted."""
+        self.journal.begin(
+            'live-migrate', uuid=self.spec.uuid, name=self.spec.name,
+            uri=URI, is_shared=is_shared, was_paused=False, attachments=[],
+        ).leave_open(phase, 0.0)
+
+
+class LeftTest(TwoHosts):
 
     def test_what_is_left_on_both_does_not_wait_for_each_other(self) -> None:
         drivers = self.driver, self.driver_there
@@ -136,13 +171,6 @@ class TwoHostsTest(whole.WholeTestCase):
                     with self.there.left(self.spec.uuid) as (left,):
                         left.end()
 
-    def leave_migration(self, phase: str) -> None:
-        """Have a live migration from this host to the other interrupted."""
-        self.journal.begin(
-            'live-migrate', uuid=self.spec.uuid, name=self.spec.name,
-            uri=URI, is_shared=True, was_paused=False, attachments=[],
-        ).leave_open(phase, 0.0)
-
     def test_files_stay_that_a_guest_uses_on_the_other_host(self) -> None:
         """It was up on both, and is deleted on one of them."""
         for phase in ('migrating', 'moved'):
@@ -176,20 +204,12 @@ class TwoHostsTest(whole.WholeTestCase):
         self.assertTrue(self.folder(self.spec).exists())
 
     def test_so_they_do_when_a_migration_fails_meanwhile(self) -> None:
-        test = self
-
-        class DeletedThere(fake_progress.RecordingProgress):
-            def step(self, name: str) -> None:
-                super().step(name)
-                if name == 'migrate':
-                    test.delete(test.driver_there)
-
         self.spawn_on_both()
 
         self.assertRaises(
             exception.MigrationFailed, self.driver.live_migration, self.spec,
             migration_spec.Destination(uri=URI, is_shared=True),
-            progress=DeletedThere())
+            progress=During(lambda: self.delete(self.driver_there)))
 
         self.look(self.driver_there)
         self.assertEqual([], self.states())
@@ -226,3 +246,147 @@ class TwoHostsTest(whole.WholeTestCase):
 
                 self.assertEqual([], self.states())
                 self.assertFalse(self.folder(self.spec).exists())
+
+
+class CopyTest(TwoHosts):
+    """Libvirt has left a copy standing still of a guest that has moved."""
+
+    where: ports.Home | None = None
+
+    def home(self, instance: instance_spec.Instance) -> ports.Home | None:
+        return self.where
+
+    def leave_copy(
+            self, phase: str, *, is_shared: bool = True,
+            reason: int = libvirt.VIR_DOMAIN_PAUSED_MIGRATION) -> None:
+        self.spawn_on_both()
+        guest, = self.hypervisor.guests
+        guest.state, guest.reason = libvirt.VIR_DOMAIN_PAUSED, reason
+        self.leave_migration(phase, is_shared=is_shared)
+
+    def assert_gone(self) -> None:
+        self.assertEqual([], self.names())
+        self.assertEqual([], self.states())
+        self.assertFalse(self.folder(self.spec).exists())
+
+    def test_it_goes_with_what_was_deleted_there(self) -> None:
+        for phase in ('migrating', 'moved'):
+            with self.subTest(phase=phase):
+                self.leave_copy(phase)
+                self.delete(self.driver_there)
+
+                self.look(self.driver, self.driver_there)
+
+                self.assert_gone()
+
+    def test_it_goes_at_once_when_nothing_was_killed(self) -> None:
+        def be_deleted_there() -> None:
+            guest, = self.hypervisor.guests
+            guest.state = libvirt.VIR_DOMAIN_PAUSED
+            guest.reason = libvirt.VIR_DOMAIN_PAUSED_MIGRATION
+            self.delete(self.driver_there)
+
+        self.spawn_on_both()
+
+        self.driver.live_migration(
+            self.spec, migration_spec.Destination(uri=URI, is_shared=True),
+            progress=During(be_deleted_there))
+
+        self.assertEqual([], self.names())
+        self.driver.post_live_migration_at_source(self.spec)
+        self.look(self.driver, self.driver_there)
+        self.assert_gone()
+
+    def test_it_goes_when_its_files_have_gone(self) -> None:
+        self.leave_copy('moved')
+        self.other.guests.clear()
+        shutil.rmtree(self.folder(self.spec))
+
+        self.look(self.driver)
+
+        self.assert_gone()
+
+    def test_it_goes_when_the_service_has_deleted_the_instance(self) -> None:
+        self.leave_copy('moved', is_shared=False)
+        self.other.guests.clear()
+        self.where = ports.Home.DELETED
+
+        self.look(self.driver)
+
+        self.assert_gone()
+
+    def test_it_stays_without_proof(self) -> None:
+        def be_cut_off() -> None:
+            self.delete(self.driver_there)
+            self.other.refuse_connections()
+
+        def be_moved_on() -> None:
+            self.other.guests.clear()
+
+        def be_deleted_earlier() -> None:
+            self.other.guests.clear()
+            self.there.begin(
+                'destroy', uuid=self.spec.uuid, name=self.spec.name,
+                destroy_disks=True, here_despite=['another'],
+                attachments=[]).release()
+
+        for case in (be_cut_off, be_moved_on, be_deleted_earlier):
+            with self.subTest(case=case.__name__):
+                self.leave_copy('moved')
+                case()
+
+                error = self.assertRaises(
+                    exception.WrongState, self.look, self.driver)
+
+                self.assertEqual([self.spec.name], self.names())
+                self.assertTrue(self.folder(self.spec).exists())
+                self.assertIn('virsh destroy', error.next_step)
+                left = next(note for note in self.journal.notes()
+                            if note.operation == 'live-migrate')
+                self.assertTrue(left.is_open)
+                self.assertEqual(error.next_step, left.values['hint'])
+                self.end_all()
+
+    def test_doctor_says_what_to_do_with_it(self) -> None:
+        self.leave_copy('moved')
+        self.other.guests.clear()
+        self.assertRaises(exception.WrongState, self.look, self.driver)
+
+        found = check_leftovers.leftovers(
+            self.instances_path, os.path.dirname(self.port), 'here',
+            owners.HERE)
+
+        self.assertIn(self.spec.uuid, found.detail)
+        self.assertIn('virsh resume', found.fix)
+        self.end_all()
+
+    def test_what_an_operator_does_with_it_ends_that(self) -> None:
+        for is_needed in (True, False):
+            with self.subTest(is_needed=is_needed):
+                self.leave_copy('moved')
+                self.other.guests.clear()
+                self.assertRaises(
+                    exception.WrongState, self.look, self.driver)
+                guest, = self.hypervisor.guests
+                guest.state, guest.reason = UP if is_needed else SHUT_DOWN
+                for note in self.journal.notes():
+                    with self.journal.left(self.spec.uuid) as (entry,):
+                        entry.leave_open(note.phase, 0.0)
+
+                self.look(self.driver)
+
+                self.assertEqual([], self.states())
+                self.assertEqual(
+                    [self.spec.name] * is_needed, self.names())
+                self.assertTrue(self.folder(self.spec).exists())
+                self.end_all()
+
+    def end_all(self) -> None:
+        self.other.accept_connections()
+        self.hypervisor.guests.clear()
+        self.other.guests.clear()
+        for note in self.journal.notes():
+            with self.journal.left(
+                    self.spec.uuid, note.id, foreign=True) as (entry,):
+                entry.end()
+        shutil.rmtree(self.folder(self.spec))

@@ -203,7 +203,8 @@ class Destroy:
             claims: _Claims, *, destroy_disks: bool,
             progress: ports.Progress) -> None:
         progress.step('domain')
-        if claims.departed:
+        if claims.departed or entry is not None and entry.note.is_rest and (
+                entry.superseded_by() is not None):
             # It may run elsewhere, with its files.
             attached_module.of_here(attachments)
         had_domain = self.guests.remove(

@@ -252,10 +252,11 @@ class CleanUps:
                 # By force: the guest here is the one that superseded it.
                 return
             self._guests.remove(note)
-            if isinstance(operation, Outside):
-                operation.remove_outside(entry)
-            return
-        if note.is_rest:
+            if not note.is_rest:
+                if isinstance(operation, Outside):
+                    operation.remove_outside(entry)
+                return
+        elif note.is_rest:
             if self._guests.find_or_none(note) is not None:
                 return
             if self.at_work(note) and not forced:

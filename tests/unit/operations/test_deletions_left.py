@@ -6,6 +6,7 @@ from collections.abc import Callable
 import contextlib
 import dataclasses
 import os
+import pathlib
 import shutil
 
 import fixtures
@@ -52,16 +53,19 @@ class TwoHosts(whole.WholeTestCase):
         super().setUp()
         self.other = fake_libvirt.FakeHypervisor()
         self.hypervisor.others[URI] = self.other
-        self.driver_there = self.make_driver_there()
         self.there = owners.journal(
             self.instances_path, dataclasses.replace(owners.THERE, uri=URI))
         self.spec = self.guest()
         self.port = os.path.join(
             self.useFixture(fixtures.TempDir()).path, 'port')
+        self.port_there = fake_attachment.FakeAttachment(self.port)
+        self.driver_there = self.make_driver_there()
 
     def make_driver_there(self) -> driver_module.LibvirtDriver:
         driver = driver_module.LibvirtDriver(
-            fake_ports.virt_api(images=self.images, home=self.home),
+            fake_ports.virt_api(
+                images=self.images, home=self.home,
+                attachments=lambda instance: [self.port_there]),
             config={'DEFAULT': {'host': 'there',
                                 'instances_path': self.instances_path},
                     'libvirt': {'connection_uri': URI, 'virt_type': 'qemu'}})
@@ -177,8 +181,10 @@ class LeftTest(TwoHosts):
             for failing in (False, True):
                 with self.subTest(phase=phase, failing=failing):
                     self.spawn_on_both()
+                    pathlib.Path(self.port).touch()
                     self.leave_migration(phase)
                     self.delete(self.driver_there, failing=failing)
+                    self.assertEqual(failing, self.port_there.is_connected)
                     self.assertIn(
                         ('there', 'left for later'), self.states())
 
@@ -188,6 +194,7 @@ class LeftTest(TwoHosts):
                     self.assertEqual([], self.states())
                     self.assertEqual([self.spec.name], self.names())
                     self.assertTrue(self.folder(self.spec).exists())
+                    self.assertFalse(self.port_there.is_connected)
                     self.delete(self.driver)
                     self.assertFalse(self.folder(self.spec).exists())
 

@@ -68,8 +68,10 @@ def _while_up(
         here.reason == _MOVING)
     if not isinstance(there, Unknown) and migration.runs(there):
         # Libvirt lets it go on here when the last answer from there was lost.
-        # It may have been paused so that it is done.
-        return Verdict.MOVED if stands else Verdict.UNCLEAR
+        # It may have been paused so that it is done. And it may have begun
+        # post-copy, of which libvirt knows only there as yet.
+        return Verdict.MOVED if stands and (
+            there.reason not in migration.POST_COPY) else Verdict.UNCLEAR
     if not stands:
         return Verdict.STAYED
     if there is None:

@@ -50,6 +50,7 @@ CASES: tuple[tuple[
     (None, state(State.PAUSED, 'ioerror'), RUNS, Verdict.UNCLEAR),
     (False, STANDS, None, Verdict.STAYED),
     (False, STANDS, RUNS, Verdict.MOVED),
+    (None, STANDS, state(State.RUNNING, 'postcopy'), Verdict.UNCLEAR),
     (False, STANDS, COMES, Verdict.UNCLEAR),
     (False, STANDS, UNKNOWN, Verdict.UNCLEAR),
     (None, STANDS, UNKNOWN, Verdict.UNCLEAR),

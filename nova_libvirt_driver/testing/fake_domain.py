@@ -274,6 +274,7 @@ class FakeDomain:
 
     def migrateToURI3(self, dconnuri: str, params: Any, flags: int = 0) -> int:
         """Be on the other host at once, if there is one."""
+        self._enter('migrateToURI3', 'virDomainMigrateToURI3', write=True)
         return self.guest.leave(self._link.hypervisor.guests)
 
     # Definition.
@@ -566,8 +567,7 @@ class FakeDomain:
 
     def _require_disk(self, disk: str) -> None:
         if disk not in fake_xml.disks(self.guest.live):
-            raise fake_fault.bad_argument(
-                f"disk '{disk}' not found in domain")
+            raise fake_fault.bad_argument(f"disk '{disk}' not found in domain")
 
     def _pause(self) -> int:
         if self.guest.state == libvirt.VIR_DOMAIN_PAUSED:

@@ -104,7 +104,7 @@ BUDGETS = {
     'messaging': 162,
     'monitoring': 840,
     'nova_plugin': 4319,
-    'operations': 4754,
+    'operations': 4766,
     'privileged': 290,
     'spec': 1111,
     'storage': 4464,

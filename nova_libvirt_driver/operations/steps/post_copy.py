@@ -30,6 +30,7 @@ _RETRY_S = 5.0
 _LOOK_S = 1.0
 _UNSEEN_S = 60.0
 _ABORT_S = 60.0
+_LEFT_S = 10.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -78,13 +79,24 @@ class PostCopy:
             self, guest: handle.Guest, values: Mapping[str, object]) -> None:
         """End what a killed process has begun: mend it, or abort it.
 
+        One that goes on again is not waited for: libvirt sees to it, and the
+        instance can be deleted meanwhile.
+
         :param values: of its entry in the journal
         :raises MigrationUnclear: it goes on, as one in post-copy does
         """
         destination = migration_spec.Destination(
             uri=str(values['uri']),
             migrate_uri=str(values.get('migrate_uri', '')))
-        if not self.follow(guest, destination, lambda: None, patience_s=0.0):
+        until = time.monotonic() + _LEFT_S
+
+        def give_way() -> None:
+            if time.monotonic() >= until:
+                raise exception.GaveWay(
+                    tried='wait for its memory', instance=guest.uuid,
+                    state='in post-copy')
+
+        if not self.follow(guest, destination, give_way, patience_s=0.0):
             raise exception.MigrationBroken(
                 instance=guest.uuid, destination=destination.uri,
                 reason='it follows still, or waits for that')

@@ -66,7 +66,7 @@ def _while_up(
     # It stands still for the last pass, or since then.
     stands = here.power is instance_spec.PowerState.PAUSED and (
         here.reason == _MOVING)
-    if not isinstance(there, Unknown) and migration.runs(there):
+    if isinstance(there, reach.GuestState) and migration.runs(there):
         # Libvirt lets it go on here when the last answer from there was lost.
         # It may have been paused so that it is done. And it may have begun
         # post-copy, of which libvirt knows only there as yet.

@@ -183,6 +183,19 @@ class GoneTest(whole.WholeTestCase):
         self.assertFalse(os.path.exists(self.port))
         self.assertIs(True, self.other.guests[0].active)
 
+    def test_it_can_be_deleted_while_it_goes_on(self) -> None:
+        self.in_post_copy(is_broken=True)
+        hang = self.hypervisor.block('migrateToURI3')
+        self.addCleanup(hang.release)
+
+        self.assertRaises(
+            exception.MigrationBroken, self.driver.clean_up_operation,
+            self.spec.uuid, '', force=False)
+        self.driver.destroy(self.spec)
+
+        self.assertEqual([], self.names())
+        self.assertIs(True, self.other.guests[0].active)
+
     def test_one_that_libvirt_has_left_shut_off_has_moved(self) -> None:
         self.in_post_copy(is_broken=True)
         guest, = self.hypervisor.guests

@@ -214,9 +214,21 @@ def is_pretended(driver: 'driver_module.LibvirtDriver') -> bool:
 
 def forgets(driver: 'driver_module.LibvirtDriver') -> bool:
     """Say whether nothing of a server stays when this process ends."""
-    uri = driver.uri()
-    return (check_connection.is_in_process(uri) and uri.startswith('test:')
+    return is_held(driver) and is_pretended(driver)
+
+
+def is_held(driver: 'driver_module.LibvirtDriver') -> bool:
+    """Say whether this process keeps its hypervisor from all others."""
+    return (check_connection.is_in_process(driver.uri())
             and not is_served(driver))
+
+
+def is_elsewhere(
+        arguments: argparse.Namespace,
+        driver: 'driver_module.LibvirtDriver') -> bool:
+    """Say whether the guests are on another host than this command."""
+    return bool(getattr(arguments, 'rpc', None)) or (
+        check_connection.is_remote(driver.uri()))
 
 
 def note_end(

@@ -6,14 +6,16 @@ The one goes over the network, the other through the guest agent.
 """
 
 import argparse
+from collections.abc import Sequence
 import contextlib
 import os
 import re
+import subprocess
+import sys
 import time
 from typing import TextIO
 from typing import TYPE_CHECKING
 
-from nova_libvirt_driver.cli import arguments as kinds
 from nova_libvirt_driver.cli.commands import base
 from nova_libvirt_driver.cli.commands.server import waiting
 from nova_libvirt_driver.cli import errors
@@ -22,9 +24,11 @@ from nova_libvirt_driver.cli import naming
 from nova_libvirt_driver.cli.output import progress
 from nova_libvirt_driver.cli.output import terminal
 from nova_libvirt_driver.cli import sources
+from nova_libvirt_driver.cli import ssh_wait
 from nova_libvirt_driver import exception
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.spec import nic as nic_spec
 
 if TYPE_CHECKING:
     from nova_libvirt_driver import driver as driver_module
@@ -33,10 +37,11 @@ _TIMEOUT_S = 60.0
 _MAX_CODE = 255
 _SSH_PORT = 22
 _THIS_HOST = '127.0.0.1'
-_WAIT_S = 120
-# Options by which ssh goes another way than by the address and port.
-_OTHER_WAY = re.compile('-[pJFW]|(?i:(-o *)?(port|proxy))')
-
+_CONFIGURATION_S = 10.0
+_WITH_VALUE = 'BbcDEeFIiJLlmOoPpQRSWw'
+_OPTIONS = re.compile(f'-(?!-|$)[^{_WITH_VALUE}]*([{_WITH_VALUE}]?)(.*)',
+                      re.DOTALL)
+"""Some options of ssh in a word: the one with a value, and that."""
 
 _Place = tuple[str, int]
 """An address and a port."""
@@ -103,8 +108,10 @@ class ServerSsh(base.Command):
     127.0.0.1 is accepted the first time, unless ssh is told otherwise. After a
     rebuild of the server, forget the key: ssh-keygen -R ID
 
-    One that runs and does not answer yet, as after a start, is waited for
-    (--wait), unless the options of ssh name a port or a proxy.
+    One that runs and has no address or does not answer yet, as after a start,
+    is waited for, at most --timeout or 120 s. Then ssh is called in any case,
+    and at once for a server of another host, or where options or the
+    configuration of ssh name another way than its address and port.
 
     Example: nova-libvirt server ssh web1 --user debian -- -v uptime
     """
@@ -116,26 +123,21 @@ class ServerSsh(base.Command):
         parser.add_argument(
             '--user', default='', metavar='USER', help='as whom to log in')
         parser.add_argument(
-            '--wait', type=kinds.number, default=_WAIT_S, metavar='SECONDS',
-            help='how long to wait until it answers, '
-            f'{_WAIT_S} by default; 0 for not at all')
+            '--no-wait', action='store_true',
+            help='wait neither for an address nor for an answer')
         parser.add_argument('server', metavar='NAME', help='name or id')
         parser.add_argument(
             'words', nargs='*', metavar='WORD', help='for ssh')
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        row, place = self._reach(parsed_args)
-        address, port = place
-        user = ['-l', parsed_args.user] if parsed_args.user else []
+        row, place, wait_s = self._reach(parsed_args)
+        command = _command(row, place, parsed_args)
         self.app.stdout.flush()
         try:
-            os.execvp('ssh', [
-                'ssh', *_options(
-                    row, parsed_args.words,
-                    is_here=address == _THIS_HOST),
-                *user, *([] if port == _SSH_PORT else ['-p', str(port)]),
-                address, *parsed_args.words])
+            if wait_s > 0 and _goes_to(command, place):
+                command = self._waiting(row, place, wait_s, command)
+            os.execvp(command[0], command)
         except FileNotFoundError as error:
             raise errors.NotFound(
                 'the program ssh is not installed',
@@ -143,38 +145,59 @@ class ServerSsh(base.Command):
 
     def _reach(
             self, parsed_args: argparse.Namespace
-            ) -> tuple[instance_spec.InstanceSummary, _Place]:
-        """Return the server, and where it answers.
+            ) -> tuple[instance_spec.InstanceSummary, _Place, float]:
+        """Return the server, where ssh is, and how long to wait for it.
 
         :raises Conflict: it has no address
-        :raises WaitTimeout: it does not answer in time
         """
         arguments = base.arguments_of(self)
-        with progress.shown(
+        timeout_s = arguments.timeout or waiting.TIMEOUT_S
+        with (progress.shown(
                 self.app.stderr, f'reaching {parsed_args.server}',
-                quiet=not arguments.verbose_level) as line:
-            with sources.local(arguments) as driver:
-                row = naming.on_host(driver, parsed_args.server)
-                runs = row.state is instance_spec.PowerState.RUNNING
-                deadline = time.monotonic() + (
-                    parsed_args.wait if runs else 0)
-                place = _forward_of(driver, row) or _address_of(
-                    driver, row, line, deadline)
-            # By now another process may have an embedded hypervisor.
-            if runs and parsed_args.wait and not any(
-                    map(_OTHER_WAY.match, parsed_args.words)):
-                _await_answer(
-                    place, naming.shown(row), line, deadline,
-                    parsed_args.wait)
-        return row, place
+                quiet=not arguments.verbose_level) as line,
+              sources.local(arguments) as driver):
+            row = naming.on_host(driver, parsed_args.server)
+            if (parsed_args.no_wait
+                    or row.state is not instance_spec.PowerState.RUNNING):
+                timeout_s = 0.0
+            deadline = time.monotonic() + timeout_s
+            place = _forward_of(driver, row) or _address_of(
+                driver, row, line, timeout_s)
+            # Its addresses are those of a network that need not be ours.
+            is_near = not sources.is_elsewhere(arguments, driver)
+        return row, place, is_near * (deadline - time.monotonic())
+
+    def _waiting(
+            self, row: instance_spec.InstanceSummary, place: _Place,
+            wait_s: float, command: list[str]) -> list[str]:
+        """Return the program that waits before it becomes the command.
+
+        With this process, an embedded hypervisor is free for others.
+        """
+        address, port = place
+        is_quiet = not base.arguments_of(self).verbose_level
+        name = '' if is_quiet else terminal.plain(naming.shown(row))
+        return [sys.executable, '-I', '-S', ssh_wait.__file__, address,
+                str(port), f'{wait_s:.0f}', name, *command]
 
 
 def _address_of(
         driver: 'driver_module.LibvirtDriver',
         row: instance_spec.InstanceSummary, line: ports.Progress,
-        deadline: float) -> _Place:
-    found = waiting.addresses(
-        driver, row, line, timeout_s=deadline - time.monotonic())
+        timeout_s: float) -> _Place:
+    # Lazy, as it brings the model of XML.
+    from nova_libvirt_driver.xmlmodel import domain as domain_model
+
+    cards = domain_model.Domain.parse(
+        driver.get_domain_xml(row)).devices.interfaces
+    # An agent may tell of addresses that mean nothing outside of QEMU.
+    within = {(card.mac or '').lower() for card in cards
+              if card.type == nic_spec.NicKind.USER} - {''}
+    may_come = not sources.is_held(driver) and any(
+        card.type != nic_spec.NicKind.USER for card in cards)
+    found = [one for one in waiting.addresses(
+        driver, row, line, timeout_s=timeout_s if may_come else 0.0)
+        if one.mac.lower() not in within]
     if not found:
         name = naming.shown(row)
         raise errors.Conflict(
@@ -184,19 +207,6 @@ def _address_of(
             'with --forward 2222:22 on the network user, or '
             f'type into it: nova-libvirt server console attach {name}')
     return found[0].address, _SSH_PORT
-
-
-def _await_answer(
-        place: _Place, name: str, line: ports.Progress, deadline: float,
-        wait_s: int) -> None:
-    address, port = place
-    if not waiting.answers(address, port, line,
-                           timeout_s=deadline - time.monotonic()):
-        raise errors.WaitTimeout(
-            f'server {name} has not answered at {address} port {port} within '
-            f'{wait_s} s', 'wait longer with --wait SECONDS, or see '
-            f'nova-libvirt server console log {name}; --wait 0 calls ssh at '
-            'once')
 
 
 def _forward_of(
@@ -213,14 +223,47 @@ def _forward_of(
     return None
 
 
-def _options(
-        row: instance_spec.InstanceSummary, words: list[str], *,
-        is_here: bool) -> list[str]:
-    """Return the options of ssh that its user has not set."""
-    wanted = {'HostKeyAlias': row.uuid}
-    if is_here:
-        wanted['StrictHostKeyChecking'] = 'accept-new'
-    given = ' '.join(words).lower()
-    # Ssh takes the first of two.
-    return [f'-o{name}={value}' for name, value in wanted.items()
-            if name.lower() not in given]
+def _command(
+        row: instance_spec.InstanceSummary, place: _Place,
+        parsed_args: argparse.Namespace) -> list[str]:
+    """Return the call of ssh. Of two options it takes the first."""
+    address, port = place
+    words: list[str] = parsed_args.words
+    end = _options_end(words)
+    ours = [f'-oHostKeyAlias={row.uuid}']
+    if address == _THIS_HOST:
+        ours.append('-oStrictHostKeyChecking=accept-new')
+    if port != _SSH_PORT:
+        ours += ['-p', str(port)]
+    user = ['-l', parsed_args.user] if parsed_args.user else []
+    return ['ssh', *user, address, *words[:end], *ours, *words[end:]]
+
+
+def _options_end(words: Sequence[str]) -> int:
+    """Return how many words are options of ssh, and not a command."""
+    index = 0
+    while index < len(words) and (found := _OPTIONS.match(words[index])):
+        option, value = found.groups()
+        index += 2 if option and not value else 1
+    return min(index, len(words))
+
+
+def _goes_to(command: Sequence[str], place: _Place) -> bool:
+    """Say whether ssh will itself connect to a place.
+
+    :raises FileNotFoundError: there is no ssh
+    """
+    address, port = place
+    try:
+        told = subprocess.run(
+            [command[0], '-G', *command[1:]], stdin=subprocess.DEVNULL,
+            capture_output=True, timeout=_CONFIGURATION_S, check=False,
+            text=True, errors='replace').stdout
+    except subprocess.TimeoutExpired:
+        return False
+    found = dict(line.split(' ', 1) for line in told.splitlines()
+                 if ' ' in line)
+    return (found.get('hostname'), found.get('port')) == (
+        address, str(port)) and not any(
+            found.get(name, 'none') != 'none'
+            for name in ('proxycommand', 'proxyjump'))

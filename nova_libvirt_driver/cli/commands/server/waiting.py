@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""Waiting until a server is up, has printed something, or is reached."""
+"""Waiting until a server is up, has printed something, or has an address."""
 
 from collections.abc import Callable
 import dataclasses
 import re
-import socket
 import time
 from typing import TYPE_CHECKING
 
@@ -26,7 +25,7 @@ LAST_LINES = 20
 
 _SERIAL = 'serial:'
 _POLL_S = 0.25
-_TRY_S = 2.0
+_ADDRESS_POLL_S = 1.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -100,50 +99,29 @@ def addresses(
         clock: Clock = Clock()) -> 'list[nic_spec.FoundAddress]':
     """Return the addresses of a server as soon as there are any.
 
-    There may be none when the time is over; without time they are looked up
-    once.
+    There may be none when the time is over, or the server does not run any
+    more; without time they are looked up once.
     """
     deadline = clock.now() + timeout_s
     while not (found := driver.get_addresses(instance)):
         left_s = deadline - clock.now()
-        if left_s <= 0:
+        if left_s <= 0 or not _runs(driver, instance):
             break
         line.step(f'no address yet, {left_s:.0f} s left')
-        clock.sleep(_POLL_S)
+        clock.sleep(min(left_s, _ADDRESS_POLL_S))
     return found
 
 
-def answers(
-        address: str, port: int, line: 'ports.Progress', *,
-        timeout_s: float, clock: Clock = Clock()) -> bool:
-    """Wait until a server says something at a port; say whether it does.
-
-    That the port is open means nothing where QEMU forwards it. It is tried
-    once at least.
-    """
-    deadline = clock.now() + timeout_s
-    while not _speaks(address, port):
-        left_s = deadline - clock.now()
-        if left_s <= 0:
-            return False
-        line.step(f'no answer from {address} port {port} yet, '
-                  f'{left_s:.0f} s left')
-        clock.sleep(_POLL_S)
-    return True
-
-
-def _speaks(address: str, port: int) -> bool:
-    try:
-        with socket.create_connection((address, port), _TRY_S) as caller:
-            return bool(caller.recv(1))
-    except OSError:
-        return False
+def _runs(
+        driver: 'base.ComputeDriver',
+        instance: instance_spec.Instance) -> bool:
+    return driver.get_info(instance, use_cache=False).state is (
+        instance_spec.PowerState.RUNNING)
 
 
 def _is_met(
         driver: 'base.ComputeDriver', instance: instance_spec.Instance,
         wanted: Condition) -> bool:
     if wanted.pattern is None:
-        return driver.get_info(instance, use_cache=False).state is (
-            instance_spec.PowerState.RUNNING)
+        return _runs(driver, instance)
     return wanted.pattern.search(printed(driver, instance)) is not None

@@ -6,15 +6,9 @@ import csv
 import dataclasses
 import io
 import json
-import os
-import socket
 import subprocess
-import threading
-
-import fixtures
 
 from nova_libvirt_driver import exception
-from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.spec import nic as nic_spec
 from nova_libvirt_driver.testing import specs
@@ -61,117 +55,6 @@ class ListTest(base.ServerTestCase):
         self.assertEqual('/bin/rm -- -f\n', self.type(
             'server', 'exec', 'web1', '--', '/bin/rm', '--', '-f').stdout)
         self.assertEqual(2, self.type('server', 'exec', 'web1').code)
-
-    def test_ssh_is_run_for_a_known_address(self) -> None:
-        uuid, _ = self.have('web1', 'web2')
-        self.driver.found_addresses[uuid] = [
-            nic_spec.FoundAddress(address='192.0.2.7', source='lease')]
-        run = self.useFixture(fixtures.MockPatchObject(os, 'execvp')).mock
-
-        self.type('server', 'ssh', 'web1', '--user', 'debian', '--wait', '0',
-                  '--', '-v', 'id')
-        other = self.type('server', 'ssh', 'web2', '--wait', '0')
-
-        run.assert_called_once_with('ssh', [
-            'ssh', f'-oHostKeyAlias={uuid}', '-l', 'debian', '192.0.2.7',
-            '-v', 'id'])
-        self.assertEqual(4, other.code)
-        self.assertIn('no address of server web2', other.stderr)
-
-    def test_ssh_takes_a_forwarded_port(self) -> None:
-        run = self.useFixture(fixtures.MockPatchObject(os, 'execvp')).mock
-        first = ['-oStrictHostKeyChecking=accept-new']
-        for address, expected in (
-                ('192.0.2.1', ['-p', '2222', '192.0.2.1']),
-                ('0.0.0.0', [*first, '-p', '2222', '127.0.0.1'])):
-            spec = specs.guest_spec('web', nics=(nic_spec.NicSpec(
-                mac='52:54:00:00:00:01', kind=nic_spec.NicKind.USER,
-                forwards=(nic_spec.PortForward(
-                    host_port=80, guest_port=80), nic_spec.PortForward(
-                    host_port=2222, guest_port=22, address=address))),))
-            self.driver.spawn(spec)
-
-            self.type('server', 'ssh', spec.uuid, '--wait', '0')
-            shown = self.answer('server', 'show', spec.uuid)
-
-            self.assertEqual(('ssh', [
-                'ssh', f'-oHostKeyAlias={spec.uuid}', *expected,
-            ]), run.call_args.args)
-            self.assertEqual([80, 2222], [
-                one['host_port'] for one in shown['forwards']])
-
-        for words in (['-o', 'StrictHostKeyChecking=yes'],
-                      ['-vostricthostkeychecking yes']):
-            self.type('server', 'ssh', spec.uuid, '--wait', '0', '--', *words,
-                      '-o', 'HostKeyAlias=web', 'id')
-
-            # Of an option that is given twice, ssh takes the first.
-            self.assertEqual(('ssh', [
-                'ssh', '-p', '2222', '127.0.0.1', *words,
-                '-o', 'HostKeyAlias=web', 'id']), run.call_args.args)
-
-    def test_ssh_waits_until_a_server_answers(self) -> None:
-        run = self.useFixture(fixtures.MockPatchObject(os, 'execvp')).mock
-        listening = socket.create_server(('127.0.0.1', 0))
-        self.addCleanup(listening.close)
-        port = listening.getsockname()[1]
-        spec = self.forwarding(port)
-
-        def serve() -> None:
-            # QEMU takes the first call before the guest is up.
-            listening.accept()[0].close()
-            run.assert_not_called()
-            caller = listening.accept()[0]
-            caller.send(b'SSH-2.0-OpenSSH')
-            caller.close()
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        result = self.type('server', 'ssh', spec.name, terminal=True)
-        thread.join()
-
-        self.assertIn(str(port), run.call_args.args[1])
-        self.assertIn(f'no answer from 127.0.0.1 port {port} yet',
-                      result.stderr)
-
-    def forwarding(self, port: int) -> guest_spec.GuestSpec:
-        """Return a server whose ssh a port of this host leads to."""
-        spec = specs.guest_spec('web', nics=(nic_spec.NicSpec(
-            mac='52:54:00:00:00:01', kind=nic_spec.NicKind.USER,
-            forwards=(nic_spec.PortForward(
-                host_port=port, guest_port=22),)),))
-        self.driver.spawn(spec)
-        return spec
-
-    def test_ssh_does_not_wait_for_ever(self) -> None:
-        run = self.useFixture(fixtures.MockPatchObject(os, 'execvp')).mock
-        closed = socket.create_server(('127.0.0.1', 0))
-        spec = self.forwarding(closed.getsockname()[1])
-        closed.close()
-
-        result = self.type('server', 'ssh', spec.uuid, '--wait', '1')
-
-        self.assertEqual(6, result.code, result.stderr)
-        self.assertIn('within 1 s', result.stderr)
-        self.assertIn(f'server console log {spec.name}', result.stderr)
-        run.assert_not_called()
-        for words in (['-p', '2022'], ['-oPort=2022'], ['-Jother'],
-                      ['-o', 'ProxyJump=other']):
-            self.type('server', 'ssh', spec.uuid, '--', *words)
-            self.assertEqual(words, run.call_args.args[1][-len(words):])
-
-    def test_ssh_waits_for_an_address(self) -> None:
-        run = self.useFixture(fixtures.MockPatchObject(os, 'execvp')).mock
-        self.have('web1')
-        found: list[list[nic_spec.FoundAddress]] = [[], [nic_spec.FoundAddress(
-            address='192.0.2.7', source='lease')]]
-        self.driver.get_addresses = (  # type: ignore[method-assign]
-            lambda instance: found.pop(0))
-
-        self.type('server', 'ssh', 'web1', '--', '-p', '2022')
-
-        self.assertEqual(
-            ['192.0.2.7', '-p', '2022'], run.call_args.args[1][-3:])
 
     def test_people_see_where_a_port_leads_into_a_server(self) -> None:
         self.have_image('debian')

@@ -161,6 +161,8 @@ class Home(enum.Enum):
     HERE = 'here'
     ELSEWHERE = 'elsewhere'
     DELETED = 'deleted'
+    UNKNOWN = 'unknown'
+    """It has none such: it is another record, or has forgotten it since."""
 
 
 HomeOf = Callable[[instance.Instance], Home | None]

@@ -133,7 +133,7 @@ def home(instance: instance_spec.Instance) -> ports.Home:
     """Return where Nova's database has a server."""
     known = _known(_context(), instance)
     if known is None or known.deleted:
-        return ports.Home.DELETED
+        return ports.Home.UNKNOWN if known is None else ports.Home.DELETED
     return (ports.Home.HERE if known.host == CONF.host
             else ports.Home.ELSEWHERE)
 

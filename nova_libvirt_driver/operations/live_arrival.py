@@ -42,6 +42,9 @@ _LOST_S = 10.0
 _LOOK_S = 1.0
 
 _PREPARED, _COMING = 'prepared', 'the guest comes'
+_UNKNOWN_HINT = (
+    'its service does not know the instance; once it is certain that it was '
+    'deleted, remove what comes: virsh destroy')
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -142,7 +145,7 @@ class LiveArrival:
         if guest is None:
             return False
         if self._is_coming(guest):
-            return self._is_deleted(entry.note)
+            return self.home(entry.note) is ports.Home.DELETED
         return migration.runs(guest.state())
 
     def clean_up(
@@ -158,10 +161,13 @@ class LiveArrival:
                 self._make_lasting(guest)
                 self._release(note)
                 return
-            if not self._is_deleted(note):
+            home = self.home(note)
+            if home is not ports.Home.DELETED:
                 with contextlib.suppress(exception.StorageFailure):
                     # A migration may take hours.
-                    entry.leave_open(_COMING, _PREPARED_S)
+                    entry.leave_open(_COMING, _PREPARED_S, **(
+                        {'hint': f'{_UNKNOWN_HINT} {note.uuid}'}
+                        if home is ports.Home.UNKNOWN else {}))
                 raise clean_ups_module.NotYetError(_COMING)
             LOG.warning('The instance was deleted while its guest came, and '
                         'is removed here', instance={'uuid': note.uuid})
@@ -224,9 +230,6 @@ class LiveArrival:
     def _is_coming(self, guest: handle.Guest) -> bool:
         return migration.is_up(guest.state()) and (
             self.domains.guests.migration(guest).job() is migration.Job.IN)
-
-    def _is_deleted(self, instance: instance_spec.Instance) -> bool:
-        return self.home(instance) is ports.Home.DELETED
 
     def _make_lasting(self, guest: handle.Guest) -> None:
         """See that the guest is the same at its next start.

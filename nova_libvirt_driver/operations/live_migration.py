@@ -190,7 +190,7 @@ class LiveDeparture:
             return self.elsewhere.is_missed(note)
         if note.phase != _MIGRATING:
             return note.phase == _MOVED and not self.elsewhere.is_back(note)
-        return self._look(note, str(note.values['uri']), None, wait_s=0.0) in (
+        return self._look(note, None, wait_s=0.0) in (
             _Verdict.MOVED, _Verdict.UNCLEAR)
 
     def clean_up(
@@ -215,6 +215,9 @@ class LiveDeparture:
         if not (is_gone or note.phase == _MOVED or (
                 note.phase == _MIGRATING and self._end_killed(
                     note, given_up=given_up))):
+            if self.domains.guests.find_or_none(note) is not None:
+                # It may be down, as when its QEMU has crashed.
+                clean_ups_module.keep_files(self.storage.journal, note)
             return
         if self.elsewhere.is_back(note):
             LOG.info('The guest is back from %s', note.values['uri'],
@@ -246,8 +249,12 @@ class LiveDeparture:
                 _run_on(guest)
         elif found is _Verdict.LOST and (
                 given_up or note.values['is_shared']):
+            if guest is not None and steering_module.is_broken(guest):
+                # It waits for its QEMU there, and nothing else ends that.
+                guest.destroy()
             LOG.error('The memory of the guest is lost: it runs neither '
-                      'here nor on %s. Its disks are here%s', uri,
+                      'here nor on %s. It is stopped, and its disks are '
+                      'here%s: let its service start it', uri,
                       '' if note.values['is_shared'] else
                       ', as it has left them', instance={'uuid': note.uuid})
         elif found is not _Verdict.MOVED:
@@ -475,47 +482,38 @@ class LiveDeparture:
             self, note: journal_module.Note, returned: bool | None = None, *,
             wait_s: float = 0.0) -> verdict_module.Verdict:
         """Say where the guest is, or was until it was deleted there."""
-        found = self._look(
-            note, str(note.values['uri']), returned, wait_s=wait_s)
+        found = self._look(note, returned, wait_s=wait_s)
         return (_Verdict.MOVED if found is not _Verdict.MOVED
                 and self.elsewhere.was_deleted(note) else found)
 
     def _look(
-            self, instance: instance_spec.Instance, uri: str,
-            returned: bool | None, *,
-            wait_s: float = _UNCLEAR_S) -> verdict_module.Verdict:
+            self, note: journal_module.Note, returned: bool | None, *,
+            wait_s: float) -> verdict_module.Verdict:
         """Say where the guest is; waits until that can be seen."""
-        job = self.domains.guests.migration(instance)
         deadline = time.monotonic() + wait_s
         while True:
-            found = self._seen(instance, job, uri, returned)
+            found = self._seen(note, returned)
             if found not in (_Verdict.UNCLEAR, _Verdict.LOST) or (
                     time.monotonic() >= deadline):
                 return found
             time.sleep(_LOOK_S)
 
     def _seen(
-            self, instance: instance_spec.Instance, job: migration.Migration,
-            uri: str, returned: bool | None) -> verdict_module.Verdict:
+            self, note: journal_module.Note,
+            returned: bool | None) -> verdict_module.Verdict:
         try:
-            guest = self.domains.guests.find_or_none(instance)
+            guest = self.domains.guests.find_or_none(note)
             here = None if guest is None else guest.state()
         except exception.InstanceNotFound:
             here = None
         except exception.DriverError as error:
             LOG.debug('The guest cannot be looked at: %s', error,
-                      instance={'uuid': instance.uuid})
+                      instance={'uuid': note.uuid})
             return _Verdict.UNCLEAR
-        there: verdict_module.State | verdict_module.Unknown
-        try:
-            there = job.state_at(uri)
-        except exception.DriverError as error:
-            LOG.debug('The other host cannot be asked: %s', error,
-                      instance={'uuid': instance.uuid})
-            there = verdict_module.UNKNOWN
+        there = elsewhere_module.state_there(self.domains.guests, note)
         found = verdict_module.decide(returned, here, there)
         LOG.debug('libvirt said %s; here %s, there %s: %s', returned, here,
-                  there, found, instance={'uuid': instance.uuid})
+                  there, found, instance={'uuid': note.uuid})
         return found
 
     def _remove_left(self, instance: instance_spec.Instance) -> None:

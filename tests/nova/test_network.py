@@ -290,6 +290,21 @@ class NetworkTest(unittest.TestCase):
             info_cache=objects.InstanceInfoCache(
                 network_info=network_model.NetworkInfo(vifs)))
 
+    def test_what_the_database_does_not_know_was_not_deleted(self) -> None:
+        deleted = self.known(CONF.host)
+        deleted.deleted = True
+        for answer, home in (
+                (self.known(CONF.host), ports.Home.HERE),
+                (self.known('two'), ports.Home.ELSEWHERE),
+                (deleted, ports.Home.DELETED),
+                (nova_exception.InstanceNotFound(instance_id='one'),
+                 ports.Home.UNKNOWN)):
+            with self.subTest(home=home), mock.patch.object(
+                    objects.Instance, 'get_by_uuid', autospec=True,
+                    side_effect=[answer]):
+                self.assertIs(home, attachments.home(
+                    test_translate.make_instance()))
+
     def interrupted(self, answer: Any) -> ports.Attachments:
         """Return the attachments, when the database gives that answer."""
         folder = self.enterContext(tempfile.TemporaryDirectory())

@@ -89,9 +89,9 @@ ARROWS: dict[str, frozenset[str]] = {
 # Code lines that each folder may have, see tools/code_lines.py. More of them
 # want a reason, such as another part of Nova's contract.
 BUDGETS = {
-    '.': 1351,
+    '.': 1352,
     'calls': 976,
-    'cli': 6718,
+    'cli': 6720,
     'compute': 2566,
     'conf': 969,
     'configurators': 1677,

@@ -16,7 +16,8 @@ from nova_libvirt_driver.cli.output import cells
 from nova_libvirt_driver.cli import sources
 from nova_libvirt_driver.storage import journal as journal_module
 
-_COLUMNS = ('ID', 'Operation', 'Server ID', 'State', 'Phase', 'Owner', 'Begun')
+_COLUMNS = ('ID', 'Operation', 'Server ID', 'State', 'Phase', 'Owner',
+            'Begun', 'Hint')
 _UNKNOWN = 'an unknown host'
 
 Listed = tuple[tuple[str, ...], list[tuple[Any, ...]]]
@@ -27,7 +28,8 @@ class OperationsList(base.Lister):
 
     An operation of this host is under way, is open and waits for a decision,
     or was interrupted and is cleaned up by the running service within half a
-    minute. How one of another host is, can be seen there only.
+    minute. How one of another host is, can be seen there only. A hint says
+    what a person has to do about one that is open and cannot be decided.
 
     Example: nova-libvirt operations list
     """
@@ -40,6 +42,7 @@ class OperationsList(base.Lister):
             cells.Id(note.uuid), _state(journal, note),
             cells.Text(note.phase), _owner(note.owner),
             cells.moment(note.begun_at, f'{note.age()} ago'),
+            cells.Text(note.values.get('hint', '') if note.is_open else ''),
         ) for note in journal.notes()]
 
 

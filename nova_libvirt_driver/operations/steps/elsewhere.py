@@ -73,11 +73,10 @@ class Elsewhere:
         What stands still here is a copy that libvirt has left, then.
         """
         guest = self.guests.find_or_none(note)
-        here = None if guest is None else guest.state()
-        if here is not None and migration.is_up(here) and (
-                here.reason != _LEFT):
+        if guest is not None and migration.is_up(
+                here := guest.state()) and here.reason != _LEFT:
             return False
-        return self._is_deletion_noted(note) and _state_there(
+        return self._is_deletion_noted(note) and state_there(
             self.guests, note) is None
 
     def _is_deletion_noted(self, note: journal_module.Note) -> bool:
@@ -114,18 +113,18 @@ class Elsewhere:
             note).changed_at() > moved_at + _SETTLED_S
 
     def tell_rest(self, note: journal_module.Note) -> None:
-        """Say what is left of a guest, if it was deleted after it had gone."""
+        """Say what is left of a guest that its service has no more."""
         folder, uri = self.folders.of(note), note.values['uri']
-        if self.home(note) is not ports.Home.DELETED:
-            return
-        if not note.values['is_shared']:
+        home, is_shared = self.home(note), note.values['is_shared']
+        if home is ports.Home.DELETED and not is_shared:
             LOG.warning('The instance was deleted after it was '
                         'live-migrated: look whether its guest is still '
                         'on %s, and remove it there', uri,
                         instance={'uuid': note.uuid})
-        elif folder.exists():
-            LOG.warning('The instance was deleted after it was '
-                        'live-migrated to %s, where it is gone: see whether '
+        elif is_shared and folder.exists() and home in (
+                ports.Home.DELETED, ports.Home.UNKNOWN):
+            LOG.warning('The instance was live-migrated to %s, where it is '
+                        'gone, and its service has it no more: see whether '
                         'any file in %s is needed still, and remove it', uri,
                         folder.path, instance={'uuid': note.uuid})
 
@@ -134,7 +133,7 @@ class Elsewhere:
 
         Or is defined there, and its disks are not here.
         """
-        there = _state_there(self.guests, note)
+        there = state_there(self.guests, note)
         if isinstance(there, verdict.Unknown):
             return True
         return migration.is_up(there) or (
@@ -175,9 +174,10 @@ def has_come_and_stopped(
         return False
 
 
-def _state_there(
+def state_there(
         guests: guests_module.Guests, note: journal_module.Note
 ) -> verdict.State | verdict.Unknown:
+    """Return the state of a guest where it was let go to."""
     try:
         return guests.migration(note).state_at(str(note.values['uri']))
     except exception.DriverError as error:

@@ -38,7 +38,6 @@ class Steering:
     Its methods are called by the thread that waits for the end; an abort, and
     a wish to complete it by force, come from any thread.
 
-    :ivar aborted: it was asked to end
     :ivar paused: the guest was paused so that it is done
     """
 
@@ -46,7 +45,6 @@ class Steering:
             self, guest: handle.Guest, job: migration.Migration,
             ways: migration_spec.Ways, report: Report,
             clock: Callable[[], float]) -> None:
-        self.aborted = False
         self.paused = False
         self.uuid = guest.uuid
         self._guest = guest
@@ -64,6 +62,8 @@ class Steering:
         self._is_post_copy = False
         self._is_due = False
         self._lock = threading.Lock()
+        self._is_aborted = False
+        self._aborting = threading.Lock()
 
     def iterated(self, iteration: int) -> None:
         """Take note that the memory is passed over once more."""
@@ -79,6 +79,12 @@ class Steering:
         if self._is_due and self._figures.memory_processed:
             self.complete()
 
+    @property
+    def aborted(self) -> bool:
+        """Whether libvirt has agreed to end it; waits for its answer."""
+        with self._aborting:
+            return self._is_aborted
+
     def abort(self) -> None:
         """End it; the guest stays, unless it is too late.
 
@@ -86,8 +92,10 @@ class Steering:
         :raises LibvirtFailure: there is no job any more
         """
         check_abortable(self._guest, is_post_copy=self._is_post_copy)
-        self.aborted = True
-        self._guest.abort_job()
+        with self._aborting:
+            # The job may have ended before its answer is here.
+            self._guest.abort_job()
+            self._is_aborted = True
 
     def complete(self) -> None:
         """Let it come to its end whatever the guest writes.
@@ -232,7 +240,10 @@ class Abortable(Protocol):
     """What :class:`Ended` needs of a :class:`Steering`."""
 
     uuid: str
-    aborted: bool
+
+    @property
+    def aborted(self) -> bool:
+        """Whether libvirt has agreed to end it."""
 
     def abort(self) -> None:
         """End it."""

@@ -72,9 +72,7 @@ def _while_up(
         # post-copy, of which libvirt knows only there as yet.
         return Verdict.MOVED if stands and (
             there.reason not in migration.POST_COPY) else Verdict.UNCLEAR
-    if not stands:
-        return Verdict.STAYED
-    if there is None:
+    if not stands or there is None:
         return Verdict.STAYED
     return Verdict.MOVED if returned else Verdict.UNCLEAR
 

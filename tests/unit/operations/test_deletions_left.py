@@ -210,6 +210,30 @@ class LeftTest(TwoHosts):
         self.assertEqual([], self.states())
         self.assertTrue(self.folder(self.spec).exists())
 
+    def test_so_they_do_when_the_guest_has_stayed_and_is_down(self) -> None:
+        """The other host cannot be asked, and is not certain."""
+        for phase in ('', 'migrating'):
+            with self.subTest(phase=phase):
+                self.spawn_on_both()
+                self.leave_migration(phase)
+                guest, = self.hypervisor.guests
+                guest.state = libvirt.VIR_DOMAIN_SHUTOFF
+                guest.reason = libvirt.VIR_DOMAIN_SHUTOFF_CRASHED
+                self.delete(self.driver_there)
+                self.other.refuse_connections()
+
+                self.look(self.driver)
+                self.look(self.driver_there)
+
+                self.assertEqual([self.spec.name], self.names())
+                self.assertTrue(self.folder(self.spec).exists())
+                self.other.accept_connections()
+                self.look(self.driver_there)
+                self.assertEqual([], self.states())
+                self.assertTrue(self.folder(self.spec).exists())
+                self.delete(self.driver)
+                self.assertFalse(self.folder(self.spec).exists())
+
     def test_so_they_do_when_a_migration_fails_meanwhile(self) -> None:
         self.spawn_on_both()
 
@@ -337,7 +361,12 @@ class CopyTest(TwoHosts):
                 destroy_disks=True, here_despite=['another'],
                 attachments=[]).release()
 
-        for case in (be_cut_off, be_moved_on, be_deleted_earlier):
+        def be_forgotten() -> None:
+            self.other.guests.clear()
+            self.where = ports.Home.UNKNOWN
+
+        for case in (be_cut_off, be_moved_on, be_deleted_earlier,
+                     be_forgotten):
             with self.subTest(case=case.__name__):
                 self.leave_copy('moved')
                 case()

@@ -267,6 +267,25 @@ class GivenUpTest(whole.WholeTestCase):
                 self.assertFalse(os.path.exists(self.port))
                 self.assertFalse(self.folder(self.spec).exists())
 
+    def test_one_that_the_service_does_not_know_may_be_wanted(self) -> None:
+        self.where = ports.Home.UNKNOWN
+        self.comes_in_post_copy(libvirt.VIR_DOMAIN_RUNNING_POSTCOPY_FAILED)
+        with self.journal.left(self.spec.uuid) as (entry,):
+            entry.leave_open(entry.note.phase, 0.0)
+
+        self.driver.clean_up_operation(self.spec.uuid, '', force=False)
+
+        self.assertEqual([self.spec.name], self.names())
+        note, = self.journal.notes()
+        self.assertTrue(note.is_open)
+        self.assertIn(f'virsh destroy {self.spec.uuid}', note.values['hint'])
+        self.hypervisor.guests.clear()
+        with self.journal.left(self.spec.uuid) as (entry,):
+            entry.leave_open(note.phase, 0.0)
+        self.driver.clean_up_operation(self.spec.uuid, '', force=False)
+        self.assertEqual([], self.phases())
+        self.assertFalse(self.folder(self.spec).exists())
+
     def test_a_guest_of_this_host_is_not_removed(self) -> None:
         self.driver.spawn(
             self.spec, attachments=self.attachments_of(self.spec))

@@ -3,6 +3,7 @@
 """A guest that has moved, and that its service has here all the same."""
 
 from collections.abc import Callable
+from concurrent import futures
 import contextlib
 import dataclasses
 import itertools
@@ -17,6 +18,7 @@ from nova_libvirt_driver import exception
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.spec import live_migration as migration_spec
 from nova_libvirt_driver.storage import journal as journal_module
 from nova_libvirt_driver.testing import fake_attachment
 from nova_libvirt_driver.testing import fake_libvirt
@@ -102,6 +104,21 @@ class GoneTest(whole.WholeTestCase):
 
                 self.assertIn(URI, str(error))
                 self.assertEqual([], self.names())
+
+    def test_what_libvirt_refused_to_abort_was_not_cancelled(self) -> None:
+        self.driver.spawn(self.spec)
+        with (futures.ThreadPoolExecutor(1) as pool,
+              self.hypervisor.block('migrateToURI3') as hang):
+            moved = pool.submit(
+                self.driver.live_migration, self.spec,
+                migration_spec.Destination(uri=URI, is_shared=True))
+            self.assertTrue(hang.wait_entered())
+            self.assertRaises(
+                exception.LibvirtFailure, self.driver.live_migration_abort,
+                self.spec)
+
+        error = self.assertRaises(exception.MigrationFailed, moved.result)
+        self.assertNotIsInstance(error, exception.MigrationCancelled)
 
     def test_nothing_starts_it_here(self) -> None:
         self.go()
@@ -218,6 +235,19 @@ class GoneTest(whole.WholeTestCase):
 
         self.assertEqual([], self.names() + self.phases())
 
+    def test_one_whose_memory_is_lost_is_stopped(self) -> None:
+        self.in_post_copy(is_broken=True)
+        self.other.guests.clear()
+
+        self.driver.clean_up_operation(self.spec.uuid, '', force=False)
+
+        self.assertEqual([], self.phases())
+        guest, = self.hypervisor.guests
+        self.assertIs(False, guest.active)
+        self.assertIn('let its service start it', self.log.output)
+        self.driver.power_on(self.spec)
+        self.assertIs(True, guest.active)
+
     def test_what_libvirt_has_left_standing_still_goes(self) -> None:
         attachments = self.attachments_of(self.spec)
 
@@ -298,6 +328,34 @@ class GoneTest(whole.WholeTestCase):
         self.make_driver()
 
         self.assert_refused()
+
+    def test_what_the_service_does_not_know_may_be_wanted(self) -> None:
+        for is_shared in (True, False):
+            with self.subTest(is_shared=is_shared):
+                self.spec = self.guest()
+                self.where = ports.Home.HERE
+                self.go(is_shared=is_shared)
+                self.assert_refused()
+                self.where = ports.Home.UNKNOWN
+                self.expire()
+                note, = self.journal.notes()
+                self.assertTrue(note.is_open)
+                self.assertIn('clean --force', note.values['hint'])
+                self.where = ports.Home.HERE
+                self.assert_refused()
+
+                self.where = ports.Home.UNKNOWN
+                self.other.guests.clear()
+                self.expire()
+
+                self.assertEqual([], self.phases())
+                self.assertEqual(
+                    is_shared, self.folder(self.spec).exists())
+                self.assertEqual(
+                    is_shared, f'any file in {self.folder(self.spec)} is '
+                    'needed' in self.log.output)
+                self.assertNotIn('was deleted', self.log.output)
+                shutil.rmtree(self.files)
 
     def test_by_force_it_is_forgotten(self) -> None:
         self.go()

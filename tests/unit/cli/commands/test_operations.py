@@ -23,7 +23,8 @@ class OperationsTest(base.ServerTestCase):
         self.begin(HERE, 'rescue')
         self.begin(HERE, 'spawn').release()
         self.begin(owners.THERE, 'snapshot').release()
-        self.begin(HERE, 'move').leave_open('prepared', 600)
+        self.begin(HERE, 'move').leave_open('prepared', 600, hint='look')
+        self.begin(HERE, 'move').leave_open('prepared', 0, hint='once')
 
         rows = self.answer('operations', 'list')
 
@@ -31,9 +32,11 @@ class OperationsTest(base.ServerTestCase):
             ('rescue', 'under way', 'h1'),
             ('spawn', 'interrupted', 'h1'),
             ('snapshot', 'elsewhere', 'there'),
-            ('move', 'open', 'h1')],
+            ('move', 'open', 'h1'), ('move', 'interrupted', 'h1')],
             [(row['Operation'], row['State'], row['Owner']['host'])
              for row in rows])
+        self.assertEqual(
+            ['', '', '', 'look', ''], [row['Hint'] for row in rows])
         self.assertEqual({UUID}, {row['Server ID'] for row in rows})
 
     def test_one_is_cleaned_by_the_beginning_of_its_id(self) -> None:

@@ -29,7 +29,8 @@ class NotHere:
     """Keeps a server from starting that is deleted, or another host's.
 
     That happened while this host was down. When Nova's compute manager has
-    started, it removes what is left of the server here.
+    started, it removes what is left of the server here. One that is not known
+    to the database is neither started nor removed.
 
     :param state: where it is, in words
     """
@@ -86,7 +87,7 @@ def interrupted(
     context = _context()
     known = _known(context, instance)
     if known is None:
-        return ()
+        return (NotHere(instance, 'not known to Nova'),)
     found = existing(
         core, context, known, known.get_network_info(), volumes.Volumes(
             core, context, known, volumes.recorded(context, known),
@@ -113,7 +114,7 @@ def interrupted_device(
     known = _known(_context(), instance)
     if memo is not None and 'connection_info' in memo:
         return volumes.interrupted(
-            core, instance, memo, is_gone=known is None or known.deleted)
+            core, instance, memo, is_gone=known is not None and known.deleted)
     if known is None:
         return None
     found = (network.Port(known, vif)

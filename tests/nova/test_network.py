@@ -8,6 +8,7 @@ import dataclasses
 import importlib
 import json
 import tempfile
+import types
 from typing import Any
 import unittest
 from unittest import mock
@@ -269,10 +270,11 @@ class NetworkTest(unittest.TestCase):
     def test_one_that_is_not_here_is_not_started_again(self) -> None:
         for host, deleted, words in (
                 (CONF.host, False, ''), ('other', False, 'on host other'),
-                (CONF.host, True, 'deleted')):
+                (CONF.host, True, 'deleted'), ('', False, 'not known')):
             known = self.known(host)
             known.deleted = deleted
-            first = self.interrupted([known])[0]
+            first = self.interrupted([known] if host else (
+                nova_exception.InstanceNotFound(instance_id='one')))[0]
             with self.subTest(host=host, deleted=deleted):
                 try:
                     with first.connect():
@@ -304,6 +306,22 @@ class NetworkTest(unittest.TestCase):
                     side_effect=[answer]):
                 self.assertIs(home, attachments.home(
                     test_translate.make_instance()))
+
+    def test_only_a_deleted_server_loses_what_was_not_written(self) -> None:
+        deleted = self.known(CONF.host)
+        deleted.deleted = True
+        memo = {'connection_info': {
+            'driver_volume_type': 'rbd', 'serial': OTHER, 'data': {}}}
+        for answer, is_forced in (
+                (self.known(CONF.host), False), (deleted, True),
+                (nova_exception.InstanceNotFound(instance_id='one'), False)):
+            with self.subTest(answer=answer), mock.patch.object(
+                    objects.Instance, 'get_by_uuid', autospec=True,
+                    side_effect=[answer]):
+                core: Any = types.SimpleNamespace(
+                    volume_attachment=lambda *what, force: force)
+                self.assertEqual(is_forced, attachments.interrupted_device(
+                    core, test_translate.make_instance(), OTHER, memo))
 
     def interrupted(self, answer: Any) -> ports.Attachments:
         """Return the attachments, when the database gives that answer."""

@@ -2,8 +2,8 @@
 
 """A program that waits until something answers, and then becomes another.
 
-It takes the place of a process that may have an embedded hypervisor, which
-others get when that process is no more. It is run with ``python -I -S``, and
+It replaces a process that may have an embedded hypervisor, which others can
+use once that process has ended. It is run with ``python -I -S``, and
 needs the standard library alone.
 
 usage: ssh_wait.py ADDRESS PORT SECONDS NAME COMMAND [WORD ...]
@@ -21,7 +21,7 @@ import time
 from typing import TextIO
 
 _AGAIN_S = 1.0
-# Longer pauses follow between the packets of one that nobody takes.
+# The kernel sends its next packets at longer intervals.
 _CONNECT_S = 10.0
 _WIDTH = 80
 _INTERRUPTED = 130
@@ -34,9 +34,9 @@ def answers(
 
     That the port is open means nothing where QEMU forwards it. A connection
     is kept until it says something, as one after another may be taken for an
-    attack; it is made again, once a second, when it is refused or closed.
+    attack; one that is refused or closed is retried, once a second.
 
-    :param tell: is told how much time is left, about once a second
+    :param tell: gets the seconds that are left, about once a second
     """
     deadline = time.monotonic() + timeout_s
     while (left_s := deadline - time.monotonic()) > 0:
@@ -54,7 +54,7 @@ def _speaks(
         tell: Callable[[float], None]) -> bool:
     """Say whether something is said before the connection ends.
 
-    :raises OSError: there is no connection, or no more
+    :raises OSError: the connection failed, or was lost
     """
     left_s = deadline - time.monotonic()
     with socket.create_connection(

@@ -6,6 +6,7 @@ It remembers every verb with its arguments, and has an idea of what a guest
 is afterwards. It makes no file and asks no libvirt.
 """
 
+from collections.abc import Callable
 from collections.abc import Sequence
 import dataclasses
 import tempfile
@@ -65,6 +66,9 @@ class GuestDriver(fake_driver.FakeDriver):
         self.consoles: dict[str, list[bytes]] = {}
         self.autostart: dict[str, bool] = {}
         self.found_addresses: dict[str, list[nic_spec.FoundAddress]] = {}
+        self.look_for_addresses: Callable[
+            [instance_spec.Instance], list[nic_spec.FoundAddress]] | None = (
+                None)
         self.xml: dict[str, tuple[str, str]] = {}
         self.addresses: dict[str, console_spec.ConsoleAddress] = {}
         self.failing: dict[str, BaseException] = {}
@@ -212,6 +216,8 @@ class GuestDriver(fake_driver.FakeDriver):
             self, instance: instance_spec.Instance,
     ) -> list[nic_spec.FoundAddress]:
         """Return those of one guest."""
+        if self.look_for_addresses is not None:
+            return self.look_for_addresses(instance)
         return self.found_addresses.get(instance.uuid, [])
 
     def set_autostart(

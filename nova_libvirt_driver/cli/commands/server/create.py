@@ -143,7 +143,7 @@ class ServerCreate(base.ShowOne):
         is_given = any(
             nic.kind is nic_spec.NicKind.NETWORK for nic in spec.nics)
         quiet = not base.arguments_of(self).verbose_level
-        # It is made all the same.
+        # The server was created, whatever fails here.
         with (contextlib.suppress(exception.DriverError), progress.shown(
                 self.app.stderr, spec.name, quiet=quiet) as line):
             return waiting.addresses(

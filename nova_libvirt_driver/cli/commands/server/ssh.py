@@ -251,7 +251,7 @@ def _options_end(words: Sequence[str]) -> int:
 def _goes_to(command: Sequence[str], place: _Place) -> bool:
     """Say whether ssh will itself connect to a place.
 
-    :raises FileNotFoundError: there is no ssh
+    :raises FileNotFoundError: ssh is not installed
     """
     address, port = place
     try:

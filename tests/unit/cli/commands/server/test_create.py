@@ -113,8 +113,7 @@ class CreateTest(base.ServerTestCase):
                 address='192.0.2.7', source='lease')] if (
                     asked.count(instance.name) == 2) else []
 
-        self.driver.get_addresses = (  # type: ignore[method-assign]
-            addresses)
+        self.driver.look_for_addresses = addresses
 
         for name, network, words, expected in (
                 ('waits', 'default', ['--wait'], ['192.0.2.7']),
@@ -153,8 +152,7 @@ class CreateTest(base.ServerTestCase):
         def addresses(instance: object) -> list[nic_spec.FoundAddress]:
             raise exception.InstanceNotFound(instance='web1', host='here')
 
-        self.driver.get_addresses = (  # type: ignore[method-assign]
-            addresses)
+        self.driver.look_for_addresses = addresses
 
         shown = self.answer('server', 'create', 'web1', '--image', 'debian',
                             '--network', 'default')

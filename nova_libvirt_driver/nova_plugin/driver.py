@@ -40,6 +40,7 @@ from nova_libvirt_driver.nova_plugin import live_migration
 from nova_libvirt_driver.nova_plugin import moves
 from nova_libvirt_driver.nova_plugin import network
 from nova_libvirt_driver.nova_plugin import options
+from nova_libvirt_driver.nova_plugin import password
 from nova_libvirt_driver.nova_plugin import placement
 from nova_libvirt_driver.nova_plugin import registration
 from nova_libvirt_driver.nova_plugin import results
@@ -749,6 +750,7 @@ class NovaLibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
         self._core.set_admin_password(
             instance, new_pass, user=translate.features(
                 instance).administrator)
+        password.note(instance, new_pass)
 
     def trigger_crash_dump(self, instance: Any) -> None:
         self._core.trigger_crash_dump(instance)

@@ -14,6 +14,10 @@ from nova_libvirt_driver.xmlmodel import domain as domain_module
 
 Mode = cpu_spec.CpuMode
 
+_EMULATED = {'aarch64': 'cortex-a57', 'ppc64le': 'POWER8'}
+"""Models of guests of another architecture than the host's, as Nova's own
+driver takes them. What QEMU takes for aarch64 runs 32-bit code only."""
+
 _TUNE = {'shares': (2, 262144), 'period_us': (1000, 1000000),
          'quota_us': (1000, 17592186044415)}
 """What libvirt takes."""
@@ -68,7 +72,7 @@ def mode(inputs: inputs_module.Inputs) -> Mode:
     """Return how the guest's CPU relates to the host's."""
     if inputs.arch != inputs.host.arch and inputs.spec.cpu.mode is None:
         # It is emulated, and cannot be like the host's.
-        return Mode.NONE
+        return Mode.CUSTOM if inputs.arch in _EMULATED else Mode.NONE
     return inputs.spec.cpu.mode or inputs.policy.chosen_cpu_mode(
         inputs.host.capabilities.cpu_modes)
 
@@ -80,6 +84,8 @@ def _model(inputs: inputs_module.Inputs) -> str:
     if asked:
         checks.supported('CPU model', asked, offered)
         return asked
+    if inputs.arch != inputs.host.arch and inputs.arch in _EMULATED:
+        return _EMULATED[inputs.arch]
     listed = inputs.policy.cpu_models
     models = inputs.policy.usable_cpu_models(offered)
     needed = inputs.spec.cpu.needed_flags

@@ -94,7 +94,7 @@ BUDGETS = {
     'cli': 6720,
     'compute': 2566,
     'conf': 969,
-    'configurators': 1677,
+    'configurators': 1682,
     'connection': 1175,
     'events': 982,
     'filesystem': 176,

@@ -3,6 +3,7 @@
 from typing import Any
 
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.spec import boot as boot_spec
 from nova_libvirt_driver.spec import cpu as cpu_spec
 from nova_libvirt_driver.spec import policy as policy_spec
 from tests.unit.configurators import base
@@ -56,6 +57,17 @@ class ModelTest(base.FacetTestCase):
         self.assertEqual('Penryn', root.findtext('cpu/model'))
         self.assertEqual([{'fallback': 'forbid'}],
                          self.attributes(root, 'cpu/model'))
+
+    def test_an_emulated_guest_has_a_cpu_of_its_architecture(self) -> None:
+        # That of QEMU's choice cannot start a 64-bit firmware (LP 1864588).
+        for arch, model in (('aarch64', 'cortex-a57'), ('ppc64le', 'POWER8'),
+                            ('riscv64', None)):
+            with self.subTest(arch=arch):
+                root = self.build(
+                    policy=self.custom('Penryn'), boot=boot_spec.BootSpec(
+                        arch=arch, firmware=boot_spec.Firmware.UEFI))
+
+                self.assertEqual(model, root.findtext('cpu/model'))
 
     def test_host_that_says_nothing_gets_the_first(self) -> None:
         root = self.build(

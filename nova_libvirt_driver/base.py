@@ -743,6 +743,17 @@ class ComputeDriver:
         """Return the uuid of the secret that the hypervisor has, or None."""
         raise NotImplementedError()
 
+    def read_tpm_secret(
+            self, instance: instance_spec.Instance
+    ) -> device_spec.TpmSecret | None:
+        """Return the secret that the hypervisor keeps, or None.
+
+        It goes with a guest that is live-migrated.
+
+        :raises LibvirtFailure: it is not one that is kept
+        """
+        raise NotImplementedError()
+
     def delete_tpm_secret(self, instance: instance_spec.Instance) -> None:
         """Remove the secret that the hypervisor has; idempotent."""
         raise NotImplementedError()

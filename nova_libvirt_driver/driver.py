@@ -710,6 +710,11 @@ class LibvirtDriver(base.ComputeDriver):
             self, instance: instance_spec.Instance) -> str | None:
         return self._parts.secrets.find(instance)
 
+    def read_tpm_secret(
+            self, instance: instance_spec.Instance
+    ) -> device_spec.TpmSecret | None:
+        return self._parts.secrets.read(instance)
+
     def delete_tpm_secret(self, instance: instance_spec.Instance) -> None:
         self._parts.secrets.delete(instance)
 

@@ -64,6 +64,23 @@ class Secrets:
             lambda connection: _uuid(_lookup(connection, instance.uuid)),
             instance=instance.uuid)
 
+    def read(
+            self, instance: instance_spec.Instance
+    ) -> device_spec.TpmSecret | None:
+        """Return the secret that libvirt keeps, None when it has none.
+
+        :raises LibvirtFailure: it is not one that is kept
+        """
+        def read(
+                connection: protocol.Connection
+        ) -> device_spec.TpmSecret | None:
+            secret = _lookup(connection, instance.uuid)
+            return None if secret is None else device_spec.TpmSecret(
+                uuid=secret.UUIDString(), value=secret.value(), kept=True)
+
+        return self._link.call('read the secret of the TPM', read,
+                               instance=instance.uuid)
+
     def delete(self, instance: instance_spec.Instance) -> None:
         """Remove the secret; idempotent."""
         self._link.call(

@@ -404,7 +404,9 @@ class NovaLibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
                 spec, disks=live_migration.coming_disks(
                     migrate_data, disk_info),
                 images=self._images(context, instance),
-                attachments=(found, network.Ports(instance, here))),
+                attachments=(
+                    found, network.Ports(instance, here), tpm.Coming(
+                        self._core, context, instance, migrate_data))),
             block_device_info)
 
     def live_migration(
@@ -458,7 +460,8 @@ class NovaLibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
         with live_migration.tolerated('remove what is left', instance):
             self._core.post_live_migration_at_source(
                 instance, attachments=(
-                    network.Ports(instance, network_info),))
+                    network.Ports(instance, network_info),
+                    tpm.Secret(self._core, context, instance)))
 
     def post_live_migration_at_destination(
             self, context: Any, instance: Any, network_info: Any,
@@ -478,7 +481,8 @@ class NovaLibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
             instance, attachments=(
                 self._volumes(context, instance, block_device_info, own=True),
                 network.Ports(instance, live_migration.ports(
-                    migrate_data or {}, network_info))))
+                    migrate_data or {}, network_info)),
+                tpm.Secret(self._core, context, instance)))
 
     # Power.
 

@@ -35,6 +35,7 @@ from nova_libvirt_driver.calls import runtime
 from nova_libvirt_driver import driver as core_driver
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.nova_plugin import brick
+from nova_libvirt_driver.nova_plugin import tpm
 from nova_libvirt_driver.nova_plugin import virtual_cpus
 from nova_libvirt_driver.nova_plugin import volumes
 from nova_libvirt_driver.spec import console as console_spec
@@ -180,6 +181,8 @@ def checked(
     """
     with refused():
         core.check_can_live_migrate_source(instance)
+    with refused(exception.LibvirtFailure):
+        tpm.tell(core, instance, data)
     disks = [use for use in core.get_instance_disk_info(instance)
              if os.path.basename(use.path) != _DRIVE]
     # On NFS, the other host's file may not be seen before the folder changes.

@@ -73,8 +73,7 @@ class Secret:
         tpm = spec.devices.tpm
         if tpm is None:
             return spec
-        kept = vtpm is not None and (vtpm.get_instance_tpm_secret_security(
-            self._instance.flavor) == 'host')
+        kept = _is_kept(self._instance)
         if kept and self._core.find_tpm_secret(self._instance):
             return spec
         self._secret = _secret(self._context, self._instance, kept)
@@ -105,6 +104,56 @@ class Secret:
         self._core.delete_tpm_secret(self._instance)
         if vtpm is None and self._destroy_secrets:
             crypto.delete_vtpm_secret(self._context, self._instance)
+
+
+class Coming(Secret):
+    """The attachment of a server that comes while it runs.
+
+    :param data: of the host that it leaves, with the secret that it keeps
+    """
+
+    def __init__(
+            self, core: base.ComputeDriver, context: Any, instance: Any,
+            data: Any) -> None:
+        super().__init__(core, context, instance)
+        self._data = data
+
+    def prepare(self, spec: guest_spec.GuestSpec) -> guest_spec.GuestSpec:
+        """Return the guest as it is."""
+        data = self._data
+        if 'vtpm_secret_value' in data and data.vtpm_secret_value:
+            self._secret = device_spec.TpmSecret(
+                uuid=data.vtpm_secret_uuid, kept=True,
+                value=data.vtpm_secret_value.encode('ascii'))
+        return spec
+
+
+def tell(core: base.ComputeDriver, instance: Any, data: Any) -> None:
+    """Have the host to which a server goes know the secret of its TPM.
+
+    :raises MigrationPreCheckError: it is not one that hosts keep, as only
+        that can go along; or libvirt here has lost it
+    """
+    if hardware.get_vtpm_constraint(
+            instance.flavor, instance.image_meta) is None:
+        return
+    if not _is_kept(instance) or 'vtpm_secret_value' not in data.fields:
+        raise nova_exception.MigrationPreCheckError(
+            reason='the secret of its TPM cannot go along: that takes '
+            'hw:tpm_secret_security=host in the flavor, and Nova 34 or later')
+    secret = core.read_tpm_secret(instance)
+    if secret is None:
+        raise nova_exception.MigrationPreCheckError(
+            reason='libvirt has lost the secret of its TPM; reboot the '
+            'server hard')
+    data.vtpm_secret_uuid = secret.uuid
+    data.vtpm_secret_value = secret.value.decode('ascii')
+
+
+def _is_kept(instance: Any) -> bool:
+    """Say whether the secret is one that libvirt keeps."""
+    return vtpm is not None and (vtpm.get_instance_tpm_secret_security(
+        instance.flavor) == 'host')
 
 
 def forget_unused(

@@ -56,6 +56,15 @@ class FakeSecret:
         self._kept.value = value
         return 0
 
+    def value(self, flags: int = 0) -> bytes:
+        """Return the value, unless it is private."""
+        self._link.enter('value', 'virSecretGetValue')
+        if self._kept.private or self._kept.value is None:
+            raise fake_fault.libvirt_error(
+                libvirt.VIR_ERR_INVALID_SECRET, libvirt.VIR_FROM_SECRET,
+                'Invalid secret: secret is private')
+        return self._kept.value
+
     def undefine(self) -> int:
         """Forget the secret."""
         self._link.enter('secretUndefine', 'virSecretUndefine', write=True)

@@ -2,6 +2,8 @@
 
 """Two private hosts that are joined by a cable, and a driver on each."""
 
+from collections.abc import Callable
+from collections.abc import Mapping
 import contextlib
 import pathlib
 import subprocess
@@ -22,6 +24,7 @@ from nova_libvirt_driver.testing import libvirtd
 from tests import base
 from tests.functional import guest_base
 
+NAMES = ('one', 'two')
 ADDRESSES = ('192.0.2.1', '192.0.2.2')
 """Of the two hosts; an address of theirs is used by nobody else."""
 
@@ -91,8 +94,13 @@ class PairTestCase(base.TestCase):
     def setUpClass(cls) -> None:
         super().setUpClass()
         with contextlib.ExitStack() as stack:
-            cls.hosts = hosts(stack)
+            cls.start_hosts(stack)
             cls._exit = stack.pop_all()
+
+    @classmethod
+    def start_hosts(cls, stack: contextlib.ExitStack) -> None:
+        """Start the two hosts."""
+        cls.hosts = hosts(stack)
 
     @classmethod
     def tearDownClass(cls) -> None:
@@ -162,10 +170,16 @@ class PairTestCase(base.TestCase):
                         host.virsh(verb, name)
 
 
-def hosts(stack: contextlib.ExitStack) -> list[libvirtd.PrivateHost]:
-    """Start two hosts that reach each other."""
-    found = [stack.enter_context(libvirtd.PrivateHost(name))
-             for name in ('one', 'two')]
+def hosts(
+        stack: contextlib.ExitStack,
+        qemu: Callable[[str], Mapping[str, libvirtd.Setting]] = (
+            lambda name: {})) -> list[libvirtd.PrivateHost]:
+    """Start two hosts that reach each other.
+
+    :param qemu: returns settings of qemu.conf for each of them
+    """
+    found = [stack.enter_context(libvirtd.PrivateHost(name, qemu=qemu(name)))
+             for name in NAMES]
     _join(found)
     return found
 

@@ -192,11 +192,40 @@ class TpmTest(unittest.TestCase):
             self.assertEqual(
                 secrets, 'vtpm_secret_uuid' in instance.system_metadata)
 
+    @unittest.skipIf(environments.nova_release() < 34,
+                     'this Nova sends no secrets')
+    def test_one_of_the_host_goes_along(self) -> None:
+        instance = self.instance(tpm_secret_security='host')
+        kept, = self.start(instance)
+        data = objects.LibvirtLiveMigrateData()
+
+        tpm.tell(self.core, instance, data)
+        self.secret(instance).disconnect()
+        self.assertEqual([], self.hypervisor.secrets)
+        coming = tpm.Coming(self.core, self.context, instance, data)
+        coming.prepare(specs.guest_spec('web', ''))
+        with coming.connect():
+            self.assertEqual([kept], self.hypervisor.secrets)
+
+        self.assertEqual([kept], self.hypervisor.secrets)
+        coming.revert()
+        self.assertEqual([], self.hypervisor.secrets)
+
+    def test_one_that_cannot_be_sent_keeps_a_server_here(self) -> None:
+        for security in ('user', 'deployment', 'host'):
+            instance = self.instance(tpm_secret_security=security)
+            data = objects.LibvirtLiveMigrateData()
+            with self.assertRaisesRegex(
+                    nova_exception.MigrationPreCheckError, 'secret of its'):
+                tpm.tell(self.core, instance, data)
+            self.assertNotIn('vtpm_secret_value', data)
+
     def test_without_a_tpm_nobody_is_asked(self) -> None:
         instance = test_translate.make_instance()
 
         self.assertEqual([], self.start(instance))
         self.secret(instance).disconnect()
+        tpm.tell(self.core, instance, objects.LibvirtLiveMigrateData())
         self.assertNotIn('secretLookupByUsage', self.hypervisor.calls)
 
     def test_a_host_without_tpms_refuses(self) -> None:

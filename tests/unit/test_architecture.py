@@ -89,8 +89,8 @@ ARROWS: dict[str, frozenset[str]] = {
 # Code lines that each folder may have, see tools/code_lines.py. More of them
 # want a reason, such as another part of Nova's contract.
 BUDGETS = {
-    '.': 1352,
-    'calls': 976,
+    '.': 1360,
+    'calls': 977,
     'cli': 6720,
     'compute': 2566,
     'conf': 969,
@@ -98,17 +98,17 @@ BUDGETS = {
     'connection': 1175,
     'events': 982,
     'filesystem': 176,
-    'guest': 2063,
+    'guest': 2074,
     'host': 492,
     'images': 594,
     'messaging': 162,
     'monitoring': 840,
-    'nova_plugin': 4345,
+    'nova_plugin': 4382,
     'operations': 4766,
     'privileged': 290,
     'spec': 1111,
     'storage': 4464,
-    'testing': 3877,
+    'testing': 3891,
     'volumes': 998,
     'xmlmodel': 1300,
 }

@@ -144,8 +144,9 @@ def bound_to_host(domain: domain_model.Domain) -> str:
     if devices.hostdevs or any(
             nic.type == 'hostdev' for nic in devices.interfaces):
         return 'using a device of this host'
-    return ('using a TPM, whose memory would stay here' if devices.tpms
-            else '')
+    # QEMU sends along what an emulated one remembers.
+    return ('using the TPM of this host' if any(
+        tpm.backend_type != 'emulator' for tpm in devices.tpms) else '')
 
 
 def _serve(

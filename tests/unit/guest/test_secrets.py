@@ -77,6 +77,16 @@ class SecretsTest(handles.HandleTestCase):
         self.assertIn('Could not remove the secret', logs.output[0])
         self.assertNotIn('passphrase', str(logs.output) + repr(SECRET))
 
+    def test_only_one_that_is_kept_can_be_read(self) -> None:
+        self.assertIsNone(self.secrets.read(handles.INSTANCE))
+        with self.secrets.holding(handles.INSTANCE, SECRET):
+            self.assertRaises(
+                exception.LibvirtFailure, self.secrets.read,
+                handles.INSTANCE)
+        self.hold(KEPT)
+
+        self.assertEqual(KEPT, self.secrets.read(handles.INSTANCE))
+
     def test_deleting_is_idempotent(self) -> None:
         self.hold(KEPT)
         for _ in range(2):

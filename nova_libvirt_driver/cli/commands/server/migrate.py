@@ -61,7 +61,7 @@ class ServerMigrate(base.ShowOne):
     Disks stay where they are if both hosts have the folder
     of the instances in common; if not, they are copied with --copy-disks.
 
-    What cannot go: a stopped, suspended or rescued server, one with a TPM, a
+    What cannot go: a stopped, suspended or rescued server, one with a
     device of the host, user networking, or a volume that is kept on this host.
 
     Example: nova-libvirt server migrate web1 --to qemu+tls://host2/system

@@ -137,7 +137,9 @@ class RelocationTest(base.TestCase):
 
     def test_what_would_stay_keeps_a_guest_here(self) -> None:
         for devices, said in (
-                ("<hostdev mode='subsystem'/>", 'device'), ('<tpm/>', 'TPM'),
+                ("<hostdev mode='subsystem'/>", 'device'),
+                ("<tpm><backend type='passthrough'/></tpm>", 'TPM'),
+                ("<tpm><backend type='emulator'/></tpm>", ''),
                 ("<interface type='hostdev'/>", 'device'),
                 ("<interface type='bridge'/>", '')):
             found = relocation.bound_to_host(domain_model.Domain.parse(

@@ -117,6 +117,9 @@ class NovaLibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
                     nova_context.get_admin_context()),
                 knows_instances=True),
             read_only=read_only)
+        # Each of which the other host was told that the disks of a server
+        # are based on it, by the uuid of the server.
+        self._told_images: dict[str, str] = {}
         self._monitor = monitor.Monitor(
             self._core, monitoring.settings(CONF))
 
@@ -286,7 +289,13 @@ class NovaLibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
 
     def get_instance_disk_info(
             self, instance: Any, block_device_info: Any = None) -> str:
-        return results.disks(live_migration.disk_info(self._core, instance))
+        # Of the same request, as is the live migration that follows. Both
+        # have to say the same, whatever becomes of the image meanwhile.
+        image_id = self._told_images[instance.uuid] = (
+            live_migration.fetchable_image(
+                self._images(instance._context, instance), instance))
+        return results.disks(live_migration.disk_info(
+            self._core, instance, image_id))
 
     def delete_instance_files(self, instance: Any) -> bool:
         return self._core.delete_instance_files(instance)
@@ -419,7 +428,8 @@ class NovaLibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
                     self._standing(instance, live_migration.ports(
                         migrate_data, ()), None), context, migrate_data)
                 there = live_migration.destination(
-                    dest, instance, migrate_data)
+                    dest, migrate_data, self._told_images.pop(
+                        instance.uuid, instance.image_ref or ''))
             with live_migration.recorded(instance, migrate_data) as record:
                 self._core.live_migration(
                     spec, there, carrier=moves.Remote(dest), report=record,

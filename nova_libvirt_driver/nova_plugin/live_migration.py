@@ -38,6 +38,7 @@ from nova_libvirt_driver.nova_plugin import brick
 from nova_libvirt_driver.nova_plugin import tpm
 from nova_libvirt_driver.nova_plugin import virtual_cpus
 from nova_libvirt_driver.nova_plugin import volumes
+from nova_libvirt_driver import ports as driver_ports
 from nova_libvirt_driver.spec import console as console_spec
 from nova_libvirt_driver.spec import cpu as cpu_spec
 from nova_libvirt_driver.spec import disk as disk_spec
@@ -186,7 +187,9 @@ def checked(
     disks = [use for use in core.get_instance_disk_info(instance)
              if os.path.basename(use.path) != _DRIVE]
     # On NFS, the other host's file may not be seen before the folder changes.
-    os.utime(CONF.instances_path)
+    # There, the folder may be another user's as well (LP 1809123).
+    with contextlib.suppress(OSError):
+        os.utime(CONF.instances_path)
     data.is_shared_instance_path = os.path.exists(
         _beside_instances(data.filename))
     data.is_shared_block_storage = data.is_shared_instance_path or (
@@ -241,15 +244,35 @@ def refused(*more: type[exception.DriverError]) -> Iterator[None]:
             reason=str(error)) from error
 
 
+def fetchable_image(
+        images: driver_ports.ImageSource, instance: Any) -> str:
+    """Return the image that the other host can fetch; empty for none.
+
+    Asks the image service. While that fails, it is that of the server.
+    """
+    image_id = str(instance.image_ref or '')
+    try:
+        return images.show(image_id).id if image_id else ''
+    except exception.ImageNotFound:
+        return ''
+    except Exception as error:
+        LOG.warning('It cannot be seen whether image %s is still there: %s',
+                    image_id, error, instance=instance)
+        return image_id
+
+
 def disk_info(
-        core: core_driver.LibvirtDriver,
-        instance: Any) -> list[disk_spec.DiskUse]:
+        core: core_driver.LibvirtDriver, instance: Any,
+        image_id: str) -> list[disk_spec.DiskUse]:
     """Return the disks of a server as another host may have to make them.
 
     What is based on anything but the server's image is copied whole: the
-    other host must not look for a file of that name.
+    other host must not look for a file of that name. So is everything once
+    the image was deleted (LP 1829000).
+
+    :param image_id: see :func:`fetchable_image`
     """
-    base = cached_name(instance.image_ref or '')
+    base = cached_name(image_id)
     return [use if os.path.basename(use.backing_file or '') == base
             else dataclasses.replace(use, backing_file=None)
             for use in core.get_instance_disk_info(instance)]
@@ -409,9 +432,10 @@ def _of(data: Any, name: str) -> Any:
 
 
 def destination(
-        dest: str, instance: Any, data: Any) -> migration_spec.Destination:
+        dest: str, data: Any, image_id: str) -> migration_spec.Destination:
     """Return the host to which a server goes, as libvirt reaches it.
 
+    :param image_id: with which :func:`disk_info` has told of the disks
     :raises MigrationError: that host cannot serve the console of the server
     """
     if CONF.serial_console.enabled and not _of(data, 'serial_listen_addr'):
@@ -427,7 +451,7 @@ def destination(
     return migration_spec.Destination(
         uri=uri.replace('%s', netutils.escape_ipv6(address)),
         migrate_uri=migrate_uri, is_shared=_is_shared(data),
-        image_id=instance.image_ref or '',
+        image_id=image_id,
         perf_events=None if events is None else frozenset(events),
         file_backed_memory=_of(data, 'dst_wants_file_backed_memory'))
 

@@ -275,7 +275,7 @@ class FakeDomain:
     def migrateToURI3(self, dconnuri: str, params: Any, flags: int = 0) -> int:
         """Be on the other host at once, if there is one."""
         self._enter('migrateToURI3', 'virDomainMigrateToURI3', write=True)
-        return self.guest.leave(self._link.hypervisor.guests)
+        return self.guest.leave(self._link.hypervisor.guests, flags)
 
     # Definition.
 

@@ -64,6 +64,8 @@ class Guest:
     """XML that its memory goes on with."""
     undefined_with: int = 0
     """Flags with which its definition was removed."""
+    left_with: int = 0
+    """Flags with which it went to another host."""
     obeys: bool = True
     """It shuts down and reboots when it is asked to."""
     agent: bool = False
@@ -111,12 +113,13 @@ class Guest:
                 'operation': libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT}
         return {'type': libvirt.VIR_DOMAIN_JOB_NONE}
 
-    def leave(self, guests: 'list[Guest]') -> int:
+    def leave(self, guests: 'list[Guest]', flags: int) -> int:
         """Go from those of one host to those of another."""
         if self.goes_to is None:
             raise fake_fault.no_support('virDomainMigrateToURI3')
         guests.remove(self)
         self.goes_to.append(self)
+        self.left_with = flags
         return 0
 
     def xml(self, *, inactive: bool = False) -> str:

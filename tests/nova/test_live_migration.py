@@ -3,12 +3,14 @@
 """What two hosts tell each other of a live migration."""
 
 import json
+import os
 import pathlib
 import types
 from typing import Any
 import unittest
 
 import fixtures
+import libvirt
 from nova import exception as nova_exception
 from nova import objects
 from oslotest import base
@@ -28,8 +30,32 @@ from tests.nova import test_translate
 
 CONF = test_translate.CONF
 GIB = 1 << 30
+IMAGE = '5f0c1f0e-6d1f-4a39-9f0c-0f3d5a9d7b11'
 VOLUME = '6ca404f3-d844-4169-bb96-bc792f37de98'
 FROM_VOLUME = {'block_device_mapping': [{'boot_index': 0}]}
+
+
+class Glance:
+    """Has one image, or none any more."""
+
+    def __init__(self) -> None:
+        self.has_image = True
+
+    def get(self, context: Any, image_id: str) -> dict[str, Any]:
+        if not self.has_image:
+            raise nova_exception.ImageNotFound(image_id=image_id)
+        return {'id': image_id, 'disk_format': 'raw', 'size': 1 << 20}
+
+    def download(self, context: Any, image_id: str, data: Any,
+                 trusted_certs: Any) -> None:
+        data.write(bytes(1 << 20))
+
+
+class Down:
+    """Does not answer."""
+
+    def get(self, context: Any, image_id: str) -> None:
+        raise nova_exception.GlanceConnectionFailed(server='g', reason='r')
 
 
 class Core:
@@ -98,6 +124,14 @@ class CheckTest(base.BaseTestCase):
                 found.is_shared_block_storage, found.block_migration))
             self.assertEqual(
                 self.instance.uuid, found.instance_relative_path)
+
+    def test_a_folder_whose_time_cannot_be_set(self) -> None:
+        CONF.set_override('instances_path', '/proc/self')
+        with self.assertRaises(PermissionError):
+            os.utime('/proc/self')
+
+        self.assertFalse(self.check(
+            self.offer(), disk()).is_shared_instance_path)
 
     def test_what_was_asked_has_to_fit(self) -> None:
         self.assertRaises(
@@ -210,7 +244,8 @@ class DisksTest(unittest.TestCase):
                          disk('disk.config'))
         data = objects.LibvirtLiveMigrateData(is_shared_instance_path=False)
 
-        told = results.disks(live_migration.disk_info(core, instance))
+        told = results.disks(live_migration.disk_info(
+            core, instance, instance.image_ref))
 
         self.assertEqual(
             [migration_spec.MovedDisk(
@@ -252,8 +287,7 @@ class DestinationTest(base.BaseTestCase):
             self.addCleanup(CONF.clear_override, name, group='libvirt')
 
     def uris(self, **fields: Any) -> tuple[str, str]:
-        found = live_migration.destination(
-            'two', test_translate.make_instance(), self.data(**fields))
+        found = live_migration.destination('two', self.data(**fields), '')
         return found.uri, found.migrate_uri
 
     def test_how_the_other_host_is_reached(self) -> None:
@@ -381,6 +415,56 @@ class GoneTest(test_attached_volumes.VerbsTestCase):
 
         self.assertEqual([], journal.notes())
         self.assertEqual([], self.hypervisor.guests)
+
+
+class ImageGoneTest(test_attached_volumes.VerbsTestCase):
+    """Its server is made of an image."""
+
+    def setUp(self) -> None:
+        self.glance = Glance()
+        super().setUp()
+        self.other = fake_libvirt.FakeHypervisor()
+        self.hypervisor.others['qemu+tcp://two/system'] = self.other
+
+    def spawn(self) -> None:
+        self.put('nova.image.glance.API', lambda: self.glance)
+        self.instance.image_ref = IMAGE
+        self.driver.spawn(
+            self.context, self.instance, self.instance.image_meta, [], None,
+            {}, block_device_info={})
+
+    def migrate(self) -> tuple[str, bool]:
+        """Return what the disk is said to be based on; is it copied whole?"""
+        guest, = self.hypervisor.guests
+        guest.goes_to = self.other.guests
+        told, = json.loads(self.driver.get_instance_disk_info(self.instance))
+        # From now on both hosts have to go by what was told.
+        self.glance.has_image = not self.glance.has_image
+        self.driver.live_migration(
+            self.context, self.instance, 'two', lambda *arguments: None,
+            self.fail, migrate_data=objects.LibvirtLiveMigrateData(
+                is_shared_instance_path=False, bdms=[]))
+        flags = guest.left_with
+        whole = bool(flags & libvirt.VIR_MIGRATE_NON_SHARED_DISK)
+        self.assertEqual(
+            not whole, bool(flags & libvirt.VIR_MIGRATE_NON_SHARED_INC))
+        return told['backing_file'], whole
+
+    def test_a_disk_goes_without_the_image_that_the_other_can_fetch(
+            self) -> None:
+        self.assertEqual(
+            (image_cache.key_of(IMAGE), False), self.migrate())
+
+    def test_a_disk_goes_with_an_image_that_was_deleted(self) -> None:
+        self.glance.has_image = False
+
+        self.assertEqual(('', True), self.migrate())
+
+    def test_while_the_image_service_is_down(self) -> None:
+        self.put('nova.image.glance.API', lambda: Down())
+
+        self.assertEqual(
+            (image_cache.key_of(IMAGE), False), self.migrate())
 
 
 class AnnouncementTest(test_attached_volumes.VerbsTestCase):

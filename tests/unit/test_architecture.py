@@ -103,7 +103,7 @@ BUDGETS = {
     'images': 594,
     'messaging': 162,
     'monitoring': 840,
-    'nova_plugin': 4410,
+    'nova_plugin': 4423,
     'operations': 4766,
     'privileged': 290,
     'spec': 1111,

@@ -74,19 +74,28 @@ def fill(
     disk_source.fill(element, disk)
     element.target_dev = disk.target_dev
     element.target_bus = disk.bus.value
-    element.logical_block_size = disk.logical_block_bytes
-    element.physical_block_size = disk.physical_block_bytes
     _limit(element, disk.iotune)
     if disk.readonly or disk.device is Device.CDROM:
         element.readonly = True
     if disk.shareable:
         element.shareable = True
-    # Libvirt refuses to give another one to what has its own.
-    element.serial = (disk.serial or None) if (
-        disk.device is not Device.LUN) else None
-    element.wwn = disk.wwn or None
+    _describe(element, disk)
     element.boot_order = disk.boot_order
     element.alias = disk.key.alias or None
+
+
+def _describe(
+        element: disk_module.Disk, disk: disk_spec.DiskSpec) -> None:
+    """Say what the guest is told of a disk; a LUN answers by itself.
+
+    Libvirt refuses other numbers for one, and QEMU other blocks (LP 2127196).
+    """
+    if disk.device is Device.LUN:
+        return
+    element.serial = disk.serial or None
+    element.wwn = disk.wwn or None
+    element.logical_block_size = disk.logical_block_bytes
+    element.physical_block_size = disk.physical_block_bytes
 
 
 def _driver(

@@ -43,9 +43,14 @@ class FirmwareTest(base.FacetTestCase):
                          self.attributes(root, 'features/smm'))
 
     def test_bios_has_no_secure_boot(self) -> None:
-        for wrong in (boot(secure_boot=True), boot(stateless_firmware=True)):
-            self.assertIn('need UEFI', self.refusal(
-                exception.InvalidRequest, boot=wrong))
+        self.assertIn('needs UEFI', self.refusal(
+            exception.InvalidRequest, boot=boot(secure_boot=True)))
+
+    def test_a_bios_has_no_state_anyhow(self) -> None:
+        root = self.build(boot=boot(stateless_firmware=True))
+
+        self.assertIsNone(root.find('os/loader'))
+        self.assertIsNone(self.attribute(root, 'os', 'firmware'))
 
     def test_host_without_firmware_is_told(self) -> None:
         self.assertIn('UEFI', self.refusal(

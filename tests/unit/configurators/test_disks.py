@@ -82,6 +82,19 @@ class DiskTest(base.DiskTestCase):
         self.assertEqual('native', self.attribute(
             root, 'devices/disk/driver', 'io'))
 
+    def test_a_lun_says_by_itself_what_it_is(self) -> None:
+        lun = disk(
+            'sda', 'scsi', device=Device.LUN, serial='serial',
+            wwn='5000c50015ea71ad', logical_block_bytes=512,
+            physical_block_bytes=4096, source=disk_spec.DiskSource(
+                kind=disk_spec.SourceKind.BLOCK, path='/dev/sdx'))
+
+        element = self.build_disks(lun).find('devices/disk')
+
+        assert element is not None
+        for name in ('serial', 'wwn', 'blockio'):
+            self.assertIsNone(element.find(name), name)
+
     def test_bus_that_the_machine_lacks_is_refused(self) -> None:
         self.assertIn('ide', self.refusal(
             exception.UnsupportedOperation, host=values.Q35,

@@ -7,7 +7,6 @@ import os
 from typing import Any
 
 import os_vif
-from os_vif import exception as os_vif_exception
 from os_vif.objects import fields as os_vif_fields
 from os_vif.objects import vif as os_vif_objects
 from oslo_log import log as logging
@@ -17,14 +16,20 @@ from nova.network import model as network_model
 from nova.network import os_vif_util
 from nova.privsep import linux_net
 from nova.virt import hardware
-from oslo_concurrency import processutils
+from nova.virt import osinfo
 
+import nova.conf
+from nova_libvirt_driver.conf import policy as policy_conf
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import nic as nic_spec
+from nova_libvirt_driver.spec import policy as policy_spec
 
+CONF = nova.conf.CONF
 LOG = logging.getLogger(__name__)
 
 _NAME_MAX = network_model.NIC_NAME_LEN
+# What the kernel takes for a tap.
+_MAX_QUEUES = 256
 
 
 def plug(instance: Any, network_info: Iterable[Any]) -> None:
@@ -39,10 +44,12 @@ def plug(instance: Any, network_info: Iterable[Any]) -> None:
                 continue
             converted = _converted(vif)
             if converted is not None:
+                _say_queues(converted, instance)
                 os_vif.plug(
                     converted, os_vif_util.nova_to_osvif_instance(instance))
-        except (os_vif_exception.ExceptionBase,
-                processutils.ProcessExecutionError) as error:
+        except Exception as error:
+            # Any other error of one server's port would keep the compute
+            # service from starting (LP 1981813).
             raise nova_exception.VirtualInterfacePlugException(
                 f'port {vif["id"]} cannot be plugged') from error
 
@@ -64,9 +71,7 @@ def unplug(instance: Any, network_info: Iterable[Any]) -> None:
             if converted is not None:
                 os_vif.unplug(
                     converted, os_vif_util.nova_to_osvif_instance(instance))
-        except (os_vif_exception.ExceptionBase,
-                processutils.ProcessExecutionError,
-                nova_exception.NovaException) as error:
+        except Exception as error:
             LOG.error('Port %s cannot be unplugged: %s', vif['id'], error,
                       instance=instance)
             failed.append(vif['id'])
@@ -104,6 +109,14 @@ def key(vif: Any) -> nic_spec.NicKey:
     """Return what finds the interface of a port in its guest."""
     return nic_spec.NicKey(
         id=vif['id'], mac=vif['address'].lower(), target_dev=_device(vif))
+
+
+def queues(flavor: Any, image_meta: Any) -> int | None:
+    """Return how many queues a virtio card has, None for the usual one."""
+    if not hardware.get_vif_multiqueue_constraint(flavor, image_meta):
+        return None
+    most: int = CONF.libvirt.max_queues or _MAX_QUEUES
+    return min(int(flavor.vcpus), most)
 
 
 def _converted(vif: Any) -> Any:
@@ -159,14 +172,34 @@ def _tap(vif: Any, common: dict[str, Any]) -> nic_spec.NicSpec:
 
 def _make_tap(instance: Any, vif: Any) -> None:
     """Make the tap of a port, with the MAC address that Neutron wants."""
-    model = instance.image_meta.properties.get('hw_vif_model')
     linux_net.create_tap_dev(
         _device(vif),
         vif['details'].get(network_model.VIF_DETAILS_TAP_MAC_ADDRESS),
-        multiqueue=(
-            model in (None, network_model.VIF_MODEL_VIRTIO)
-            and bool(hardware.get_vif_multiqueue_constraint(
-                instance.flavor, instance.image_meta))))
+        multiqueue=_has_queues(instance))
+
+
+def _say_queues(converted: Any, instance: Any) -> None:
+    """Tell os-vif what kind of tap it is to make, if it does (LP 2069718)."""
+    if not isinstance(converted, os_vif_objects.VIFOpenVSwitch):
+        return
+    profile = converted.port_profile
+    if _is_set(profile, 'create_tap') and 'multiqueue' in profile.fields:
+        profile.multiqueue = _has_queues(instance)
+
+
+def _has_queues(instance: Any) -> bool:
+    """Say whether libvirt opens taps of a server with several queues.
+
+    The kernel refuses to open a tap in another way than it was made in.
+    """
+    image_meta = instance.image_meta
+    policy = policy_conf.guest(CONF)
+    model = osinfo.HardwareProperties(image_meta).network_model
+    if (model or policy.nic_model) != network_model.VIF_MODEL_VIRTIO or (
+            policy.virt_type != 'kvm'
+            and policy_spec.LikeNova.MULTIQUEUE in policy.like_nova):
+        return False
+    return (queues(instance.flavor, image_meta) or 1) > 1
 
 
 def _exists(device: str) -> bool:

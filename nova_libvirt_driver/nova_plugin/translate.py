@@ -47,8 +47,6 @@ _IMAGE_FIELDS = {'container_format': 'containerFormat',
                  'min_ram': 'minRam'}
 # A PC has one more; Nova leaves it out.
 _MAX_SERIAL_PORTS = 3
-# What the kernel takes for a tap.
-_MAX_QUEUES = 256
 
 # What flavors ask for as well as images, and who wins.
 _FLAVOR_FIRST = {
@@ -162,9 +160,7 @@ def _with_queues(
         request: Request, spec: guest_spec.GuestSpec) -> guest_spec.GuestSpec:
     """Give virtio cards a queue for each virtual CPU, if that is asked."""
     flavor, image_meta = request.instance.flavor, request.image_meta
-    queues = None
-    if hardware.get_vif_multiqueue_constraint(flavor, image_meta):
-        queues = min(spec.cpu.vcpus, CONF.libvirt.max_queues or _MAX_QUEUES)
+    queues = interfaces.queues(flavor, image_meta)
     packed = hardware.get_packed_virtqueue_constraint(flavor, image_meta)
     usual = 'virtio' if CONF.libvirt.use_virtio_for_bridges else ''
     return dataclasses.replace(spec, nics=tuple(

@@ -20,14 +20,17 @@ from os_vif import exception as os_vif_exception
 
 import nova.conf
 from nova_libvirt_driver import base
+from nova_libvirt_driver import conf
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.nova_plugin import attachments
 from nova_libvirt_driver.nova_plugin import interfaces
 from nova_libvirt_driver.nova_plugin import network
+from nova_libvirt_driver.nova_plugin import translate
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.testing import fake_attachment
 from nova_libvirt_driver.testing import specs
+from tests.nova import environments
 from tests.nova import test_translate
 
 CONF = nova.conf.CONF
@@ -43,6 +46,18 @@ def timeout() -> BaseException:
         kind = importlib.import_module('eventlet').Timeout
     made: BaseException = kind()
     return made
+
+
+@contextlib.contextmanager
+def overridden(options: dict[str, Any]) -> Iterator[None]:
+    """Set options in ``[libvirt]``."""
+    for name, value in options.items():
+        CONF.set_override(name, value, 'libvirt')
+    try:
+        yield
+    finally:
+        for name in options:
+            CONF.clear_override(name, 'libvirt')
 
 
 class FakeCore(base.ComputeDriver):
@@ -81,6 +96,7 @@ class FakeVirtAPI:
 class NetworkTest(unittest.TestCase):
 
     def setUp(self) -> None:
+        conf.register_opts(CONF)
         for name in ('plug', 'unplug'):
             patch = mock.patch(f'os_vif.{name}', autospec=True)
             setattr(self, name, patch.start())
@@ -206,6 +222,46 @@ class NetworkTest(unittest.TestCase):
         self.assertEqual(2, len(logs.output))
         with self.assertRaises(nova_exception.NovaException):
             interfaces.unplug(test_translate.make_instance(), vifs)
+
+    def test_a_port_that_makes_no_sense_does_not_stop_the_service(
+            self) -> None:
+        # The compute manager knows one error, and plugs all when it starts.
+        vifs = [test_translate.make_vif('strange'),
+                test_translate.make_vif('ovs', vnic_type='direct'),
+                network_model.VIF(id=OTHER)]
+        for vif in vifs:
+            with self.subTest(vif=vif), self.assertRaises(
+                    nova_exception.VirtualInterfacePlugException):
+                interfaces.plug(test_translate.make_instance(), [vif])
+
+        with self.assertLogs(interfaces.LOG.logger, 'ERROR') as logs:
+            self.existing(*vifs).disconnect()
+        self.assertEqual(len(vifs), len(logs.output))
+
+    @unittest.skipIf(environments.nova_release() < 34,
+                     'with this Nova, os-vif makes no taps')
+    def test_a_tap_has_queues_if_its_guest_has(self) -> None:
+        vif = test_translate.make_vif('ovs', details={
+            'ovs_create_tap': True})
+        for wanted, asked, options in (
+                (False, {}, {}),
+                (True, {}, {}),
+                (False, {'hw_vif_model': 'e1000'}, {}),
+                (False, {}, {'max_queues': 1}),
+                (True, {}, {'virt_type': 'qemu'})):
+            instance = test_translate.make_instance(system_metadata={
+                f'image_{name}': value for name, value in {
+                    'hw_vif_multiqueue_enabled': str(
+                        wanted or bool(asked or options)), **asked}.items()})
+            with self.subTest(asked=asked, options=options), overridden(
+                    options):
+                interfaces.plug(instance, [vif])
+
+                plugged = getattr(self, 'plug').call_args.args[0]
+                self.assertIs(wanted, plugged.port_profile.multiqueue)
+                nic, = translate.guest(translate.Request(
+                    instance, instance.image_meta, [vif])).nics
+                self.assertEqual(wanted, (nic.queues or 1) > 1)
 
     def test_an_interrupted_server_is_looked_up(self) -> None:
         for answer, unplugged in (

@@ -33,9 +33,12 @@ from tests.nova import environments
 TAP_MAC = '02:00:de:ad:be:ef'
 TAP = f'''
 import json, subprocess
+import nova.conf
 import nova.privsep
+from nova_libvirt_driver import conf
 from nova_libvirt_driver.nova_plugin import interfaces
 from tests.nova import test_translate
+conf.register_opts(nova.conf.CONF)
 nova.privsep.sys_admin_pctxt.set_client_mode(False)
 subprocess.check_call(["mount", "-t", "sysfs", "sysfs", "/sys"])
 def links():

@@ -8,6 +8,7 @@ import dataclasses
 from typing import Any
 
 from castellan.common import exception as castellan_exception
+from nova.compute import task_states
 from nova import crypto
 from nova import exception as nova_exception
 from nova.virt import hardware
@@ -102,7 +103,8 @@ class Secret:
         if self._instance.system_metadata.get(_UUID) is None:
             return
         self._core.delete_tpm_secret(self._instance)
-        if vtpm is None and self._destroy_secrets:
+        if vtpm is None and self._destroy_secrets and not _goes_on(
+                self._instance):
             crypto.delete_vtpm_secret(self._context, self._instance)
 
 
@@ -154,6 +156,16 @@ def _is_kept(instance: Any) -> bool:
     """Say whether the secret is one that libvirt keeps."""
     return vtpm is not None and (vtpm.get_instance_tpm_secret_security(
         instance.flavor) == 'host')
+
+
+def _goes_on(instance: Any) -> bool:
+    """Say whether a server only leaves this host.
+
+    Elsewhere it could not read what its TPM remembers without the secret, as
+    after a resize that is reverted (LP 2125030).
+    """
+    return (instance.task_state == task_states.RESIZE_REVERTING
+            or instance.host not in (None, CONF.host))
 
 
 def forget_unused(

@@ -220,6 +220,29 @@ class TpmTest(unittest.TestCase):
                 tpm.tell(self.core, instance, data)
             self.assertNotIn('vtpm_secret_value', data)
 
+    def test_a_server_that_goes_on_elsewhere_takes_its_secret_along(
+            self) -> None:
+        here = config.CONF.host
+        for host, state in ((here, 'resize_reverting'), ('other', None)):
+            instance = self.instance()
+            first = self.start(instance)
+            instance.host, instance.task_state = host, state
+
+            self.secret(instance).disconnect()
+
+            self.assertEqual(first, self.start(instance))
+
+    @unittest.skipIf(environments.nova_release() >= 33,
+                     'this Nova deletes it by itself')
+    def test_a_server_that_is_deleted_takes_its_secret_along(self) -> None:
+        instance = self.instance()
+        self.start(instance)
+        instance.host, instance.task_state = config.CONF.host, 'deleting'
+
+        self.secret(instance).disconnect()
+
+        self.assertEqual({}, self.keys.keys)
+
     def test_without_a_tpm_nobody_is_asked(self) -> None:
         instance = test_translate.make_instance()
 

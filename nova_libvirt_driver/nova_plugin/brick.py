@@ -176,7 +176,8 @@ class Connector:
         with _failing(connection):
             metadata = self._encryption(connection, info)
             if _is_for_qemu(metadata):
-                found = images.privileged_qemu_img_info(_image(connection))
+                found = images.privileged_qemu_img_info(
+                    _image(connection, self.settings))
                 header_bytes = found.format_specific['data']['payload-offset']
                 return size_bytes - int(header_bytes)
             size = self._kernel(info, metadata).extend_volume(
@@ -307,13 +308,19 @@ def _brick(connection: connection_module.VolumeConnection) -> Any:
         _NAMES[protocol], utils.get_root_helper(), **options)
 
 
-def _image(connection: connection_module.VolumeConnection) -> str:
-    """Return a volume in the words of qemu-img."""
+def _image(
+        connection: connection_module.VolumeConnection,
+        settings: volume_spec.VolumeSettings) -> str:
+    """Return a volume in the words of qemu-img.
+
+    Ceph's user is the guest's: that of an administrator, whom it takes
+    without a word, need not be on this host (LP 1913575).
+    """
     if connection.protocol != 'rbd':
         return connection.text('device_path')
-    user = (connection.data.get('auth_username')
-            if connection.data.get('auth_enabled') else '')
-    return f'rbd:{connection.text("name")}' + (f':id={user}' if user else '')
+    source = protocols.of(connection).source(connection, settings)
+    user = source.auth_username
+    return f'rbd:{source.path}' + (f':id={user}' if user else '')
 
 
 def _is_for_qemu(metadata: Mapping[str, Any]) -> bool:

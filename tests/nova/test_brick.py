@@ -150,8 +150,9 @@ class EncryptionTest(EncryptionTestCase):
     def test_a_header_is_not_for_the_guest(self) -> None:
         self.put('nova.privsep.qemu.privileged_qemu_img_info', _qemu_img_info)
         told = rig.connection(
-            'rbd', encrypted=True, name='p/v', auth_enabled=True,
-            auth_username='cinder')
+            'rbd', encrypted=True, name='p/v', hosts=['192.0.2.1'],
+            auth_enabled=True, auth_username='cinder',
+            secret_uuid=rig.SECRET)
 
         self.assertEqual(
             (4 << 20) - 4096,
@@ -161,6 +162,20 @@ class EncryptionTest(EncryptionTestCase):
         self.metadata = {}
         with self.assertRaises(exception.VolumeFailure):
             self.connector.extend_decrypted(told, 4 << 20)
+
+    def test_a_header_is_read_by_the_user_of_the_guest(self) -> None:
+        self.put('nova.privsep.qemu.privileged_qemu_img_info', _qemu_img_info)
+        for name, value in (('rbd_user', 'cinder'),
+                            ('rbd_secret_uuid', rig.SECRET)):
+            self.option(name, value, 'libvirt')
+
+        asked: tuple[dict[str, Any], ...] = ({}, {'auth_enabled': True})
+        for data in asked:
+            self.assertEqual(
+                (4 << 20) - 4096, self.connector.extend_decrypted(
+                    rig.connection(
+                        'rbd', encrypted=True, name='p/v',
+                        hosts=['192.0.2.1'], **data), 4 << 20))
 
     def test_who_may_not_read_the_key_is_told_who_may(self) -> None:
         self.put('castellan.key_manager.API', lambda conf: mock.Mock(

@@ -16,7 +16,6 @@ from nova import block_device
 from nova import context as nova_context
 from nova import exception as nova_exception
 from nova import objects
-from nova.objects import fields
 from nova.virt import driver as nova_driver
 from nova.virt import hardware
 from nova.virt import osinfo
@@ -48,7 +47,6 @@ block devices."""
 
 _BUS = disk_spec.DiskBus
 _DEVICE = disk_spec.DiskDevice
-_PCS = (fields.Architecture.I686, fields.Architecture.X86_64)
 _PREFIXES = {_BUS.VIRTIO: 'vd', _BUS.IDE: 'hd', _BUS.FDC: 'fd'}
 _BUSES = {'vd': 'virtio', 'hd': 'ide', 'sd': 'scsi', 'fd': 'fdc'}
 _RESCUE_DEVICES = (_DEVICE.DISK, _DEVICE.CDROM, _DEVICE.FLOPPY)
@@ -252,11 +250,25 @@ def root_name(image_meta: Any, device: Any) -> str:
     :param device: Nova's, of the root disk; None for a disk of an image
     """
     asked: Any = device or {}
-    is_iso = device is None and image_meta.obj_attr_is_set(
-        'disk_format') and image_meta.disk_format == 'iso'
-    kind = _DEVICE.CDROM if is_iso else _DEVICES.get(
-        asked.get('device_type'), _DEVICE.DISK)
-    return f'/dev/{_prefix(asked.get("disk_bus"), kind, image_meta)[0]}a'
+    kind, bus = _root_place(
+        asked.get('device_type'), asked.get('disk_bus'), image_meta)
+    return f'/dev/{_prefix(bus, kind, image_meta)[0]}a'
+
+
+def _root_place(
+        device_type: str | None, disk_bus: str | None,
+        image_meta: Any) -> tuple[disk_spec.DiskDevice, str | None]:
+    """Return as what a new server is to see its root disk, and on which bus.
+
+    That of an ISO image is a CD, also as a volume, and whatever Nova has
+    written down for any root disk (LP 2054446).
+
+    :returns: no bus where none is asked for that it can have
+    """
+    if image_meta.obj_attr_is_set('disk_format') and (
+            image_meta.disk_format == 'iso'):
+        return _DEVICE.CDROM, None
+    return _DEVICES.get(device_type or '', _DEVICE.DISK), disk_bus
 
 
 def free_name(
@@ -296,8 +308,12 @@ def name_devices(
                 device.destination_type == 'local'):
             # The root disk; a disk of an image may be a CD.
             continue
-        kind = _DEVICES.get(device.device_type, _DEVICE.DISK)
-        prefix, bus = _prefix(device.disk_bus, kind, instance.image_meta)
+        kind, asked = (
+            _DEVICES.get(device.device_type, _DEVICE.DISK), device.disk_bus)
+        if device.boot_index == 0:
+            kind, asked = _root_place(
+                device.device_type, asked, instance.image_meta)
+        prefix, bus = _prefix(asked, kind, instance.image_meta)
         if device.boot_index == 0:
             device.device_name = root_device_name
         else:
@@ -410,18 +426,6 @@ def usual_bus(image_meta: Any) -> str:
     return str(bus) if bus in set(_BUS) else _BUS.VIRTIO.value
 
 
-def _cdrom_bus(asked_of: Callable[[str], Any]) -> disk_spec.DiskBus:
-    """Return the bus of a CD drive that the machine of a guest has."""
-    arch = str(asked_of('hw_emulation_architecture')
-               or asked_of('hw_architecture')
-               or fields.Architecture.from_host())
-    if arch not in _PCS:
-        return _BUS.SCSI
-    machine = str(asked_of('hw_machine_type') or '') or ','.join(
-        CONF.libvirt.hw_machine_type or ())
-    return _BUS.SATA if 'q35' in machine else _BUS.IDE
-
-
 def _bus(
         asked: str | None, kind: disk_spec.DiskDevice,
         image_meta: Any) -> disk_spec.DiskBus:
@@ -431,7 +435,10 @@ def _bus(
     if kind is _DEVICE.FLOPPY:
         choices = (_BUS.FDC,)
     elif kind is _DEVICE.CDROM:
-        choices = (asked, asked_of('hw_cdrom_bus'), _cdrom_bus(asked_of))
+        machine = str(asked_of('hw_machine_type') or '') or ','.join(
+            CONF.libvirt.hw_machine_type or ())
+        choices = (asked, asked_of('hw_cdrom_bus'),
+                   _BUS.SATA if 'q35' in machine else _BUS.IDE)
     else:
         choices = (asked, usual_bus(image_meta))
     # Of other hypervisors there are buses that this one has not.

@@ -417,6 +417,28 @@ class NameTest(VerbsTestCase):
             [(device.device_name, device.disk_bus, device.device_type)
              for device in devices])
 
+    def test_a_volume_of_an_iso_image_is_a_cd(self) -> None:
+        self.put('nova.objects.BlockDeviceMapping.save', lambda device: None)
+        self.instance.system_metadata = {'image_disk_format': 'iso'}
+        for asked, wanted in (({}, ('/dev/hda', 'ide', 'cdrom')),
+                              ({'disk_bus': 'virtio', 'device_type': 'disk'},
+                               ('/dev/hda', 'ide', 'cdrom')),
+                              ({'boot_index': 1},
+                               ('/dev/vda', 'virtio', 'disk'))):
+            device = objects.BlockDeviceMapping(**{
+                'source_type': 'image', 'destination_type': 'volume',
+                'boot_index': 0, 'device_name': None, 'disk_bus': None,
+                'device_type': None, **asked})
+
+            root = self.driver.default_root_device_name(
+                self.instance, self.instance.image_meta, device)
+            self.driver.default_device_names_for_instance(
+                self.instance, root, [device])
+
+            self.assertEqual('/dev/hda', root)
+            self.assertEqual(wanted, (
+                device.device_name, device.disk_bus, device.device_type))
+
     def test_there_are_not_more_than_there_may_be(self) -> None:
         self.option('max_disk_devices_to_attach', 2, 'compute')
 

@@ -344,6 +344,6 @@ all of its memory is there.
         'live_migration_monitor_interval',
         default=5, min=1,
         help="""
-Seconds between two looks at how far a live migration is.
+Seconds between two reports of how far a live migration is.
 """),
 )

@@ -389,6 +389,8 @@ def _processors(cpu: cpu_spec.CpuSpec, data: Any) -> cpu_spec.CpuSpec:
         cpu = dataclasses.replace(
             cpu, host_cpus=frozenset(data.dst_cpu_shared_set_info))
     numa = data.dst_numa_info if 'dst_numa_info' in data else None
+    if numa is not None and 'sched_priority' in numa:
+        cpu = dataclasses.replace(cpu, realtime_priority=numa.sched_priority)
     if numa is None or 'cpu_pins' not in numa:
         return cpu
     nodes = {int(cell): min(found)

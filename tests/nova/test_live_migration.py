@@ -334,7 +334,7 @@ class DestinationTest(base.BaseTestCase):
     def test_pins_are_those_of_the_claim(self) -> None:
         numa = objects.LibvirtLiveMigrateNUMAInfo(
             cpu_pins={'0': {6}, '1': {7}}, emulator_pins={6, 7},
-            cell_pins={'0': {1}})
+            cell_pins={'0': {1}}, sched_vcpus={1}, sched_priority=7)
         spec = specs.guest_spec('one', consoles=console_spec.ConsoleSpec(
             graphics=(console_spec.GraphicsSpec(
                 kind=console_spec.GraphicsKind.VNC),)))
@@ -346,6 +346,7 @@ class DestinationTest(base.BaseTestCase):
             {0: {6}, 1: {7}},
             {pin.vcpu: set(pin.host_cpus) for pin in found.pins})
         self.assertEqual({6, 7}, set(found.emulator_cpus))
+        self.assertEqual(7, found.realtime_priority)
 
 
 class StatusTest(unittest.TestCase):

@@ -166,6 +166,10 @@ def _place(domain: domain_model.Domain, cpu: cpu_spec.CpuSpec) -> None:
     if tune.shares is not None and cpu.tune.shares is None:
         # Nova gave them to every guest once; some kernels refuse as many.
         tune.shares = None
+    if cpu.realtime_vcpus:
+        # Libvirt has split the element (LP 1889257).
+        for scheduled in tune.vcpuscheds:
+            scheduled.priority = cpu.realtime_priority
     pins = {pin.vcpu: pin.host_cpus for pin in cpu.pins}
     for pin in tune.vcpupins:
         if pin.vcpu in pins:

@@ -27,7 +27,7 @@ Report = Callable[[migration_spec.Figures], object]
 _GIB = 1 << 30
 _LEAST_GIB = 2
 _QEMU_DOWNTIME_MS = 300
-_LOOK_MIN_S = 1.0
+_LOOK_MIN_S, _LOOK_MAX_S = 1.0, 5.0
 _SWITCH_TRIES = 3
 _PAUSED = instance_spec.PowerState.PAUSED
 
@@ -54,6 +54,7 @@ class Steering:
         self._clock = clock
         self._begun_at = clock()
         self._looked_at = self._begun_at
+        self._reported_at: float | None = None
         self._total = 0
         self._figures = migration_spec.Figures()
         self._iteration = 0
@@ -72,7 +73,8 @@ class Steering:
 
     def tick(self) -> None:
         """Look from time to time, and do what it is time for."""
-        self._look(max(_LOOK_MIN_S, self._ways.report_interval_s))
+        self._look(max(_LOOK_MIN_S, min(
+            _LOOK_MAX_S, self._ways.report_interval_s)))
         if self._total:
             self._raise_downtime()
             self._watch_time()
@@ -163,8 +165,20 @@ class Steering:
                 self._set_downtime(0)
             self._iteration = max(self._iteration, figures.memory_iteration)
             self._figures = figures
-            self._report(dataclasses.replace(
-                figures, is_post_copy=self._is_post_copy))
+            self._tell(now)
+
+    def _tell(self, now: float) -> None:
+        """Report what was seen, as often as is wanted.
+
+        A service may write each report down, through a queue that others use
+        as well (LP 2091138).
+        """
+        if self._reported_at is not None and (
+                now < self._reported_at + self._ways.report_interval_s):
+            return
+        self._reported_at = now
+        self._report(dataclasses.replace(
+            self._figures, is_post_copy=self._is_post_copy))
 
     def _gib(self) -> float:
         return max(_LEAST_GIB, self._total / _GIB)

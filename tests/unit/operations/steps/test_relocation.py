@@ -123,6 +123,28 @@ class RelocationTest(base.TestCase):
             '<memnode cellid="0" mode="strict" nodeset="1"/>'},
             self.added(self.moved(self.guest(cpu=there))))
 
+    def test_what_must_not_wait_has_the_priority_of_that_host(self) -> None:
+        here = values.inputs(cpu=cpu_spec.CpuSpec(
+            vcpus=3, realtime_vcpus=frozenset({1, 2})))
+        # As libvirt shows it.
+        before = builder.build(here).to_xml().replace(
+            '<vcpusched vcpus="1-2" scheduler="fifo" priority="1"/>', ''.join(
+                f'<vcpusched vcpus="{one}" scheduler="fifo" priority="1"/>'
+                for one in (1, 2)))
+        there = dataclasses.replace(here.spec, cpu=dataclasses.replace(
+            here.spec.cpu, realtime_priority=7))
+
+        after = relocation.Relocation(
+            there, migration_spec.Destination(uri=''), here,
+            values.FOLDER).xml(before)
+
+        self.assertEqual(2, before.count('<vcpusched'))
+        self.assertEqual(
+            [({1}, 7), ({2}, 7)], [
+                (set(one.vcpus or ()), one.priority)
+                for one in domain_model.Domain.parse(
+                    after).cputune.vcpuscheds])
+
     def test_files_are_where_that_host_keeps_them(self) -> None:
         self.assertEqual({
             f'<source file="/srv/{values.UUID}/disk"/>',

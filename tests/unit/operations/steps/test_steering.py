@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
+from typing import Any
+
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.operations.steps import steering
 from nova_libvirt_driver.spec import live_migration as migration_spec
@@ -21,6 +23,35 @@ class DowntimeTest(base.TestCase):
 
     def test_a_low_limit_counts_from_the_beginning(self) -> None:
         self.assertEqual([100] * 5, self.ladder(100, 3))
+
+
+class Job:
+    """A migration that goes on, of a guest that writes much."""
+
+    uuid = '6ca404f3-d844-4169-bb96-bc792f37de98'
+
+    def figures(self) -> migration_spec.Figures:
+        return migration_spec.Figures(memory_total=1 << 30)
+
+    def set_downtime(self, milliseconds: int) -> None:
+        pass
+
+
+class ReportTest(base.TestCase):
+
+    def test_each_pass_over_the_memory_is_not_told(self) -> None:
+        told, now, job = [], [0.0], Job()
+        made: Any = steering.Steering
+        steered = made(
+            job, job, migration_spec.Ways(report_interval_s=60),
+            lambda figures: told.append(now[0]), lambda: now[0])
+
+        for second in range(1, 130):
+            now[0] = second
+            steered.iterated(second)
+            steered.tick()
+
+        self.assertEqual([1, 61, 121], told)
 
 
 class Refusing:

@@ -215,9 +215,6 @@ class LiveDeparture:
         if not (is_gone or note.phase == _MOVED or (
                 note.phase == _MIGRATING and self._end_killed(
                     note, given_up=given_up))):
-            if self.domains.guests.find_or_none(note) is not None:
-                # It may be down, as when its QEMU has crashed.
-                clean_ups_module.keep_files(self.storage.journal, note)
             return
         if self.elsewhere.is_back(note):
             LOG.info('The guest is back from %s', note.values['uri'],

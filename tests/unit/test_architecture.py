@@ -104,7 +104,7 @@ BUDGETS = {
     'messaging': 162,
     'monitoring': 840,
     'nova_plugin': 4431,
-    'operations': 4777,
+    'operations': 4795,
     'privileged': 290,
     'spec': 1111,
     'storage': 4464,

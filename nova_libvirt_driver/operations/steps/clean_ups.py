@@ -224,8 +224,7 @@ class CleanUps:
         try:
             self._clean_up(
                 operation, entry, forced=forced, given_up=given_up)
-            if self.foreign(note) and elsewhere.has_arrived(
-                    self._guests, note):
+            if self.foreign(note) and self._has_stayed(note):
                 keep_files(self._journal, note)
         except NotYetError:
             if forced:
@@ -242,6 +241,13 @@ class CleanUps:
         LOG.info('Cleaned up after an interrupted %s', note.operation,
                  instance={'uuid': note.uuid})
         return True
+
+    def _has_stayed(self, note: journal_module.Note) -> bool:
+        """Say whether the guest is here, up or not, and not on its way."""
+        guest = self._guests.find_or_none(note)
+        return note.operation != _DISCONNECT and guest is not None and (
+            guest.state().power not in reach.UP
+            or elsewhere.has_arrived(self._guests, note))
 
     def _clean_up(
             self, operation: Operation, entry: journal_module.Entry, *,

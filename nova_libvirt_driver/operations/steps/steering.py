@@ -59,9 +59,10 @@ class Steering:
         self._figures = migration_spec.Figures()
         self._iteration = 0
         self._step = 0
-        self._is_over = False
+        self._is_late = self._is_over = False
         self._is_post_copy = False
         self._is_due = False
+        self._refusal = ''
         self._lock = threading.Lock()
         self._is_aborted = False
         self._aborting = threading.Lock()
@@ -77,9 +78,9 @@ class Steering:
             _LOOK_MAX_S, self._ways.report_interval_s)))
         if self._total:
             self._raise_downtime()
-            self._watch_time()
+        self._watch_time()
         if self._is_due and self._figures.memory_processed:
-            self.complete()
+            self._is_due = not self._has_done(self.complete)
 
     @property
     def aborted(self) -> bool:
@@ -211,17 +212,33 @@ class Steering:
                 self._clock() < self._begun_at
                 + ways.completion_timeout_s * self._gib()):
             return
-        self._is_over = True
-        action = self.complete if ways.force_completion else self.abort
-        LOG.warning('The migration takes longer than '
-                    'live_migration_completion_timeout allows: %s',
-                    'it is completed by force' if ways.force_completion
-                    else 'it is aborted', instance={'uuid': self._guest.uuid})
+        # Before anything is copied it would stand still for nothing.
+        is_forced = ways.force_completion and self._total > 0
+        if not self._is_late:
+            LOG.warning('The migration takes longer than '
+                        'live_migration_completion_timeout allows: %s',
+                        'it is completed by force' if is_forced
+                        else 'it is aborted', instance={'uuid': self.uuid})
+        self._is_late = True
+        self._is_over = self._has_done(
+            self.complete if is_forced else self.abort)
+
+    def _has_done(self, action: Callable[[], None]) -> bool:
+        """Do it; say whether that need not be tried again."""
         try:
             action()
+        except exception.WrongState as error:
+            # It runs on the other host, and not because of this.
+            LOG.info('The migration goes on: %s', error,
+                     instance={'uuid': self.uuid})
         except exception.DriverError as error:
-            LOG.warning('The migration goes on: %s', error,
-                        instance={'uuid': self._guest.uuid})
+            # Libvirt may be about to begin still, or be busy.
+            if str(error) != self._refusal:
+                LOG.warning('The migration goes on, will retry: %s', error,
+                            instance={'uuid': self.uuid})
+            self._refusal = str(error)
+            return False
+        return True
 
 
 def check_abortable(

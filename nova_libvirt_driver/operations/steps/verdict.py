@@ -52,10 +52,15 @@ def decide(
     if here is None or here.reason == _MIGRATED:
         return _gone(returned, here, there)
     # It has crashed, or was stopped: after the guest was handed over?
-    if returned or migration.runs(None if isinstance(
-            there, Unknown) else there):
+    if returned:
         return Verdict.MOVED
-    return Verdict.STAYED
+    if isinstance(there, Unknown):
+        return Verdict.UNCLEAR
+    if migration.runs(there):
+        return Verdict.MOVED
+    # What stands still there may be about to run, unless libvirt has ended.
+    return Verdict.UNCLEAR if returned is None and (
+        migration.is_up(there)) else Verdict.STAYED
 
 
 def _while_up(

@@ -210,6 +210,27 @@ class LeftTest(TwoHosts):
         self.assertEqual([], self.states())
         self.assertTrue(self.folder(self.spec).exists())
 
+    def test_so_they_do_when_that_leaves_it_down(self) -> None:
+        for operation, values in (
+                ('reboot', {'attachments': ['lost']}),
+                ('detach', {'attachments': [], 'nic': {
+                    'mac': '52:54:00:12:34:56'}})):
+            with self.subTest(operation=operation):
+                self.spawn_on_both()
+                self.journal.begin(
+                    operation, uuid=self.spec.uuid, name=self.spec.name,
+                    **values).release()
+                self.hypervisor.guests[0].state = libvirt.VIR_DOMAIN_SHUTOFF
+                self.delete(self.driver_there)
+
+                self.look(self.driver, self.driver_there)
+
+                self.assertEqual([], self.states())
+                self.assertEqual([self.spec.name], self.names())
+                self.assertTrue(self.folder(self.spec).exists())
+                self.delete(self.driver)
+                self.assertFalse(self.folder(self.spec).exists())
+
     def test_so_they_do_when_the_guest_has_stayed_and_is_down(self) -> None:
         """The other host cannot be asked, and is not certain."""
         for phase in ('', 'migrating'):
@@ -222,15 +243,17 @@ class LeftTest(TwoHosts):
                 self.delete(self.driver_there)
                 self.other.refuse_connections()
 
-                self.look(self.driver)
+                with contextlib.suppress(exception.MigrationUnclear):
+                    self.look(self.driver)
                 self.look(self.driver_there)
 
                 self.assertEqual([self.spec.name], self.names())
                 self.assertTrue(self.folder(self.spec).exists())
                 self.other.accept_connections()
-                self.look(self.driver_there)
+                self.look(self.driver, self.driver_there)
                 self.assertEqual([], self.states())
-                self.assertTrue(self.folder(self.spec).exists())
+                # Now it is certain that it had moved, and was deleted there.
+                self.assertEqual(not phase, self.folder(self.spec).exists())
                 self.delete(self.driver)
                 self.assertFalse(self.folder(self.spec).exists())
 

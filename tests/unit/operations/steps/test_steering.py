@@ -3,9 +3,13 @@
 from typing import Any
 
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.guest import reach
 from nova_libvirt_driver.operations.steps import steering
+from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.spec import live_migration as migration_spec
 from tests import base
+
+State = instance_spec.PowerState
 
 
 class DowntimeTest(base.TestCase):
@@ -98,3 +102,67 @@ class EndedTest(base.TestCase):
 
         self.assertIsInstance(ended.reason, ValueError)
         self.assertEqual(1, migration.asked)
+
+
+class Hosts:
+    """A guest that goes on, and its job; each verb fails at first.
+
+    :param total: what there is to be sent; 0 for no job as yet
+    """
+
+    uuid = Refusing.uuid
+
+    def __init__(self, total: int, failing: int = 2) -> None:
+        self.total = total
+        self.failing = failing
+        self.done: list[str] = []
+        self.now = 100.0
+
+    def clock(self) -> float:
+        return self.now
+
+    def state(self) -> reach.GuestState:
+        return reach.GuestState(State.RUNNING, 'booted')
+
+    def figures(self) -> migration_spec.Figures | None:
+        return migration_spec.Figures(
+            memory_total=self.total) if self.total else None
+
+    def abort_job(self) -> None:
+        self._do('abort')
+
+    def pause(self) -> None:
+        self._do('pause')
+
+    def _do(self, verb: str) -> None:
+        if self.failing:
+            self.failing -= 1
+            raise exception.LibvirtFailure(
+                tried=verb, reason='another job', code=55, domain=10)
+        self.done.append(verb)
+
+
+class TimeTest(base.TestCase):
+
+    def test_what_takes_too_long_is_ended_as_soon_as_it_can_be(self) -> None:
+        for total, is_forced, verb in (
+                (1 << 20, False, 'abort'), (1 << 20, True, 'pause'),
+                # It waits for the other host.
+                (0, False, 'abort'), (0, True, 'abort')):
+            with self.subTest(total=total, is_forced=is_forced):
+                hosts: Any = Hosts(total)
+                steered = steering.Steering(
+                    hosts, hosts, migration_spec.Ways(
+                        completion_timeout_s=10, downtime_ms=300,
+                        force_completion=is_forced),
+                    lambda figures: None, hosts.clock)
+                steered.tick()
+                hosts.now += 19
+                steered.tick()
+                self.assertEqual(2, hosts.failing)
+
+                for _ in range(4):
+                    hosts.now += 1
+                    steered.tick()
+
+                self.assertEqual([verb], hosts.done)

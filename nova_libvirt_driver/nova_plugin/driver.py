@@ -592,9 +592,13 @@ class NovaLibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
                 instance, image_id, images=images.GlanceImages(context),
                 require_quiesce=translate.features(
                     instance).require_quiesce)
-        except exception.InstanceNotFound as error:
-            raise nova_exception.InstanceNotRunning(
-                instance_id=instance.uuid) from error
+            return
+        except (exception.InstanceNotFound, exception.GaveWay) as error:
+            LOG.info('There will be no snapshot: %s', error,
+                     instance=instance)
+        # Out of the handler: that it is deleted meanwhile is no failure to
+        # be written down (LP 1722571).
+        raise nova_exception.InstanceNotRunning(instance_id=instance.uuid)
 
     def quiesce(self, context: Any, instance: Any, image_meta: Any) -> None:
         self._core.quiesce(instance)

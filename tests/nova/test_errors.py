@@ -252,6 +252,19 @@ class DriverTest(unittest.TestCase):
                     caught.exception,
                     nova_exception.InstancePowerOffFailure))
 
+    def test_a_server_that_is_deleted_during_a_snapshot(self) -> None:
+        made = driver.NovaLibvirtDriver(None)
+        for kind in (exception.InstanceNotFound, exception.GaveWay):
+            with self.subTest(kind=kind.__name__), mock.patch.object(
+                    core_driver.LibvirtDriver, 'snapshot', autospec=True,
+                    side_effect=filled(kind)):
+                with self.assertNoLogs('nova_libvirt_driver', 'WARNING'):
+                    # The compute manager removes the image, and is done.
+                    self.assertRaises(
+                        nova_exception.InstanceNotRunning, made.snapshot,
+                        None, test_translate.make_instance(), 'image',
+                        lambda **states: None)
+
     def test_each_verb_is_behind_the_border(self) -> None:
         for verb in support_matrix.verbs():
             with self.subTest(verb=verb):

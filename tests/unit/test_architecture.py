@@ -103,7 +103,7 @@ BUDGETS = {
     'images': 594,
     'messaging': 162,
     'monitoring': 840,
-    'nova_plugin': 4431,
+    'nova_plugin': 4433,
     'operations': 4795,
     'privileged': 290,
     'spec': 1111,

@@ -10,6 +10,7 @@ mounted. Which volumes use a mount is counted by the caller.
 from collections.abc import Callable
 from collections.abc import Mapping
 import dataclasses
+import errno
 import os
 import re
 from typing import Any
@@ -20,17 +21,20 @@ from nova.privsep import path as privsep_path
 from nova import utils
 from os_brick import initiator
 from os_brick.initiator import connector
+from oslo_log import log as logging
 from oslo_utils import fileutils
 
 import nova.conf
 from nova_libvirt_driver.volumes import connection as connection_module
 
 CONF = nova.conf.CONF
+LOG = logging.getLogger(__name__)
 
 _USER = re.compile(r'(user(?:name)?)=(?:[^ ,]+\\)?([^ ,]+)')
 _PASS = re.compile(r'\bpass(?:wd)?=')
 _VZ_SHARE = re.compile(r'(?:\S+:/)?([a-zA-Z0-9_-]+)(?::\S+)?')
 _SYSTEMD = '/run/systemd/system'
+_SERVED = 'fuse'
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -53,6 +57,10 @@ def mount(
     :raises VolumeFailure: something else is there, or nothing
     """
     kind, folder = _KINDS[connection.protocol], folder_of(connection)
+    if _is_dead(folder):
+        LOG.info('The program that served %s has ended; it is mounted again',
+                 folder)
+        _unmount(connection, folder)
     if not _type_at(folder):
         kind.mount(connection, folder, info)
     # Not what a program says of it: images would be written into the bare
@@ -74,11 +82,16 @@ def unmount(connection: connection_module.VolumeConnection) -> None:
     if connection.protocol == 'vzstorage' or not _type_at(folder):
         # Nova's own driver leaves Virtuozzo Storage mounted, too.
         return
+    _unmount(connection, folder)
+    privsep_path.rmdir(folder)
+
+
+def _unmount(
+        connection: connection_module.VolumeConnection, folder: str) -> None:
     if connection.protocol == 'quobyte' and not os.path.isdir(_SYSTEMD):
         privsep_libvirt.unprivileged_umount(folder)
     else:
         fs.umount(folder)
-    privsep_path.rmdir(folder)
 
 
 def folder_of(connection: connection_module.VolumeConnection) -> str:
@@ -150,6 +163,21 @@ def _vzstorage(
         initiator.VZSTORAGE, utils.get_root_helper(),
         vzstorage_mount_point_base=libvirt.vzstorage_mount_point_base,
     ).connect_volume(info['data'])
+
+
+def _is_dead(folder: str) -> bool:
+    """Say whether a mount is left of a program that has ended.
+
+    Only of those that a program serves: a server that is down would not
+    answer.
+    """
+    if not _type_at(folder).startswith(_SERVED):
+        return False
+    try:
+        os.stat(folder)
+    except OSError as error:
+        return error.errno == errno.ENOTCONN
+    return False
 
 
 def _type_at(folder: str) -> str:

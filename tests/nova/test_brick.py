@@ -6,8 +6,11 @@ import json
 import os
 import pathlib
 import shutil
+import subprocess
+import sys
 import traceback
 from typing import Any
+import unittest
 from unittest import mock
 
 from castellan.common import exception as castellan_exception
@@ -21,6 +24,7 @@ from nova_libvirt_driver.nova_plugin import brick
 from nova_libvirt_driver.nova_plugin import mounts
 from nova_libvirt_driver.spec import volume as volume_spec
 from nova_libvirt_driver.volumes import connection as connection_module
+from tests.nova import environments
 from tests.nova import volumes_rig as rig
 
 
@@ -308,6 +312,38 @@ def relink(target: str, link: str, force: bool = True) -> None:
     os.symlink(target, link)
 
 
+DEAD = """
+import ctypes, os
+import nova.privsep
+from nova.privsep import libvirt as privsep_libvirt
+from nova_libvirt_driver.nova_plugin import mounts
+from nova_libvirt_driver.volumes import connection
+from tests.nova import test_translate, volumes_rig
+nova.privsep.sys_admin_pctxt.set_client_mode(False)
+test_translate.CONF.set_override(
+    "quobyte_mount_point_base", "{base}", "libvirt")
+mounted = []
+def mount(volume, folder, cfg_file):
+    mounted.append(folder)
+    told = f"fd={{device}},rootmode=40000,user_id=0,group_id=0"
+    assert not ctypes.CDLL(None).mount(
+        b"quobyte@x", folder.encode(), b"fuse.quobyte", 0, told.encode())
+for name in ("systemd_run_qb_mount", "unprivileged_qb_mount"):
+    setattr(privsep_libvirt, name, mount)
+info = volumes_rig.connection("quobyte", export="quobyte://x/y", name="v")
+volume = connection.read(info)
+device = os.open("/dev/fuse", os.O_RDWR)
+mounts.mount(volume, info)
+os.close(device)
+device = os.open("/dev/fuse", os.O_RDWR)
+mounts.mount(volume, info)
+found = [line for line in open("/proc/self/mountinfo") if "{base}" in line]
+os.close(device)
+assert len(found) == 1, found
+print(len(mounted))
+"""
+
+
 class MountTest(rig.VolumesTestCase):
 
     def setUp(self) -> None:
@@ -349,6 +385,18 @@ class MountTest(rig.VolumesTestCase):
             self.connector.disconnect(told, force=True)
 
         self.assertEqual([folder, folder], gone)
+
+    @unittest.skipUnless(os.geteuid() == 0 and os.path.exists('/dev/fuse'),
+                         'needs root, and FUSE')
+    def test_what_a_program_served_that_has_ended(self) -> None:
+        done = subprocess.run(
+            ['unshare', '--mount', sys.executable, '-W', 'ignore', '-c',
+             DEAD.format(base=self.base)],
+            cwd=environments.ROOT, capture_output=True, text=True,
+            timeout=environments.TIMEOUT_S)
+
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.assertEqual('2', done.stdout.strip())
 
     def test_passwords_of_a_mount_are_not_told(self) -> None:
         for options in ('-o username=u,password=S3cret', '-o user=u%S3cret',

@@ -32,10 +32,10 @@ def apply(domain: domain_module.Domain, inputs: inputs_module.Inputs) -> None:
     element.type = 'hvm'
     if machine.firmware(inputs) is boot_spec.Firmware.UEFI:
         _uefi(domain, inputs)
-    elif not inputs.x86:
+    elif machine.needs_uefi(inputs):
         raise exception.UnsupportedOperation(
             tried=f'start a guest of architecture {inputs.arch} with a BIOS',
-            reason='only PCs have one')
+            reason='it has none')
     elif boot.secure_boot:
         # A BIOS keeps no state, whatever is asked about that (LP 2158967).
         raise exception.InvalidRequest(reason='secure boot needs UEFI')

@@ -3,6 +3,7 @@
 """The facet of the machine's features, its clock and its timers."""
 
 from nova_libvirt_driver.configurators import inputs as inputs_module
+from nova_libvirt_driver.configurators import machine
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import device as device_spec
 from nova_libvirt_driver.spec import policy as policy_spec
@@ -23,10 +24,11 @@ def apply(domain: domain_module.Domain, inputs: inputs_module.Inputs) -> None:
     """
     asked = inputs.spec.features
     element = domain.features
-    if not asked.acpi and not inputs.x86:
+    needs_acpi = machine.needs_uefi(inputs)
+    if not asked.acpi and needs_acpi:
         raise exception.InvalidRequest(
             reason=f'a guest of architecture {inputs.arch} needs ACPI')
-    element.acpi = asked.acpi
+    element.acpi = asked.acpi and (inputs.x86 or needs_acpi)
     element.apic = asked.apic and inputs.x86
     element.pmu = asked.pmu
     if asked.hide_hypervisor:

@@ -10,6 +10,8 @@ from nova_libvirt_driver.spec import policy as policy_spec
 # What the short names stand for; a version follows.
 _FAMILIES = {'pc': 'pc-i440fx', 'q35': 'pc-q35', 'virt': 'virt'}
 
+_UEFI = ('aarch64', 'armv7l', 'loongarch64', 'riscv64')
+
 _DEFAULTS = {'x86_64': 'pc', 'i686': 'pc', 'aarch64': 'virt'}
 
 
@@ -51,12 +53,21 @@ def has_pcie(inputs: inputs_module.Inputs) -> bool:
 
 
 def firmware(inputs: inputs_module.Inputs) -> boot_spec.Firmware:
-    """Return the kind of firmware; only PCs have a BIOS."""
+    """Return the kind of firmware.
+
+    A BIOS is also that of a machine which QEMU gives firmware of its own, as
+    those of POWER and of IBM Z have.
+    """
     asked = inputs.spec.boot.firmware
     if asked is not None:
         return asked
-    return (boot_spec.Firmware.BIOS if inputs.x86
-            else boot_spec.Firmware.UEFI)
+    return (boot_spec.Firmware.UEFI if needs_uefi(inputs)
+            else boot_spec.Firmware.BIOS)
+
+
+def needs_uefi(inputs: inputs_module.Inputs) -> bool:
+    """Say whether the machine has no other firmware."""
+    return inputs.arch in _UEFI
 
 
 def _needed(spec: guest_spec.GuestSpec, arch: str) -> str:

@@ -86,7 +86,16 @@ class FirmwareTest(base.FacetTestCase):
             exception.InvalidRequest, host=values.Q35, boot=boot(
                 firmware=UEFI, stateless_firmware=True, secure_boot=True)))
 
-    def test_only_pcs_have_a_bios(self) -> None:
+    def test_some_machines_have_firmware_of_their_own(self) -> None:
+        for arch in ('ppc64le', 's390x', 'mipsel'):
+            with self.subTest(arch=arch):
+                root = self.build(
+                    host=lacking(uefi=False), boot=boot(arch=arch))
+
+                self.assertNotIn('firmware', root.find('os').attrib)
+                self.assertIsNone(root.find('features/acpi'))
+
+    def test_some_machines_have_no_bios(self) -> None:
         self.assertRaises(
             exception.UnsupportedOperation, self.build, boot=boot(
                 arch='aarch64', firmware=boot_spec.Firmware.BIOS))

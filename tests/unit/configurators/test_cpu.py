@@ -64,8 +64,8 @@ class ModelTest(base.FacetTestCase):
                             ('riscv64', None)):
             with self.subTest(arch=arch):
                 root = self.build(
-                    policy=self.custom('Penryn'), boot=boot_spec.BootSpec(
-                        arch=arch, firmware=boot_spec.Firmware.UEFI))
+                    policy=self.custom('Penryn'),
+                    boot=boot_spec.BootSpec(arch=arch))
 
                 self.assertEqual(model, root.findtext('cpu/model'))
 

@@ -724,8 +724,15 @@ class NovaLibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
     # Consoles and figures.
 
     def get_console_output(self, context: Any, instance: Any) -> str:
+        try:
+            found = self._core.get_console_output(instance)
+        except exception.ConsoleUnavailable as error:
+            # It has not started on this host yet. An error would be written
+            # down as the server's, at each look of its owner.
+            LOG.debug('%s', error, instance=instance)
+            return ''
         # Each byte a character: the compute manager takes it so.
-        return self._core.get_console_output(instance).decode('latin-1')
+        return found.decode('latin-1')
 
     def get_vnc_console(self, context: Any, instance: Any) -> Any:
         return console_type.ConsoleVNC(

@@ -95,7 +95,8 @@ def _inventory(
                    'step_size': 1,
                    # A CPU for one guest alone cannot be promised twice.
                    'allocation_ratio': ratios.get(name, 1),
-                   'reserved': reserved}
+                   # Placement refuses all of an inventory with more.
+                   'reserved': min(reserved, total)}
             for name, (total, reserved) in amounts.items() if total}
 
 

@@ -51,10 +51,8 @@ def check_options() -> None:
     if options.cpu_mode != 'custom' and options.cpu_models:
         raise _invalid('[libvirt] cpu_models is set, and cpu_mode is not '
                        'custom')
-    if options.file_backed_memory and CONF.ram_allocation_ratio not in (
-            None, 1.0):
-        raise _invalid('[libvirt] file_backed_memory needs a '
-                       'ram_allocation_ratio of 1')
+    if options.file_backed_memory:
+        _check_memory_in_files()
     file_system = CONF.default_ephemeral_format
     if file_system and file_system not in compute.EPHEMERAL_FORMATS:
         raise _invalid(
@@ -127,6 +125,25 @@ def _check_swtpm_owner() -> None:
         except KeyError:
             raise _invalid(f'[libvirt] swtpm_{kind} is {owner}, and this '
                            f'host has no {kind} {owner}') from None
+
+
+def _check_memory_in_files() -> None:
+    if CONF.ram_allocation_ratio not in (None, 1.0):
+        raise _invalid('[libvirt] file_backed_memory needs a '
+                       'ram_allocation_ratio of 1')
+    total_mib = CONF.libvirt.file_backed_memory
+    reserved_mib = CONF.reserved_host_memory_mb
+    if reserved_mib > total_mib:
+        raise _invalid(f'reserved_host_memory_mb {reserved_mib} is more than '
+                       f'[libvirt] file_backed_memory {total_mib}: set it to '
+                       '0')
+    if reserved_mib:
+        # That of the host is not in what is told of, as what is offered is
+        # in files (LP 1882821).
+        LOG.warning('reserved_host_memory_mb takes %d MiB from what '
+                    '[libvirt] file_backed_memory gives to guests, and '
+                    'nothing from the memory of the host: set it to 0',
+                    reserved_mib)
 
 
 def _check_cpu_sets() -> None:

@@ -16,6 +16,7 @@ from nova import block_device
 from nova import context as nova_context
 from nova import exception as nova_exception
 from nova import objects
+from nova.objects import fields
 from nova.virt import driver as nova_driver
 from nova.virt import hardware
 from nova.virt import osinfo
@@ -47,6 +48,7 @@ block devices."""
 
 _BUS = disk_spec.DiskBus
 _DEVICE = disk_spec.DiskDevice
+_PCS = (fields.Architecture.I686, fields.Architecture.X86_64)
 _PREFIXES = {_BUS.VIRTIO: 'vd', _BUS.IDE: 'hd', _BUS.FDC: 'fd'}
 _BUSES = {'vd': 'virtio', 'hd': 'ide', 'sd': 'scsi', 'fd': 'fdc'}
 _RESCUE_DEVICES = (_DEVICE.DISK, _DEVICE.CDROM, _DEVICE.FLOPPY)
@@ -426,6 +428,18 @@ def usual_bus(image_meta: Any) -> str:
     return str(bus) if bus in set(_BUS) else _BUS.VIRTIO.value
 
 
+def _cdrom_bus(asked_of: Callable[[str], Any]) -> disk_spec.DiskBus:
+    """Return the bus of a CD drive that the machine of a guest has."""
+    arch = str(asked_of('hw_emulation_architecture')
+               or asked_of('hw_architecture')
+               or fields.Architecture.from_host())
+    if arch not in _PCS:
+        return _BUS.SCSI
+    machine = str(asked_of('hw_machine_type') or '') or ','.join(
+        CONF.libvirt.hw_machine_type or ())
+    return _BUS.SATA if 'q35' in machine else _BUS.IDE
+
+
 def _bus(
         asked: str | None, kind: disk_spec.DiskDevice,
         image_meta: Any) -> disk_spec.DiskBus:
@@ -435,10 +449,7 @@ def _bus(
     if kind is _DEVICE.FLOPPY:
         choices = (_BUS.FDC,)
     elif kind is _DEVICE.CDROM:
-        machine = str(asked_of('hw_machine_type') or '') or ','.join(
-            CONF.libvirt.hw_machine_type or ())
-        choices = (asked, asked_of('hw_cdrom_bus'),
-                   _BUS.SATA if 'q35' in machine else _BUS.IDE)
+        choices = (asked, asked_of('hw_cdrom_bus'), _cdrom_bus(asked_of))
     else:
         choices = (asked, usual_bus(image_meta))
     # Of other hypervisors there are buses that this one has not.

@@ -10,10 +10,17 @@ import tempfile
 from typing import Any, ClassVar
 import unittest
 
+from nova.compute import provider_tree
+from nova import config
+
+from nova_libvirt_driver import conf
+from nova_libvirt_driver.nova_plugin import placement
+from nova_libvirt_driver.spec import host as host_spec
 from nova_libvirt_driver.testing import libvirtd
 from tests.nova import answers
 from tests.nova import environments
 
+CONF = config.CONF
 _TIMEOUT_S = 120
 _ATTEMPTS = 5
 _NOVA_CONF = """
@@ -156,6 +163,35 @@ class ResourcesTest(unittest.TestCase):
         ours = self.check('file_backed_memory = 4096\n')
 
         self.assertEqual(4096, ours['record']['memory_mb'])
+
+
+class KeptBackTest(unittest.TestCase):
+
+    def test_no_more_is_kept_back_than_there_is(self) -> None:
+        conf.register_opts(CONF)
+        for name, value, group in (
+                ('reserved_host_cpus', 3, None),
+                ('reserved_host_memory_mb', 4096, None),
+                ('reserve_disk_resource_for_image_cache', True,
+                 'workarounds')):
+            CONF.set_override(name, value, group)
+            self.addCleanup(CONF.clear_override, name, group)
+        tree = provider_tree.ProviderTree()
+        tree.new_root('here', answers.NODE_UUID)
+        resources = host_spec.HostResources(
+            hypervisor_hostname='here', hypervisor_type='QEMU',
+            hypervisor_version=7_002_000, vcpus=2, vcpus_used=0,
+            memory_mb=2048, memory_mb_used=0, local_gb=100, local_gb_used=0,
+            disk_available_least=0, image_cache_bytes=60 << 30,
+            running_instances=0, online_cpus=frozenset({0, 1}))
+
+        placement.update(tree, 'here', resources, {}, 50)
+
+        # Placement would refuse it all, and the host would stay as it was.
+        self.assertEqual(
+            {'VCPU': 2, 'MEMORY_MB': 2048, 'DISK_GB': 100},
+            {name: one['reserved'] for name, one
+             in tree.data('here').inventory.items()})
 
 
 def plain(value: Any) -> Any:

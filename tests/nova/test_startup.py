@@ -76,6 +76,9 @@ class StartupTest(unittest.TestCase):
                 ('ram_allocation_ratio', {
                     'libvirt__file_backed_memory': 1024,
                     'ram_allocation_ratio': 1.5}),
+                ('reserved_host_memory_mb 2048 is more than', {
+                    'libvirt__file_backed_memory': 1024,
+                    'reserved_host_memory_mb': 2048}),
                 ('in common', {'compute__cpu_shared_set': '0-1',
                                'compute__cpu_dedicated_set': '1-2'}),
                 ('reserved_host_cpus', {'compute__cpu_shared_set': '0',
@@ -88,6 +91,16 @@ class StartupTest(unittest.TestCase):
                 self.options(**values)
                 self.assert_refused(said)
                 self.doCleanups()
+
+    def test_memory_that_is_kept_back_from_files(self) -> None:
+        for reserved_mib, warns in ((0, False), (512, True)):
+            self.options(libvirt__file_backed_memory=1024,
+                         reserved_host_memory_mb=reserved_mib)
+            with self.assertLogs(startup.LOG.logger, 'WARNING') as logs:
+                startup.LOG.warning('one line is needed')
+                startup.check_options()
+
+            self.assertEqual(warns, 'takes 512 MiB' in str(logs.output))
 
     def test_what_is_too_old(self) -> None:
         for said, facts in (

@@ -65,6 +65,11 @@ class PlaceTest(unittest.TestCase):
                 (cdrom, {}, ('vdb', 'ide', 'cdrom', None, '')),
                 (cdrom, {'hw_machine_type': 'q35'},
                  ('vdb', 'sata', 'cdrom', None, '')),
+                # Its machine has no IDE.
+                (cdrom, {'hw_architecture': 'aarch64'},
+                 ('vdb', 'scsi', 'cdrom', None, '')),
+                (cdrom, {'hw_emulation_architecture': 'ppc64le'},
+                 ('vdb', 'scsi', 'cdrom', None, '')),
                 (cdrom, {'hw_cdrom_bus': 'usb'},
                  ('vdb', 'usb', 'cdrom', None, '')),
                 ({'device_type': 'lun', 'disk_bus': 'scsi'}, {},
@@ -86,7 +91,9 @@ class NameTest(unittest.TestCase):
                                          '/dev/sda'),
                 ({}, {'disk_bus': 'ide'}, '/dev/hda'),
                 ({'hw_disk_bus': 'scsi'}, {}, '/dev/sda'),
-                ({}, {'device_type': 'cdrom'}, '/dev/hda')):
+                ({}, {'device_type': 'cdrom'}, '/dev/hda'),
+                ({'hw_architecture': 'aarch64'}, {'device_type': 'cdrom'},
+                 '/dev/sda')):
             self.assertEqual(name, volumes.root_name(
                 test_translate.make_image(**properties), found))
 

@@ -103,7 +103,7 @@ BUDGETS = {
     'images': 594,
     'messaging': 162,
     'monitoring': 840,
-    'nova_plugin': 4452,
+    'nova_plugin': 4478,
     'operations': 4795,
     'privileged': 290,
     'spec': 1111,

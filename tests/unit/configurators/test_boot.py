@@ -92,7 +92,7 @@ class FirmwareTest(base.FacetTestCase):
                 root = self.build(
                     host=lacking(uefi=False), boot=boot(arch=arch))
 
-                self.assertNotIn('firmware', root.find('os').attrib)
+                self.assertIsNone(self.attribute(root, 'os', 'firmware'))
                 self.assertIsNone(root.find('features/acpi'))
 
     def test_some_machines_have_no_bios(self) -> None:

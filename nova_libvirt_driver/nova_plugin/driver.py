@@ -477,8 +477,9 @@ class NovaLibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
             self, context: Any, instance: Any, network_info: Any,
             block_migration: bool = False,
             block_device_info: Any = None) -> None:
-        self._core.post_live_migration_at_destination(
-            self._standing(instance, network_info, block_device_info))
+        with live_migration.taken(instance):
+            self._core.post_live_migration_at_destination(
+                self._standing(instance, network_info, block_device_info))
         live_migration.announce(self._core, instance)
         config_drive.note_devices(self._core, context, instance)
         registration.register(self._core, instance)

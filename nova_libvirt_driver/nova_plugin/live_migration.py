@@ -541,6 +541,24 @@ def tolerated(what: str, instance: Any) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def taken(instance: Any) -> Iterator[None]:
+    """Log what goes wrong within, when a server that has come is made ours.
+
+    The clean-up of interrupted operations does it later. With an error, Nova
+    would take a server that runs for a broken one.
+
+    :raises InstanceNotFound: it has not come
+    """
+    try:
+        yield
+    except exception.InstanceNotFound:
+        raise
+    except Exception as error:
+        LOG.error('The server has come, and what is left to do for its next '
+                  'start will be retried: %s', error, instance=instance)
+
+
+@contextlib.contextmanager
 def understood() -> Iterator[None]:
     """Let what the other host has said be wrong in any way.
 

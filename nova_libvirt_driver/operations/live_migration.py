@@ -9,7 +9,6 @@ job and by the domains on both hosts.
 from collections.abc import Callable
 import contextlib
 import dataclasses
-import os
 import time
 
 from oslo_log import log as logging
@@ -23,6 +22,7 @@ from nova_libvirt_driver.operations.steps import clean_ups as clean_ups_module
 from nova_libvirt_driver.operations.steps import domains as domains_module
 from nova_libvirt_driver.operations.steps import elsewhere as elsewhere_module
 from nova_libvirt_driver.operations.steps import exclusive as exclusive_module
+from nova_libvirt_driver.operations.steps import outgoing as outgoing_module
 from nova_libvirt_driver.operations.steps import post_copy as post_copy_module
 from nova_libvirt_driver.operations.steps import rebuild as rebuild_module
 from nova_libvirt_driver.operations.steps import relocation
@@ -35,7 +35,6 @@ from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.spec import live_migration as migration_spec
 from nova_libvirt_driver.storage import journal as journal_module
-from nova_libvirt_driver.storage import record
 from nova_libvirt_driver.storage import storage as storage_module
 from nova_libvirt_driver.xmlmodel import domain as domain_model
 
@@ -73,7 +72,7 @@ class LiveDeparture:
     storage: storage_module.Storage
     rebuild: rebuild_module.Rebuild
     exclusive: exclusive_module.Exclusive
-    ways: migration_spec.Ways
+    outgoing: outgoing_module.Outgoing
     elsewhere: elsewhere_module.Elsewhere
     post_copy: post_copy_module.PostCopy
     running: dict[str, steering_module.Steering] = dataclasses.field(
@@ -99,10 +98,10 @@ class LiveDeparture:
                 migrate_uri=destination.migrate_uri,
                 was_paused=before.power is _PAUSED)
             watched.step('read')
-            request = self._request(guest, spec, destination)
+            request = self.outgoing.request(guest, spec, destination)
             if carrier is not None and not destination.is_shared:
                 watched.step('copy files')
-                self._copy_files(spec, destination, carrier, watched)
+                self.outgoing.copy_files(spec, destination, carrier, watched)
             watched.step('migrate')
             entry.advance(_MIGRATING)
             ended = self._run(guest, request, report, watched)
@@ -322,70 +321,6 @@ class LiveDeparture:
                 hint='migrate the instance while it is stopped')
         return state
 
-    def _request(
-            self, guest: handle.Guest, spec: guest_spec.GuestSpec,
-            destination: migration_spec.Destination) -> migration.Request:
-        move = relocation.Relocation(
-            spec, destination, self.domains.inputs(spec),
-            self.storage.folders.of(spec).path)
-        live = guest.xml(migratable=True)
-        disks: dict[str, str] = {}
-        if not destination.is_shared:
-            disks = self._own_disks(domain_model.Domain.parse(live), spec)
-        if disks and self.ways.tunnelled:
-            raise exception.UnsupportedOperation(
-                tried='copy the disks of the guest to the other host',
-                reason='with [libvirt] live_migration_tunnelled libvirt '
-                'copies no disks; take live_migration_with_native_tls')
-        rooted = self.storage.files.rooted(spec, destination.image_id)
-        ways = self.ways
-        if ways.post_copy and guest.state().power is _PAUSED:
-            # QEMU refuses it for a guest that stands still.
-            ways = dataclasses.replace(ways, post_copy=False)
-        return migration.Request(
-            destination=destination, ways=ways, xml=move.xml(live),
-            persistent_xml=move.xml(guest.xml(
-                inactive=True, migratable=True)),
-            disks=tuple(disks), whole=bool(rooted & set(disks.values())))
-
-    def _own_disks(
-            self, domain: domain_model.Domain,
-            spec: guest_spec.GuestSpec) -> dict[str, str]:
-        """Return the paths of disks to be copied, by their targets.
-
-        :raises WrongState: one of a file is neither in the folder of the
-            instance nor a volume
-        """
-        folder = self.storage.folders.of(spec)
-        formats = record.read_all(folder.disk_info)
-        volumes = {volume.target_dev for volume in spec.storage.volumes}
-        found = {}
-        for disk in domain.devices.disks:
-            path, target = disk.source_file, disk.target_dev or ''
-            if not path or target in volumes or disk.readonly or (
-                    path == folder.config_drive):
-                continue
-            if path not in formats or os.path.dirname(path) != folder.path:
-                raise exception.WrongState(
-                    tried='live-migrate it', instance=spec.uuid,
-                    state=f'connected to {path}, which would not follow',
-                    hint='detach that disk')
-            found[target] = path
-        return found
-
-    def _copy_files(
-            self, instance: instance_spec.Instance,
-            destination: migration_spec.Destination,
-            carrier: ports.Carrier, progress: ports.Progress) -> None:
-        """Copy what the guest only reads: libvirt copies no such disk."""
-        drive = self.storage.folders.of(instance).config_drive
-        if os.path.exists(drive):
-            carrier.copy(drive, os.path.join(
-                destination.instances_path or (
-                    self.storage.policy.instances_path),
-                instance.uuid, os.path.basename(drive)),
-                lambda: progress.advance(0, 0))
-
     def _run(
             self, guest: handle.Guest, request: migration.Request,
             report: steering_module.Report,
@@ -511,6 +446,14 @@ class LiveDeparture:
         found = verdict_module.decide(returned, here, there)
         LOG.debug('libvirt said %s; here %s, there %s: %s', returned, here,
                   there, found, instance={'uuid': note.uuid})
+        if found is _Verdict.STAYED and isinstance(
+                there, verdict_module.Unknown):
+            # Libvirt lets it go on here also when only the last answer from
+            # there is lost.
+            LOG.warning('The guest runs on here, and %s cannot be asked '
+                        'whether it runs there as well: see there with '
+                        'virsh, and destroy it there if so',
+                        note.values['uri'], instance={'uuid': note.uuid})
         return found
 
     def _remove_left(self, instance: instance_spec.Instance) -> None:

@@ -35,6 +35,7 @@ from nova_libvirt_driver.operations.steps import disk_copy
 from nova_libvirt_driver.operations.steps import domains as domains_module
 from nova_libvirt_driver.operations.steps import elsewhere
 from nova_libvirt_driver.operations.steps import exclusive as exclusive_module
+from nova_libvirt_driver.operations.steps import outgoing
 from nova_libvirt_driver.operations.steps import post_copy
 from nova_libvirt_driver.operations.steps import rebuild as rebuild_module
 from nova_libvirt_driver.operations.steps import serial_ports as serial_module
@@ -172,7 +173,8 @@ def _moves(
         cold_migration.Arrival(
             domains, storage, rebuild, exclusive, restarts),
         live_migration.LiveDeparture(
-            domains, storage, rebuild, exclusive, ways,
+            domains, storage, rebuild, exclusive,
+            outgoing.Outgoing(domains, storage, ways),
             elsewhere.Elsewhere(
                 guests, storage.folders, storage.journal, home),
             post_copy.PostCopy(guests, ways)),

@@ -468,6 +468,27 @@ class ImageGoneTest(test_attached_volumes.VerbsTestCase):
             (image_cache.key_of(IMAGE), False), self.migrate())
 
 
+class ArrivalTest(test_attached_volumes.VerbsTestCase):
+
+    def arrive(self) -> None:
+        self.driver.post_live_migration_at_destination(
+            self.context, self.instance, [],
+            block_device_info=self.block_devices())
+
+    def test_a_server_that_runs_here_is_no_broken_one(self) -> None:
+        self.hypervisor.fail_next('XMLDesc', OSError('no memory'))
+
+        with self.assertLogs(live_migration.LOG.logger) as log:
+            self.arrive()
+
+        self.assertIn('will be retried: no memory', log.output[0])
+
+    def test_one_that_has_not_come_is(self) -> None:
+        self.hypervisor.guests.clear()
+
+        self.assertRaises(nova_exception.InstanceNotFound, self.arrive)
+
+
 class AnnouncementTest(test_attached_volumes.VerbsTestCase):
 
     def arrive(self, **workarounds: Any) -> list[str]:

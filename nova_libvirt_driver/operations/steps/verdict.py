@@ -53,7 +53,7 @@ def decide(
         return _gone(returned, here, there)
     # It has crashed, or was stopped: after the guest was handed over?
     if returned:
-        return Verdict.MOVED
+        return Verdict.LOST if there is None else Verdict.MOVED
     if isinstance(there, Unknown):
         return Verdict.UNCLEAR
     if migration.runs(there):

@@ -120,6 +120,19 @@ class GoneTest(whole.WholeTestCase):
         error = self.assertRaises(exception.MigrationFailed, moved.result)
         self.assertNotIsInstance(error, exception.MigrationCancelled)
 
+    def test_a_host_that_cannot_be_asked_is_to_be_looked_at(self) -> None:
+        self.driver.spawn(self.spec)
+        for is_away in (False, True):
+            if is_away:
+                self.other.refuse_connections()
+            self.assertRaises(
+                exception.MigrationFailed, self.driver.live_migration,
+                self.spec, migration_spec.Destination(
+                    uri=URI, is_shared=True))
+
+            self.assertEqual(
+                is_away, f'{URI} cannot be asked' in self.log.output)
+
     def test_nothing_starts_it_here(self) -> None:
         self.go()
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import fixtures
+
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.guest import reach
 from nova_libvirt_driver.operations.steps import steering
@@ -116,6 +118,9 @@ class Hosts:
         self.total = total
         self.failing = failing
         self.done: list[str] = []
+        self.downtimes: list[int] = []
+        self.iteration = 1
+        self.is_hidden = False
         self.now = 100.0
 
     def clock(self) -> float:
@@ -125,8 +130,12 @@ class Hosts:
         return reach.GuestState(State.RUNNING, 'booted')
 
     def figures(self) -> migration_spec.Figures | None:
+        if self.is_hidden:
+            raise self.refusal('say how far it is')
         return migration_spec.Figures(
-            memory_total=self.total) if self.total else None
+            memory_total=self.total, memory_iteration=self.iteration,
+            memory_processed=1,
+        ) if self.total else None
 
     def abort_job(self) -> None:
         self._do('abort')
@@ -134,12 +143,22 @@ class Hosts:
     def pause(self) -> None:
         self._do('pause')
 
+    def start_post_copy(self) -> None:
+        raise self.refusal('switch to post-copy')
+
+    def set_downtime(self, milliseconds: int) -> None:
+        self.downtimes.append(milliseconds)
+        raise self.refusal('allow that')
+
     def _do(self, verb: str) -> None:
         if self.failing:
             self.failing -= 1
-            raise exception.LibvirtFailure(
-                tried=verb, reason='another job', code=55, domain=10)
+            raise self.refusal(verb)
         self.done.append(verb)
+
+    def refusal(self, tried: str) -> exception.LibvirtFailure:
+        return exception.LibvirtFailure(
+            tried=tried, reason='another job', code=55, domain=10)
 
 
 class TimeTest(base.TestCase):
@@ -166,3 +185,57 @@ class TimeTest(base.TestCase):
                     steered.tick()
 
                 self.assertEqual([verb], hosts.done)
+
+    def test_figures_that_cannot_be_had_end_nothing(self) -> None:
+        """As when libvirt is past the job, and about to say so."""
+        hosts: Any = Hosts(1 << 20, failing=0)
+        reported: list[migration_spec.Figures] = []
+        steered = steering.Steering(
+            hosts, hosts, migration_spec.Ways(
+                completion_timeout_s=100, report_interval_s=1),
+            reported.append, hosts.clock)
+        for is_hidden in (True, False, True, False):
+            hosts.is_hidden = is_hidden
+            hosts.now += 10
+            steered.tick()
+
+        self.assertEqual([], hosts.done)
+        self.assertEqual(2, len(reported))
+
+    def test_a_guest_may_stand_still_for_longer_from_the_second_pass_on(
+            self) -> None:
+        """And who refuses to allow that ends nothing."""
+        hosts: Any = Hosts(1 << 20, failing=0)
+        steered = steering.Steering(
+            hosts, hosts, migration_spec.Ways(
+                completion_timeout_s=0, downtime_ms=2_000_000,
+                downtime_steps=2, downtime_delay_s=1),
+            lambda figures: None, hosts.clock)
+        for iteration in (1, 1, 2, 3, 4):
+            hosts.iteration = iteration
+            hosts.now += 100
+            steered.tick()
+            if iteration == 1:
+                self.assertEqual([], hosts.downtimes)
+
+        self.assertEqual([2_000_000], hosts.downtimes)
+        self.assertEqual([], hosts.done)
+
+    def test_a_switch_to_post_copy_that_fails_is_none(self) -> None:
+        self.useFixture(fixtures.MonkeyPatch(
+            'time.sleep', lambda time_s: None))
+        hosts: Any = Hosts(1 << 20, failing=0)
+        reported: list[migration_spec.Figures] = []
+        steered = steering.Steering(
+            hosts, hosts, migration_spec.Ways(
+                post_copy=True, force_completion=True,
+                completion_timeout_s=10, report_interval_s=1),
+            reported.append, hosts.clock)
+        for _ in range(3):
+            hosts.now += 20
+            steered.tick()
+
+        self.assertEqual(['pause'], hosts.done)
+        self.assertEqual({False}, {one.is_post_copy for one in reported})
+        steered.abort()
+        self.assertTrue(steered.aborted)

@@ -64,6 +64,11 @@ CASES: tuple[tuple[
     (None, OFF, UNKNOWN, Verdict.UNCLEAR),
     (False, CRASHED, RUNS, Verdict.MOVED),
     (True, CRASHED, UNKNOWN, Verdict.MOVED),
+    (True, CRASHED, RUNS, Verdict.MOVED),
+    (True, CRASHED, None, Verdict.LOST),
+    # The guest has shut itself down meanwhile.
+    (False, OFF, None, Verdict.STAYED),
+    (True, None, state(State.CRASHED, 'panicked'), Verdict.MOVED),
     (False, state(State.PAUSED, 'postcopy'), RUNS, Verdict.UNCLEAR),
     (False, state(State.PAUSED, 'postcopy'), CRASHED, Verdict.UNCLEAR),
     (False, BROKEN, UNKNOWN, Verdict.UNCLEAR),

@@ -228,6 +228,9 @@ def clear(dest: str, instance: Any) -> None:
 
 def has_come(instance: Any) -> bool:
     """Say whether the files of a server are here, on shared storage."""
+    # On NFS, what is new may not be seen before the folder changes.
+    with contextlib.suppress(OSError):
+        os.utime(CONF.instances_path)
     return os.path.isdir(_folder(instance))
 
 

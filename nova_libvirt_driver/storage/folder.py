@@ -220,9 +220,7 @@ class Folders:
         :param marker: name of a file that the other host has put beside its
             own
         """
-        # On NFS, what is new may not be seen before the folder changes.
-        with contextlib.suppress(OSError):
-            os.utime(self._path)
+        look_again(self._path)
         return migration_spec.Place(
             instances_path=self._path, is_shared=bool(marker)
             and os.path.exists(os.path.join(
@@ -234,10 +232,23 @@ class Folders:
         :raises StorageFailure: it is not there
         """
         path = self.of(instance).path
+        # It may have been another one here, with files that are set aside.
+        look_again(self._path)
+        look_again(path)
         with failure.naming(f'cannot let QEMU into {path}', path):
             let_group_in(path, self._group_id())
             with contextlib.suppress(PermissionError):
                 os.chmod(path, _MODE)
+
+
+def look_again(path: str) -> None:
+    """See a folder as it is, whatever this host remembers of it.
+
+    NFS remembers for a minute which files there are and which not, unless the
+    folder changes (LP 2152581).
+    """
+    with contextlib.suppress(OSError):
+        os.utime(path)
 
 
 def let_group_in(path: str, group_id: int | None) -> None:

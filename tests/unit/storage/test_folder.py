@@ -7,6 +7,7 @@ import stat
 import fixtures
 
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.storage import folder as folder_module
 from tests import base
 
@@ -51,6 +52,19 @@ class InstanceFolderTest(base.TestCase):
             place = folders.place(marker)
             self.assertEqual((str(self.root), expected), (
                 place.instances_path, place.is_shared))
+
+    def test_what_another_host_has_made_is_looked_at_again(self) -> None:
+        # NFS believes what it remembers as long as a folder is unchanged.
+        self.folder.create(os.getgid())
+        places = self.root, pathlib.Path(self.folder.path)
+        for place in places:
+            os.utime(place, (0, 0))
+
+        folder_module.Folders(str(self.root), lambda: None).adopt(
+            instance_spec.InstanceRef(UUID, 'web'))
+
+        for place in places:
+            self.assertLess(0, place.stat().st_mtime)
 
     def test_others_on_the_host_may_not_look_in(self) -> None:
         self.addCleanup(os.umask, os.umask(0))

@@ -2,6 +2,8 @@
 
 """How often a piece of work calls libvirt's C library and starts programs.
 
+And threads, and how often it waits for the disk.
+
 Counting costs time, so what is counted is not what is timed.
 """
 
@@ -11,8 +13,10 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 import contextlib
 import dataclasses
+import os
 import re
 import sys
+import threading
 from typing import Any
 
 import libvirt
@@ -35,6 +39,9 @@ class Tally:
     names: list[str] = dataclasses.field(default_factory=list)
     """Of the functions of the C library, in the order of the calls."""
     programs: int = 0
+    threads: int = 0
+    syncs: int = 0
+    """Calls of fsync."""
 
     @property
     def by_name(self) -> Mapping[str, int]:
@@ -82,14 +89,28 @@ class _Listening:
 def counted() -> Iterator[Tally]:
     """Count what the process does within, in any thread."""
     tally = Tally()
-    module = libvirt.libvirtmod
+    module, sync = libvirt.libvirtmod, os.fsync
+    start = threading.Thread.start
+
+    def count_sync(descriptor: Any) -> None:
+        tally.syncs += 1
+        sync(descriptor)
+
+    def count_start(thread: threading.Thread) -> None:
+        tally.threads += 1
+        start(thread)
+
     libvirt.libvirtmod = _Listening(module, tally.names)
+    setattr(os, 'fsync', count_sync)
+    setattr(threading.Thread, 'start', count_start)
     _tallies.append(tally)
     try:
         yield tally
     finally:
         _tallies.remove(tally)
         libvirt.libvirtmod = module
+        setattr(os, 'fsync', sync)
+        setattr(threading.Thread, 'start', start)
 
 
 _tallies: list[Tally] = []

@@ -237,6 +237,15 @@ def _one(
     return {'wall_s': measure.timed(do), **answer}
 
 
+def _counted(
+        subject: Alone | InNova, name: str,
+        arguments: list[str]) -> command_loop.Answer:
+    with counting.counted() as tally:
+        getattr(subject, name)(*arguments)
+    return {'calls': dict(tally.by_name), 'threads': tally.threads,
+            'syncs': tally.syncs}
+
+
 def main(name: str, path: str, guests: str) -> None:
     """Answer until the standard input ends."""
     output = command_loop.private_output()
@@ -246,7 +255,8 @@ def main(name: str, path: str, guests: str) -> None:
     def answer(command: dict[str, Any]) -> command_loop.Answer:
         if 'volumes' in command:
             return _all_at_once(subject, command['volumes'], command['verb'])
-        return _one(subject, command['verb'], command.get('arguments', []))
+        do = _counted if command.get('count') else _one
+        return do(subject, command['verb'], command.get('arguments', []))
 
     command_loop.serve(answer, output, {})
 

@@ -92,7 +92,8 @@ def _one_after_the_other(rounds: int) -> list[measure.Row]:
         ways['libvirt'] = Plain(
             domain, _described(ways['alone'], domain, volume))
         taken = _take_turns(ways, rounds, volume)
-    return [row for verb in _VERBS for row in _rows(verb, taken)]
+        counts = list(_counts(ways, volume))
+    return [*(row for verb in _VERBS for row in _rows(verb, taken)), *counts]
 
 
 def _beside(rig: subjects.Rig) -> list[str]:
@@ -124,6 +125,22 @@ def _take_turns(
                     taken[verb, name].append(answer)
                 time.sleep(SETTLE_S)
     return taken
+
+
+def _counts(ways: dict[str, Any], volume: str) -> Iterator[measure.Row]:
+    """Count what a verb does besides its one or two calls of libvirt."""
+    for name in sorted(ways.keys() - {'libvirt'}):
+        for verb in _VERBS:
+            found = ways[name].ask(verb, count=True, arguments=[
+                volume] if verb.endswith('volume') else [])
+            time.sleep(SETTLE_S)
+            for what, value in (
+                    ('calls of libvirt', sum(found['calls'].values())),
+                    ('threads', found['threads']),
+                    ('waits for the disk', found['syncs'])):
+                yield measure.Row(
+                    what=f'{verb.replace("_", " a ")}, {name}: {what}',
+                    value=value)
 
 
 def _rows(verb: str, taken: Taken) -> Iterator[measure.Row]:

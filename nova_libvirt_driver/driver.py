@@ -237,8 +237,9 @@ class LibvirtDriver(base.ComputeDriver):
     def get_domain_xml(
             self, instance: instance_spec.Instance, *,
             inactive: bool = False) -> str:
-        _, defined, now = self._parts.guests.read(instance)
-        return defined if inactive else now
+        guests = self._parts.guests
+        return guests.definition(instance) if inactive else (
+            guests.xml(instance))
 
     def get_capabilities(self, uri: str = '') -> str:
         """Return how libvirt describes a host, as XML.

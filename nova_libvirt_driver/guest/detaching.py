@@ -46,7 +46,8 @@ class Patience:
 
 def detach(
         guest: handle.Guest, key: device_module.Key, patience: Patience,
-        tick: Callable[[], object] = lambda: None) -> None:
+        tick: Callable[[], object] = lambda: None,
+        seen: device_module.Both | None = None) -> None:
     """Take a device out of a guest and of its definition.
 
     One that is in neither is fine, and so is a guest that is gone. Blocks
@@ -54,6 +55,7 @@ def detach(
     and got back in the time, is no matter.
 
     :param tick: called about twice a second; may raise to end the wait
+    :param seen: what :meth:`device.Device.both` has said a moment ago
     :raises DeviceDetachFailed: the guest still has it; the definition need
         not
     :raises HypervisorUnavailable: whether the guest has it cannot be seen
@@ -62,7 +64,7 @@ def detach(
     try:
         with guest.expecting(
                 event_spec.DeviceEvent, event_spec.LifecycleEvent) as news:
-            defined, live = device.both()
+            defined, live = seen or device.both()
             if defined is not None:
                 _undefine(guest, device, defined)
             if live is not None:

@@ -28,6 +28,9 @@ Element = disk_model.Disk | interface_model.Interface
 # Libvirt's own name for a tap, which it gives another guest after this one.
 _TAP_OF_LIBVIRT = 'vnet'
 
+Both = tuple[Element | None, Element | None]
+"""A device of the next start, and of the guest that runs."""
+
 _UNPLUG_WAIT_S = 5.0
 """How long libvirt, up to 11.3 at least, waits for QEMU to say that a device
 has gone before its call returns (QEMU_UNPLUG_TIMEOUT)."""
@@ -56,7 +59,7 @@ class Device:
         domain = self._read(0)
         return None if domain.id is None else find(domain.devices, self.key)
 
-    def both(self) -> tuple[Element | None, Element | None]:
+    def both(self) -> 'Both':
         """Return the device of the next start and of the guest that runs.
 
         :raises InstanceNotFound: the domain is gone
@@ -65,10 +68,8 @@ class Device:
             return (domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE),
                     domain.XMLDesc(0))
 
-        defined, now = map(domain_model.Domain.parse, self._reach.look(
-            'read the XML of the guest', read))
-        return find(defined.devices, self.key), (
-            None if now.id is None else find(now.devices, self.key))
+        return both(self.key, *map(domain_model.Domain.parse, self._reach.look(
+            'read the XML of the guest', read)))
 
     def attach(self, xml: str, *, live: bool) -> None:
         """Give the guest the device, for its next start as well.
@@ -121,6 +122,17 @@ class Device:
         return domain_model.Domain.parse(self._reach.look(
             'read the XML of the guest',
             lambda domain: domain.XMLDesc(flags)))
+
+
+def both(
+        key: Key, defined: domain_model.Domain,
+        now: domain_model.Domain) -> Both:
+    """Return a device of the next start and of the guest that runs.
+
+    :param now: the domain as it is, which need not run
+    """
+    return find(defined.devices, key), (
+        None if now.id is None else find(now.devices, key))
 
 
 def find(devices: devices_model.Devices, key: Key) -> Element | None:

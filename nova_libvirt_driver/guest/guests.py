@@ -2,7 +2,10 @@
 
 """Finds our guests and makes new ones; leaves other domains alone."""
 
+from collections.abc import Callable
 import contextlib
+import typing
+from typing import TypeVar
 
 import libvirt
 
@@ -14,6 +17,19 @@ from nova_libvirt_driver.guest import handle
 from nova_libvirt_driver.guest import migration
 from nova_libvirt_driver.guest import reach
 from nova_libvirt_driver.spec import instance as instance_spec
+
+
+T = TypeVar('T')
+
+
+class Found(typing.NamedTuple):
+    """A guest, and what libvirt has just said of it, as XML."""
+
+    guest: handle.Guest
+    defined: str
+    """Of its next start."""
+    now: str
+    """Of the domain as it is."""
 
 
 class Guests:
@@ -31,11 +47,7 @@ class Guests:
         :raises InstanceNotFound: no domain has its uuid
         :raises ForeignDomain: the domain of that uuid is not ours
         """
-        guest = self.find_or_none(instance)
-        if guest is None:
-            raise exception.InstanceNotFound(
-                instance=instance.uuid, host=self._link.host)
-        return guest
+        return self._there(instance, self.find_or_none(instance))
 
     def find_or_none(
             self, instance: instance_spec.Instance) -> handle.Guest | None:
@@ -49,35 +61,36 @@ class Guests:
             instance=instance.uuid))
         return None if name is None else self._guest(instance.uuid, name)
 
-    def read(
-            self, instance: instance_spec.Instance
-    ) -> tuple[handle.Guest, str, str]:
-        """Return the guest of an instance, and its XML, in one call.
+    def read(self, instance: instance_spec.Instance) -> Found:
+        """Return the guest of an instance with its XML, in one call.
 
-        :returns: the guest, the XML of its next start, and of the domain as
-            it is
         :raises InstanceNotFound: no domain has its uuid
         :raises ForeignDomain: the domain of that uuid is not ours
         """
-        def look(connection: protocol.Connection) -> tuple[
-                handle.Guest, str, str] | None:
-            domain = self._own(connection, instance.uuid)
-            return None if domain is None else (
-                self._guest(instance.uuid, domain.name()),
-                domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE),
-                domain.XMLDesc(0))
+        return self._there(instance, self.read_or_none(instance))
 
-        found = self._ownership.knowing(lambda: self._link.call(
-            'read the XML of the guest', look, instance=instance.uuid,
-            timeout_s=self._link.look_timeout_s))
-        if found is None:
-            raise exception.InstanceNotFound(
-                instance=instance.uuid, host=self._link.host)
-        return found
+    def read_or_none(
+            self, instance: instance_spec.Instance) -> Found | None:
+        """Return the same, None when there is no domain.
+
+        :raises ForeignDomain: the domain of that uuid is not ours
+        """
+        return self._look(instance, lambda domain, xml: Found(
+            self._guest(instance.uuid, domain.name()),
+            domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE), xml))
+
+    def xml(self, instance: instance_spec.Instance) -> str:
+        """Return the XML of a domain as it is.
+
+        :raises InstanceNotFound: no domain has its uuid
+        :raises ForeignDomain: the domain of that uuid is not ours
+        """
+        return self._there(instance, self._look(
+            instance, lambda domain, xml: xml))
 
     def definition(self, instance: instance_spec.Instance) -> str:
         """Return the XML of the next start of a guest, see :meth:`read`."""
-        return self.read(instance)[1]
+        return self.read(instance).defined
 
     def define(
             self, xml: str, instance: instance_spec.Instance
@@ -155,26 +168,46 @@ class Guests:
             'ask for the kind of hypervisor',
             lambda connection: connection.getType()) == 'TEST'
 
+    def _look(
+            self, instance: instance_spec.Instance,
+            function: Callable[[protocol.Domain, str], T]) -> T | None:
+        """Return what *function* makes of a domain and its XML, if any."""
+        def look(connection: protocol.Connection) -> T | None:
+            own = self._own(connection, instance.uuid)
+            return None if own is None else function(*own)
+
+        return self._ownership.knowing(lambda: self._link.call(
+            'read the XML of the guest', look, instance=instance.uuid,
+            timeout_s=self._link.look_timeout_s))
+
+    def _there(
+            self, instance: instance_spec.Instance, found: T | None) -> T:
+        if found is None:
+            raise exception.InstanceNotFound(
+                instance=instance.uuid, host=self._link.host)
+        return found
+
     def _guest(self, uuid: str, name: str) -> handle.Guest:
         return handle.Guest(reach.Reach(self._link, uuid), name)
 
     def _own_name(
             self, connection: protocol.Connection, uuid: str) -> str | None:
         """Return the name of the domain of a uuid, None without one."""
-        domain = self._own(connection, uuid)
-        return None if domain is None else domain.name()
+        own = self._own(connection, uuid)
+        return None if own is None else own[0].name()
 
     def _own(
             self, connection: protocol.Connection,
-            uuid: str) -> protocol.Domain | None:
+            uuid: str) -> tuple[protocol.Domain, str] | None:
+        """Return a domain of ours and its XML, None without one."""
         try:
             domain = connection.lookupByUUIDString(uuid)
-            self._ownership.check(domain, uuid=uuid, host=self._link.host)
+            return domain, self._ownership.check(
+                domain, uuid=uuid, host=self._link.host)
         except libvirt.libvirtError as error:
             if errors.is_not_found(error):
                 return None
             raise
-        return domain
 
 
 def _define(connection: protocol.Connection, xml: str) -> protocol.Domain:

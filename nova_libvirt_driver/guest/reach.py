@@ -183,21 +183,24 @@ class Ownership:
         self._seen: Mapping[str, _Seen] = {}
 
     def check(
-            self, domain: protocol.Domain, *, uuid: str, host: str) -> None:
+            self, domain: protocol.Domain, *, uuid: str, host: str) -> str:
         """Refuse a domain that is not ours.
 
         Runs on a native thread, like :meth:`look`, within :meth:`knowing`.
 
+        :returns: its XML as it is
         :raises ForeignDomain: it is another's
         :raises libvirt.libvirtError: as it comes
         """
-        mark = self.look(domain)
+        xml = domain.XMLDesc(0)
+        mark = self.read(xml)
         if mark is None:
             raise exception.ForeignDomain(instance=uuid, host=host)
         folder = self._other(mark)
         if folder:
             raise exception.ForeignDomain(
                 instance=uuid, host=host, folder=folder)
+        return xml
 
     def knowing(self, ask: Callable[[], T]) -> T:
         """Return the answer to what checks domains.

@@ -69,10 +69,10 @@ class NotHere:
 
 def existing(
         core: base.ComputeDriver, context: Any, instance: Any,
-        network_info: Any, found: volumes.Volumes) -> ports.Attachments:
+        nics: network.Ports, found: volumes.Volumes) -> ports.Attachments:
     """Return the attachments of a server."""
     # Libvirt forgets the secret before it waits for networks.
-    return (found, network.Ports(instance, network_info),
+    return (found, nics,
             firmware_state.Returning(core, instance),
             tpm.Secret(core, context, instance))
 
@@ -89,7 +89,8 @@ def interrupted(
     if known is None:
         return (NotHere(instance, 'not known to Nova'),)
     found = existing(
-        core, context, known, known.get_network_info(), volumes.Volumes(
+        core, context, known, network.Ports(known, known.get_network_info()),
+        volumes.Volumes(
             core, context, known, volumes.recorded(context, known),
             tolerant=True, own=known.host not in (None, CONF.host)))
     if known.deleted:

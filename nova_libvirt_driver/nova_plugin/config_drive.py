@@ -97,6 +97,23 @@ def note_devices(
                     '%s', error, instance=instance)
 
 
+def forget_devices(
+        core: core_driver.LibvirtDriver, context: Any, instance: Any) -> None:
+    """Let a server read no more of a device that was taken from it."""
+    try:
+        if not instance.device_metadata or not core.instance_exists(instance):
+            return
+        # Nova looks into it for a disk that it has detached.
+        instance.device_metadata = tagged_devices(
+            context, instance, instance.get_network_info(),
+            lambda: core.get_domain_xml(instance)
+        ) or objects.InstanceDeviceMetadata(devices=[])
+        instance.save()
+    except Exception as error:
+        LOG.warning('The server may still read of the tag of a device that '
+                    'it has lost: %s', error, instance=instance)
+
+
 def _interfaces(
         context: Any, instance: Any, network_info: Any, xml: Any,
 ) -> Iterator[Any]:

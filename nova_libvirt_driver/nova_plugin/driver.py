@@ -234,8 +234,8 @@ class NovaLibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
             spec, images=self._images(context, instance),
             power_on=power_on, attachments=(
                 self._volumes(context, instance, block_device_info),
-                network.NewPorts(instance, network_info, complete=complete,
-                                 virtapi=self.virtapi),
+                network.NewPorts(instance, network_info, self.virtapi,
+                                 complete=complete),
                 tpm.Secret(self._core, context, instance)),
             config_drive=self._drive(
                 context, instance, network_info, files=injected_files,
@@ -517,12 +517,15 @@ class NovaLibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
         found = self._volumes(
             context, instance, block_device_info,
             tolerant=bad_volumes_callback is not None)
+        how = guest_spec.RebootType(reboot_type)
+        nics = (network.RestartedPorts(instance, network_info, self.virtapi)
+                if how is guest_spec.RebootType.HARD
+                else network.Ports(instance, network_info))
         self._core.reboot(
-            self._standing(instance, network_info, block_device_info),
-            guest_spec.RebootType(reboot_type),
+            self._standing(instance, network_info, block_device_info), how,
             images=self._images(context, instance),
             attachments=attachments.existing(
-                self._core, context, instance, network_info, found))
+                self._core, context, instance, nics, found))
         found.report_missing(self._core, instance, bad_volumes_callback)
 
     def poll_rebooting_instances(
@@ -658,6 +661,7 @@ class NovaLibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
             instance, volumes.key_in_guest(
                 self._core, instance, connection_info, mountpoint),
             attachments=(found,))
+        config_drive.forget_devices(self._core, context, instance)
 
     def swap_volume(
             self, context: Any, old_connection_info: Any,
@@ -715,9 +719,12 @@ class NovaLibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
         self._core.detach_nic(
             instance, interfaces.key(vif), later=is_deleted,
             attachments=(network.Port(instance, vif),))
+        config_drive.forget_devices(self._core, context, instance)
 
     def plug_vifs(self, instance: Any, network_info: Any) -> None:
-        interfaces.plug(instance, network_info or ())
+        # Nova asks for it when it starts, for servers that run as well.
+        interfaces.plug(instance, network.with_mtu_in_guest(
+            self._core, instance, network_info))
 
     def unplug_vifs(self, instance: Any, network_info: Any) -> None:
         interfaces.unplug(instance, network_info or ())
@@ -840,7 +847,8 @@ class NovaLibvirtDriver(nova_driver.ComputeDriver):  # type: ignore[misc]
             self, context: Any, instance: Any, network_info: Any,
             block_device_info: Any) -> ports.Attachments:
         return attachments.existing(
-            self._core, context, instance, network_info,
+            self._core, context, instance,
+            network.Ports(instance, network_info),
             self._volumes(context, instance, block_device_info))
 
     def _volumes(

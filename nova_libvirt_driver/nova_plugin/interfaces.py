@@ -86,15 +86,30 @@ def is_plugged(vif: Any) -> bool:
     What has no end in the kernel before its guest runs counts as plugged:
     nothing but the removal of the guest unplugs it.
     """
+    end = _end(vif)
+    return not end or _exists(end)
+
+
+def stays(vif: Any) -> bool:
+    """Say whether the host's end outlives its guest, and is there."""
+    end = _end(vif)
+    if end:
+        return _exists(end)
+    return vif['type'] not in (
+        network_model.VIF_TYPE_BRIDGE, network_model.VIF_TYPE_OVS)
+
+
+def _end(vif: Any) -> str:
+    """Return the device that is there without the guest, empty for none."""
     if vif['type'] == network_model.VIF_TYPE_TAP:
-        return _exists(_device(vif))
+        return _device(vif)
     converted = _converted(vif)
     if isinstance(converted, os_vif_objects.VIFBridge):
-        return _exists(converted.bridge_name)
+        return str(converted.bridge_name)
     if isinstance(converted, os_vif_objects.VIFOpenVSwitch) and _is_set(
             converted.port_profile, 'create_tap'):
-        return _exists(converted.vif_name)
-    return True
+        return str(converted.vif_name)
+    return ''
 
 
 def nics(network_info: Iterable[Any]) -> tuple[nic_spec.NicSpec, ...]:

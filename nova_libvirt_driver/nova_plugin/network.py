@@ -5,6 +5,7 @@
 from collections.abc import Callable
 from collections.abc import Iterator
 import contextlib
+import copy
 import sys
 from typing import Any
 
@@ -14,11 +15,41 @@ from oslo_log import log as logging
 from oslo_serialization import jsonutils
 
 import nova.conf
+from nova_libvirt_driver import base
+from nova_libvirt_driver import exception
 from nova_libvirt_driver.nova_plugin import interfaces
 from nova_libvirt_driver.spec import guest as guest_spec
+from nova_libvirt_driver.xmlmodel import domain as domain_model
 
 CONF = nova.conf.CONF
 LOG = logging.getLogger(__name__)
+
+
+def with_mtu_in_guest(
+        core: base.ComputeDriver, instance: Any,
+        network_info: Any) -> list[Any]:
+    """Return the ports of a server, as large as those of a guest that runs.
+
+    A new MTU of a network comes with the guest's next start.
+    """
+    found = list(network_info or ())
+    with contextlib.suppress(exception.DriverError):
+        domain = domain_model.Domain.parse(core.get_domain_xml(instance))
+        if domain.id is not None:
+            return [_as_large(vif, domain) for vif in found]
+    return found
+
+
+def _as_large(vif: Any, domain: domain_model.Domain) -> Any:
+    key = interfaces.key(vif)
+    for nic in domain.devices.interfaces:
+        # Its alias is ours, and the rest as Nova's own driver has it.
+        if nic.mtu is not None and (
+                nic.alias == key.alias or nic.mac == key.mac
+                and nic.target_dev == key.target_dev):
+            vif = copy.deepcopy(vif)
+            vif['network']['meta']['mtu'] = nic.mtu
+    return vif
 
 
 class Ports:
@@ -67,25 +98,16 @@ class Ports:
                 yield vif
 
 
-class NewPorts(Ports):
-    """The ports of a server that is being built.
+class AwaitedPorts(Ports):
+    """Ports of which the network service tells when they are plugged.
 
-    :param network_info: may be on its way still; who looks at it waits
-    :param complete: returns the guest with its interfaces; looks at them
     :param virtapi: Nova's
     """
 
     def __init__(
-            self, instance: Any, network_info: Any, *,
-            complete: Callable[[guest_spec.GuestSpec], guest_spec.GuestSpec],
-            virtapi: Any) -> None:
+            self, instance: Any, network_info: Any, virtapi: Any) -> None:
         super().__init__(instance, network_info)
-        self._complete = complete
         self._virtapi = virtapi
-
-    def prepare(self, spec: guest_spec.GuestSpec) -> guest_spec.GuestSpec:
-        """Return the guest with its interfaces; waits for them."""
-        return self._complete(spec)
 
     @contextlib.contextmanager
     def connect(self) -> Iterator[bool]:
@@ -113,17 +135,56 @@ class NewPorts(Ports):
             LOG.warning('The network service has not plugged every port in '
                         'time; the guest runs on.', instance=self._instance)
 
+    def _events(self) -> list[tuple[str, str]]:
+        return [('network-vif-plugged', vif['id'])
+                for vif in self._awaited()] if (
+                    CONF.vif_plugging_timeout) else []
+
+    def _awaited(self) -> Iterator[Any]:
+        """Yield the ports of which the network service will tell."""
+        raise NotImplementedError
+
+
+class NewPorts(AwaitedPorts):
+    """The ports of a server that is being built.
+
+    :param network_info: may be on its way still; who looks at it waits
+    :param complete: returns the guest with its interfaces; looks at them
+    """
+
+    def __init__(
+            self, instance: Any, network_info: Any, virtapi: Any, *,
+            complete: Callable[[guest_spec.GuestSpec], guest_spec.GuestSpec],
+    ) -> None:
+        super().__init__(instance, network_info, virtapi)
+        self._complete = complete
+
+    def prepare(self, spec: guest_spec.GuestSpec) -> guest_spec.GuestSpec:
+        """Return the guest with its interfaces; waits for them."""
+        return self._complete(spec)
+
     def _missing(self) -> Iterator[Any]:
         # Nothing of the server was there before.
         yield from self._network_info
 
-    def _events(self) -> list[tuple[str, str]]:
-        if not CONF.vif_plugging_timeout:
-            return []
-        return [
-            ('network-vif-plugged', vif['id']) for vif in self._network_info
-            if vif.get('active', True) is False and vif['vnic_type'] != (
-                network_model.VNIC_TYPE_REMOTE_MANAGED)]
+    def _awaited(self) -> Iterator[Any]:
+        return (vif for vif in self._network_info
+                if vif.get('active', True) is False and vif['vnic_type'] != (
+                    network_model.VNIC_TYPE_REMOTE_MANAGED))
+
+
+class RestartedPorts(AwaitedPorts):
+    """The ports of a server whose power is cut, and which starts again.
+
+    The network service does not tell of a port whose end stays meanwhile.
+    Of others, the options say whether it tells.
+    """
+
+    def _awaited(self) -> Iterator[Any]:
+        kinds = (CONF.workarounds
+                 .wait_for_vif_plugged_event_during_hard_reboot)
+        return (vif for vif in self._network_info
+                if vif['vnic_type'] in kinds and not interfaces.stays(vif))
 
 
 def _timeouts() -> tuple[type[BaseException], ...]:

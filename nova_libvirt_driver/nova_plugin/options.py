@@ -160,7 +160,8 @@ _TABLE: Mapping[str, Mapping[str, Verdict]] = {
         'skip_cpu_compare_at_startup': (
             MOOT, 'a model that the host lacks is left out of the list'),
         'wait_for_vif_plugged_event_during_hard_reboot': (
-            MOOT, 'a hard reboot leaves ports plugged: there is no event'),
+            PARTLY, 'ports of which a hard reboot leaves the end on the host '
+            'plugged are not waited for: there is no event'),
     },
 }
 """Verdict and remark of each option outside ``[libvirt]``."""

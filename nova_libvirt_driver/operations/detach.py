@@ -8,6 +8,7 @@ import threading
 from oslo_log import log as logging
 
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.guest import device as device_module
 from nova_libvirt_driver.guest import guests as guests_module
 from nova_libvirt_driver.operations.steps import exclusive as exclusive_module
 from nova_libvirt_driver.operations.steps import unplug as unplug_module
@@ -15,6 +16,7 @@ from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.storage import journal as journal_module
+from nova_libvirt_driver.xmlmodel import domain as domain_model
 
 LOG = logging.getLogger(__name__)
 
@@ -85,8 +87,13 @@ class Detach:
                 instance, self.OPERATION, progress,
                 wait_s=unplug_module.BUSY_S) as watched:
             watched.step('check')
-            guest = self._guests.find_or_none(instance)
-            state = '' if guest is None else self._unplug.returns(guest, key)
+            found = self._guests.read_or_none(instance)
+            state, seen = '', None
+            if found is not None:
+                defined, now = map(domain_model.Domain.parse, found[1:])
+                seen = device_module.both(key, defined, now)
+                state = self._unplug.returns(
+                    found.guest, key, runs=now.id is not None)
             if state and not later:
                 raise exception.WrongState(
                     tried=f'detach {key}', instance=instance.uuid,
@@ -105,9 +112,9 @@ class Detach:
                 watched.give_way()
 
             try:
-                if guest is not None:
+                if found is not None:
                     watched.step('detach')
-                    self._unplug.from_guest(guest, key, tick)
+                    self._unplug.from_guest(found.guest, key, tick, seen)
                 watched.step('disconnect')
                 self._unplug.from_host(instance, key, attachments)
                 entry.end()

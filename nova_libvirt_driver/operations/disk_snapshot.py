@@ -23,9 +23,11 @@ from nova_libvirt_driver.operations.steps import undo as undo_module
 from nova_libvirt_driver.operations.steps import unplug as unplug_module
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import disk as disk_spec
+from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.storage import journal as journal_module
 from nova_libvirt_driver.storage import qemu_img as qemu_img_module
+from nova_libvirt_driver.storage import spec_record
 from nova_libvirt_driver.xmlmodel.devices import disk as disk_model
 
 
@@ -47,6 +49,7 @@ class DiskSnapshot:
     exclusive: exclusive_module.Exclusive
     journal: journal_module.Journal
     qemu_img: qemu_img_module.QemuImg
+    specs: spec_record.SpecRecords
 
     def snapshot(
             self, instance: instance_spec.Instance, key: disk_spec.DiskKey,
@@ -67,6 +70,8 @@ class DiskSnapshot:
                 # A reply may have been lost.
                 if _file(_find(guest, key)) != path:
                     raise
+            self.specs.note(instance, lambda spec: _with_file(
+                spec, key, path))
             undo.commit()
 
     def merge(
@@ -150,6 +155,17 @@ def _find(guest: handle.Guest, key: disk_spec.DiskKey) -> disk_model.Disk:
         raise exception.InvalidRequest(
             reason=f'instance {guest.uuid} has no {key} that is a file')
     return found
+
+
+def _with_file(
+        spec: guest_spec.GuestSpec, key: disk_spec.DiskKey,
+        path: str) -> guest_spec.GuestSpec:
+    disk = spec.device(key)
+    if not isinstance(disk, disk_spec.DiskSpec):
+        return spec
+    return spec.with_device(dataclasses.replace(
+        disk, format='qcow2',
+        source=dataclasses.replace(disk.source, path=path)))
 
 
 def _file(disk: disk_model.Disk) -> str:

@@ -151,7 +151,7 @@ def build(
         swap_disk=swap_disk.SwapDisk(
             domains, specs, exclusive, journal, attachment),
         disk_snapshot=disk_snapshot.DiskSnapshot(
-            guests, exclusive, journal, storage.qemu_img),
+            guests, exclusive, journal, storage.qemu_img, specs),
         rename=rename.Rename(guests, exclusive, specs),
         diagnostics=diagnostics.Diagnostics(statistics, folders, specs, host),
         image_care=image_cache.ImageCare(

@@ -13,16 +13,20 @@ from nova_libvirt_driver.storage import failure
 MODE = 0o640
 
 
-def write(path: str, data: bytes, mode: int = MODE) -> None:
+def write(
+        path: str, data: bytes, mode: int = MODE, *,
+        lasting: bool = True) -> None:
     """Write a file, or leave what was there before.
 
+    :param lasting: it is on the disk when this returns. Else nothing waits
+        for the disk, and after a loss of power it may be damaged
     :raises StorageFailure: there is no room, or no right to write
     """
     def fill(temporary: str) -> None:
         with open(temporary, 'wb') as file:
             file.write(data)
 
-    make(path, fill, mode)
+    make(path, fill, mode, lasting=lasting)
 
 
 def create(path: str, data: bytes) -> None:
@@ -41,11 +45,13 @@ def _put_new(temporary: str, path: str) -> None:
 
 def make(
         path: str, fill: Callable[[str], object], mode: int = MODE, *,
-        put: Callable[[str, str], object] = os.rename) -> None:
+        put: Callable[[str, str], object] = os.rename,
+        lasting: bool = True) -> None:
     """Let a file be made beside its place, and put it there when it is whole.
 
     :param fill: makes the file of the path it is given, which exists
     :param put: moves it to its place
+    :param lasting: see :func:`write`
     :raises StorageFailure: there is no room, or no right to write
     """
     folder = os.path.dirname(path)
@@ -55,13 +61,15 @@ def make(
         try:
             os.close(descriptor)
             fill(temporary)
-            sync(temporary)
+            if lasting:
+                sync(temporary)
             os.chmod(temporary, mode)
             put(temporary, path)
         except BaseException:
             pathlib.Path(temporary).unlink(missing_ok=True)
             raise
-        sync(folder)
+        if lasting:
+            sync(folder)
 
 
 def sync(path: str) -> None:

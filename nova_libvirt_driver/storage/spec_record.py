@@ -167,12 +167,22 @@ class SpecRecords:
     ) -> None:
         """Change the record of an instance that has one.
 
-        For callers that have its lock.
+        For callers that have its lock. It is on the disk afterwards for a
+        service that has need of it. For another one it is there for the next
+        process only: after a loss of power that service alone says what its
+        instances have, and a record that was damaged counts as none.
         """
-        # Nova keeps the record of its own guests.
-        with contextlib.suppress(exception.InstanceNotFound):
-            write(self._folders.of(instance).spec,
-                  change(self._restored(instance)))
+        path, is_needed = (self._folders.of(instance).spec,
+                           self._domain_xml is not None)
+        try:
+            write(path, change(self._restored(instance)), lasting=is_needed)
+        except exception.InstanceNotFound:
+            # Nova keeps the record of its own guests.
+            return
+        except exception.StorageFailure as error:
+            if is_needed or not _is_damaged(error):
+                raise
+            LOG.warning('%s', error, instance={'uuid': instance.uuid})
 
     def _recovered(
             self, instance: instance_spec.Instance,
@@ -193,12 +203,15 @@ class SpecRecords:
         return spec_recovery.spec(domain, folder)
 
 
-def write(path: str, spec: guest_spec.GuestSpec) -> None:
+def write(
+        path: str, spec: guest_spec.GuestSpec, *,
+        lasting: bool = True) -> None:
     """Write the record, or leave the one that was there.
 
+    :param lasting: see :func:`atomic.write`
     :raises StorageFailure: it cannot be written
     """
-    atomic.write(path, dumps(spec).encode())
+    atomic.write(path, dumps(spec).encode(), lasting=lasting)
 
 
 def read(path: str) -> guest_spec.GuestSpec:

@@ -167,25 +167,14 @@ class HostVolumes:
             self._refuse_shared(connection, instance, last)
             record = _begun(connection, volume.info, instance, last)
             self.records.write(record)
-            wwn = ''
-            if _is(connection, protocols.HostPart.NOTHING):
-                found = identity.Identity()
-            else:
-                wwn = connector.connect(volume.info)
-                connection = connection_module.read(volume.info)
-                # If it is refused, it is known whose device is not touched.
-                record = dataclasses.replace(
-                    record, path=_path(connection),
-                    info=secrecy.without(volume.info))
-                self.records.write(record)
-                found = self._checked(
-                    volume, connection, wwn, last, instance, uses)
+            if not _is(connection, protocols.HostPart.NOTHING):
+                record = self._brought(
+                    volume, record, last, instance, connector, uses)
+            connection = connection_module.read(volume.info)
             secret = self._unlocked(connection, volume.info, connector)
             connection = connection_module.read(volume.info)
-            self.records.write(dataclasses.replace(
-                record, path=_path(connection),
-                info=secrecy.without(volume.info),
-                wwn=found.wwn, size_bytes=found.size_bytes))
+            self._write_changed(record, _as_is(
+                record, connection, volume.info))
             return protocols.disk(
                 connection, volume.place, connector.settings,
                 secret_uuid=secret)
@@ -274,6 +263,38 @@ class HostVolumes:
                 self.records.write(dataclasses.replace(
                     record, size_bytes=found_bytes))
             return connector.extend_decrypted(info, found_bytes)
+
+    def _brought(
+            self, volume: volume_spec.Volume, begun: records_module.Record,
+            last: records_module.Record | None,
+            instance: instance_spec.Instance,
+            connector: ports.VolumeConnector,
+            uses: Uses) -> records_module.Record:
+        """Connect the host to a volume; return its record, as written.
+
+        :param last: what was written down before
+        """
+        wwn = connector.connect(volume.info)
+        connection = connection_module.read(volume.info)
+        record = _as_is(begun, connection, volume.info)
+        try:
+            found = self._checked(
+                volume, connection, wwn, last, instance, uses)
+        except exception.VolumeFailure:
+            # So it is known whose device is not touched.
+            self.records.write(record)
+            raise
+        record = dataclasses.replace(
+            record, wwn=found.wwn, size_bytes=found.size_bytes)
+        self.records.write(record)
+        return record
+
+    def _write_changed(
+            self, before: records_module.Record,
+            record: records_module.Record) -> None:
+        # To bring one to the disk takes its time.
+        if record != before:
+            self.records.write(record)
 
     def _known(self, told: dict[str, Any]) -> records_module.Record | None:
         """Return the record of a volume, corrected if it is out of date.
@@ -416,6 +437,15 @@ def _begun(
             and records_module.as_connected(info, known)
             or records_module.anywhere(info)),
         users=tuple(sorted({*known.users, instance.uuid})))
+
+
+def _as_is(
+        record: records_module.Record,
+        connection: connection_module.VolumeConnection,
+        info: dict[str, Any]) -> records_module.Record:
+    """Return the record of a volume that is connected as *info* says."""
+    return dataclasses.replace(
+        record, path=_path(connection), info=secrecy.without(info))
 
 
 def _is(

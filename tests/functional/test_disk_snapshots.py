@@ -104,6 +104,24 @@ class DiskSnapshotsTest(ChainTestCase):
         self.driver.snapshot_disk(spec, KEY, 'two')
         self.assertEqual(['two'], self.chain(spec))
 
+    def test_a_start_goes_on_with_the_file_on_top(self) -> None:
+        spec = self.guest_on('base')
+        before = self.driver.get_spec(spec)
+        self.files.over('one', 'base')
+        self.driver.snapshot_disk(spec, KEY, 'one')
+
+        # What a service knows that has missed the snapshot.
+        error = self.assertRaises(
+            exception.WrongState, self.driver.reboot, before,
+            guest_spec.RebootType.HARD)
+
+        self.assertIn(f'{self.files.folder}/base', str(error))
+        self.assertEqual(['one', 'base'], self.chain(spec))
+        for _ in range(2):
+            self.driver.power_off(spec)
+            self.driver.power_on(self.driver.get_spec(spec))
+            self.assertEqual(['one', 'base'], self.chain(spec))
+
     def test_what_is_no_file_beside_the_volume_is_refused(self) -> None:
         spec = self.guest_on('base')
         for name in ('', '..', '../x', '/etc/passwd', 'a/b'):

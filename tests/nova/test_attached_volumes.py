@@ -3,10 +3,12 @@
 """Volumes that a server gets, loses or sees growing while it is there."""
 
 import contextlib
+import copy
 import json
 import os
 import pathlib
 from typing import Any
+from unittest import mock
 
 from nova import exception as nova_exception
 from nova.network import model as network_model
@@ -41,7 +43,7 @@ class VerbsTestCase(rig.VolumesTestCase):
             self.put(f'nova.objects.{name}',
                      lambda *arguments, **options: [])
         self.instance = test_translate.make_instance(
-            host='here', deleted=False, image_ref='',
+            host='here', deleted=False, image_ref='', device_metadata=None,
             root_device_name='/dev/vda', config_drive='', trusted_certs=None,
             info_cache=objects.InstanceInfoCache(
                 network_info=network_model.NetworkInfo()))
@@ -106,6 +108,23 @@ class VerbsTest(VerbsTestCase):
         self.assertEqual([OTHER], self.connected())
         self.assertNotIn(VOLUME, self.xml())
         self.assertEqual([False], [call[-1] for call in self.brick.calls])
+
+    def test_os_brick_is_told_all_that_the_volume_service_says(self) -> None:
+        told = self.info(
+            enable_wildcard_scan=False, auth_password='CHAP',
+            deep={'er': [{'ids': [['a', 1], None], 'secret': 's'}]})
+        guest, = self.hypervisor.guests
+        self.brick.told.clear()
+
+        self.attach(copy.deepcopy(told))
+        guest.sizes['vdb'] = GIB
+        self.driver.extend_volume(
+            self.context, copy.deepcopy(told), self.instance, GIB)
+        self.detach(copy.deepcopy(told))
+
+        self.assertEqual([told['data']] * 3, [
+            {name: value for name, value in data.items()
+             if name != 'device_path'} for data in self.brick.told])
 
     def test_a_server_that_nova_has_elsewhere(self) -> None:
         # Nova asks for it when a live migration has failed.
@@ -207,6 +226,44 @@ class VerbsTest(VerbsTestCase):
         self.assertEqual(2 * GIB, guest.sizes['vdb'])
         self.assertEqual(['ISCSI'], sorted({
             made['protocol'] for made in self.brick.made}))
+
+
+class PortTest(VerbsTestCase):
+    """Ports of a server that runs."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        plug = mock.patch('os_vif.plug', autospec=True)
+        self.plugged = plug.start()
+        self.addCleanup(plug.stop)
+        self.put('os_vif.unplug', lambda vif, instance: None)
+        self.vif = test_translate.make_vif('ovs', details={'vlan': '7'})
+        self.instance.info_cache.network_info = network_model.NetworkInfo(
+            [self.vif])
+        self.instance.vm_state = 'active'
+        self.driver.attach_interface(
+            self.context, self.instance, self.instance.image_meta, self.vif)
+
+    def test_one_that_runs_keeps_the_mtu_that_it_has(self) -> None:
+        larger = test_translate.make_vif('ovs')
+        larger['network']['meta']['mtu'] = 9000
+
+        self.driver.plug_vifs(self.instance, [larger])
+
+        self.assertEqual(1442, self.plugged.call_args.args[0].network.mtu)
+        self.assertEqual(9000, larger['network'].get_meta('mtu'))
+        self.driver.power_off(self.instance)
+        self.driver.plug_vifs(self.instance, [larger])
+        self.assertEqual(9000, self.plugged.call_args.args[0].network.mtu)
+
+    def test_a_server_does_not_read_of_what_it_has_lost(self) -> None:
+        self.assertEqual([self.vif['address']], [
+            one.mac for one in self.instance.device_metadata.devices])
+
+        self.driver.detach_interface(self.context, self.instance, self.vif)
+
+        # Nova looks into it for disks.
+        self.assertEqual([], self.instance.device_metadata.devices)
 
 
 class ElsewhereTest(VerbsTestCase):

@@ -16,6 +16,7 @@ from unittest import mock
 from castellan.common import exception as castellan_exception
 from castellan.common.objects import passphrase
 from castellan.common.objects import symmetric_key
+import os_brick
 from os_brick import exception as brick_exception
 from oslo_concurrency import processutils
 
@@ -121,6 +122,24 @@ class ConnectorTest(rig.VolumesTestCase):
             rbd_user='nova', rbd_secret_uuid=rig.SECRET, discard='unmap',
             ephemeral_secrets=True,
             cache_modes={'block': 'writeback'}), self.connector.settings)
+
+
+class LockTest(unittest.TestCase):
+
+    def test_without_a_folder_of_locks_nothing_is_connected(self) -> None:
+        # Other services of the host use the same initiator.
+        os_brick.setup(rig.CONF)
+        for group in ('os_brick', 'oslo_concurrency'):
+            rig.CONF.set_override('lock_path', None, group)
+            self.addCleanup(rig.CONF.clear_override, 'lock_path', group)
+
+        for call in (
+                lambda: brick.Connector(None).connect(rig.connection()),
+                lambda: brick.Connector(None).disconnect(
+                    rig.connection(), force=False)):
+            with self.assertRaisesRegex(
+                    exception.VolumeFailure, 'lock_path'):
+                call()
 
 
 class EncryptionTestCase(rig.VolumesTestCase):

@@ -111,8 +111,8 @@ class NetworkTest(unittest.TestCase):
             active: bool = False) -> network.NewPorts:
         return network.NewPorts(
             test_translate.make_instance(),
-            [test_translate.make_vif('ovs', active=active)],
-            complete=self.complete, virtapi=virtapi)
+            [test_translate.make_vif('ovs', active=active)], virtapi,
+            complete=self.complete)
 
     def complete(self, spec: guest_spec.GuestSpec) -> guest_spec.GuestSpec:
         return dataclasses.replace(spec, name='whole')
@@ -126,8 +126,8 @@ class NetworkTest(unittest.TestCase):
         info = mock.MagicMock()
 
         made = network.NewPorts(
-            test_translate.make_instance(), info, complete=self.complete,
-            virtapi=FakeVirtAPI())
+            test_translate.make_instance(), info, FakeVirtAPI(),
+            complete=self.complete)
 
         self.assertEqual([], info.mock_calls)
         self.assertEqual(
@@ -170,6 +170,52 @@ class NetworkTest(unittest.TestCase):
             self.assertEqual((1, 0), self.calls())
 
         self.assertFalse(wait)
+
+    def test_a_hard_reboot_waits_for_what_the_option_names(self) -> None:
+        for kind, details, names, waits in (
+                ('ovs', {}, ['normal'], True), ('ovs', {}, ['direct'], False),
+                ('ovs', {}, [], False), ('bridge', {}, ['normal'], True),
+                # Its end on the host is not there, and is plugged anew.
+                ('ovs', {'ovs_hybrid_plug': True}, ['normal'], True),
+                ('vhostuser', {'vhostuser_socket': '/run/one',
+                               'vhostuser_ovs_plug': True}, ['normal'],
+                 False)):
+            with self.subTest(kind=kind, details=details, names=names):
+                self.option(names)
+                virtapi = FakeVirtAPI()
+                made = network.RestartedPorts(test_translate.make_instance(), [
+                    test_translate.make_vif(
+                        kind, active=True, details=details)], virtapi)
+
+                with made.connect() as wait:
+                    pass
+
+                self.assertEqual((waits, int(waits)),
+                                 (wait, len(virtapi.waited)))
+
+    def test_a_hard_reboot_does_not_wait_for_what_stays(self) -> None:
+        self.option(['normal'])
+        vif = test_translate.make_vif('tap', active=True)
+        # Every host has it.
+        vif['devname'] = 'lo'
+        virtapi = FakeVirtAPI()
+        made = network.RestartedPorts(
+            test_translate.make_instance(), [vif], virtapi)
+
+        with mock.patch('nova.privsep.linux_net.create_tap_dev',
+                        autospec=True):
+            with made.connect() as wait:
+                pass
+
+        self.assertEqual((False, []), (wait, virtapi.waited))
+
+    def option(self, names: list[str]) -> None:
+        """Name the kinds of ports that a hard reboot waits for."""
+        CONF.set_override('wait_for_vif_plugged_event_during_hard_reboot',
+                          names, 'workarounds')
+        self.addCleanup(
+            CONF.clear_override,
+            'wait_for_vif_plugged_event_during_hard_reboot', 'workarounds')
 
     def test_only_what_was_not_plugged_before_is_unplugged(self) -> None:
         # Every host has the second device.

@@ -2,6 +2,7 @@
 
 """What the tests of volumes under Nova share."""
 
+import copy
 import os
 import pathlib
 import tempfile
@@ -50,6 +51,8 @@ class FakeBrick:
 
     def __init__(self, folder: str) -> None:
         self.made: list[dict[str, Any]] = []
+        self.told: list[dict[str, Any]] = []
+        """What each of its calls got."""
         self.calls: list[tuple[Any, Any, bool]] = []
         self.found: dict[str, Any] = {}
         self.error: Exception | None = None
@@ -62,6 +65,7 @@ class FakeBrick:
         return self
 
     def connect_volume(self, properties: dict[str, Any]) -> dict[str, Any]:
+        self.told.append(copy.deepcopy(properties))
         if self.error is not None:
             raise self.error
         path = pathlib.Path(self._folder, properties['volume_id'])
@@ -71,12 +75,14 @@ class FakeBrick:
     def disconnect_volume(
             self, properties: Any, device: Any, force: bool) -> None:
         self.calls.append((properties, device, force))
+        self.told.append(copy.deepcopy(properties))
         if self.error is not None:
             raise self.error
         pathlib.Path(self._folder, properties['volume_id']).unlink(
             missing_ok=True)
 
     def extend_volume(self, properties: Any) -> Any:
+        self.told.append(copy.deepcopy(properties))
         return self.size
 
 

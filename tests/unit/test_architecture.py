@@ -89,7 +89,7 @@ ARROWS: dict[str, frozenset[str]] = {
 # Code lines that each folder may have, see tools/code_lines.py. More of them
 # want a reason, such as another part of Nova's contract.
 BUDGETS = {
-    '.': 1360,
+    '.': 1361,
     'calls': 977,
     'cli': 6720,
     'compute': 2566,
@@ -98,18 +98,18 @@ BUDGETS = {
     'connection': 1175,
     'events': 982,
     'filesystem': 176,
-    'guest': 2074,
+    'guest': 2093,
     'host': 492,
     'images': 594,
     'messaging': 162,
     'monitoring': 840,
-    'nova_plugin': 4490,
-    'operations': 4822,
+    'nova_plugin': 4556,
+    'operations': 4871,
     'privileged': 290,
     'spec': 1111,
-    'storage': 4468,
+    'storage': 4482,
     'testing': 3893,
-    'volumes': 998,
+    'volumes': 1018,
     'xmlmodel': 1300,
 }
 

@@ -12,6 +12,7 @@ from nova_libvirt_driver.guest import unmanaged
 from nova_libvirt_driver.operations.steps import attached as attached_module
 from nova_libvirt_driver.operations.steps import domains as domains_module
 from nova_libvirt_driver.operations.steps import serial_ports
+from nova_libvirt_driver.operations.steps import sources
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import guest as guest_spec
@@ -92,12 +93,14 @@ class Rebuild:
         :param guest: gives the machine type when the spec has none, and keeps
             its ports and the devices that it has beside those of the spec
         :param rescue: it is without the disks among those for the time being
-        :raises WrongState: such a device cannot be kept
+        :raises WrongState: such a device cannot be kept; or a volume is to
+            be a file that is below its own
         """
         before = None
         if guest is not None:
             reservation.prefer(guest)
             before = domain_model.Domain.parse(guest.xml(inactive=True))
+            sources.refuse_stale(before, spec)
             # Nova's own driver leaves "raw" in the record of a disk that it
             # has converted, and reads its domain alone.
             self.files.correct_formats(spec, {

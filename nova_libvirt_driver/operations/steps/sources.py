@@ -7,6 +7,7 @@ definition of a guest that is stopped may be another volume's by now.
 """
 
 from collections.abc import Iterable
+import os
 
 from oslo_log import log as logging
 
@@ -19,6 +20,7 @@ from nova_libvirt_driver.guest import unmanaged
 from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import instance as instance_spec
+from nova_libvirt_driver.storage import backing
 from nova_libvirt_driver.xmlmodel.devices import disk as disk_model
 from nova_libvirt_driver.xmlmodel import domain as domain_model
 
@@ -43,6 +45,7 @@ def renewed(
     if spec is None:
         _refuse(instance, _volumes(domain, None))
         return xml
+    refuse_stale(domain, spec)
     before = domain.canonical()
     for disk in [] if keep else _others(domain, spec):
         LOG.warning('Starts without %s, which is not connected',
@@ -79,11 +82,44 @@ def renew_saved(
         return
     saved = domain_model.Domain.parse(guest.saved_xml())
     _refuse(spec, _others(saved, spec))
+    refuse_stale(saved, spec)
     was = saved.canonical()
     _move(saved, spec)
     if saved.canonical() != was:
         guest.define_saved(saved.to_xml())
     renew(guests, guest, spec, spec)
+
+
+def refuse_stale(
+        domain: domain_model.Domain, spec: guest_spec.GuestSpec) -> None:
+    """Refuse a file of a volume that is below the one that the guest had.
+
+    What the service knows may be from before a snapshot, without what was
+    written since; and what is above a file is lost once that is written to.
+
+    :param domain: as it was defined
+    :raises WrongState: there is one
+    """
+    for disk, volume in _pairs(domain, spec):
+        had, told = disk.source_file or '', volume.source.path
+        # Of a raw disk a guest could have written the header.
+        if told != had and disk.driver_type == 'qcow2' and (
+                os.path.dirname(told) == os.path.dirname(had)
+                and told in _below(had, spec)):
+            raise exception.WrongState(
+                tried='start it', instance=spec.uuid,
+                state=f'to have {told} as {volume.key}, and has written to '
+                f'{had} over it', hint='a snapshot of the volume was made '
+                'since: let the service ask how the volume is connected now')
+
+
+def _below(path: str, spec: guest_spec.GuestSpec) -> set[str]:
+    try:
+        return {base.path for base in backing.chain(path)}
+    except (OSError, exception.DriverError) as error:
+        LOG.warning('It cannot be seen which files are below %s: %s', path,
+                    error, instance={'uuid': spec.uuid})
+        return set()
 
 
 def _move(

@@ -59,13 +59,16 @@ class Unplug:
     patience: detaching.Patience
     attachment: ports.AttachmentOf | None
 
-    def returns(self, guest: handle.Guest, key: guest_spec.Key) -> str:
+    def returns(
+            self, guest: handle.Guest, key: guest_spec.Key, *,
+            runs: bool = False) -> str:
         """Say why a guest has a device again later, and how to end that.
 
+        :param runs: it does, and so has no saved memory
         :returns: its state, as in an error; empty when the device stays away
         :raises StorageFailure: it cannot be seen
         """
-        if guest.has_saved():
+        if not runs and guest.has_saved():
             # The device is a part of the memory.
             return 'suspended: resume it first'
         kept = self.rescues.kept_xml(guest)
@@ -76,9 +79,10 @@ class Unplug:
 
     def from_guest(
             self, guest: handle.Guest, key: guest_spec.Key,
-            tick: Callable[[], object] = lambda: None) -> None:
+            tick: Callable[[], object] = lambda: None,
+            seen: device_module.Both | None = None) -> None:
         """Take it from the guest; see :func:`detaching.detach`."""
-        detaching.detach(guest, key, self.patience, tick)
+        detaching.detach(guest, key, self.patience, tick, seen)
 
     def back(
             self, guest: handle.Guest, key: guest_spec.Key,

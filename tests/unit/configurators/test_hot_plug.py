@@ -4,15 +4,20 @@
 
 import dataclasses
 
+from nova_libvirt_driver.configurators import builder
 from nova_libvirt_driver.configurators import hot_plug
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import nic as nic_spec
+from nova_libvirt_driver.spec import policy as policy_spec
 from nova_libvirt_driver.xmlmodel import domain as domain_model
 from tests import base
 from tests.unit.configurators import values
 
 DISK = values.file_disk('vdb', 'virtio')
+POLICY = policy_spec.GuestPolicy(
+    disk_cachemodes={'file': 'directsync'}, disk_io='native',
+    discard='ignore')
 NIC = nic_spec.NicSpec(mac='52:54:00:00:00:01', kind=nic_spec.NicKind.USER)
 
 
@@ -114,6 +119,29 @@ class RoomTest(base.TestCase):
         for bus in ('ide', 'sata'):
             self.assertIsNotNone(self.refusal(
                 q35(), values.file_disk('sda', bus)))
+
+
+class SameDiskTest(base.TestCase):
+
+    def test_a_disk_is_the_same_however_its_guest_came_to_it(self) -> None:
+        for changes in (
+                {}, {'cache': 'writeback'}, {'cache': 'none', 'io': 'native'},
+                {'discard': 'unmap'}, {'shareable': True}, {'readonly': True},
+                {'boot_order': 2}, {'id': 'one', 'serial': 'two'},
+                {'wwn': '5000c50015ea71ac'}, {'queues': 2},
+                {'logical_block_bytes': 4096, 'physical_block_bytes': 4096},
+                {'iotune': disk_spec.IoTune(read_iops=7)},
+                {'encryption': disk_spec.DiskEncryption(
+                    secret_uuid='0f5d7c1c-5b0f-4b67-9d43-6b8b4a4b6a11')}):
+            with self.subTest(changes=changes):
+                wanted = dataclasses.replace(DISK, **changes)
+                inputs = values.inputs(disks=(wanted,), policy=POLICY)
+                built = builder.build(inputs)
+                [cold] = built.devices.disks
+
+                for plug in (hot_plug.disk(place(built), wanted, inputs),
+                             hot_plug.target(wanted, inputs)):
+                    self.assertEqual(cold.to_xml(), plug.element.to_xml())
 
 
 class ScsiTest(base.TestCase):

@@ -6,6 +6,7 @@ import dataclasses
 import os
 import pathlib
 from typing import Any
+from unittest import mock
 
 from nova_libvirt_driver import exception
 from nova_libvirt_driver import ports
@@ -94,6 +95,15 @@ class AttachTest(AttachedTestCase):
         self.assert_as_before()
         # The guest's data are wanted.
         self.assertEqual([False], self.connector.forced)
+
+    def test_how_often_it_waits_for_the_disk(self) -> None:
+        # The journal three times, and for each record its file and its name:
+        # that of the volume before and after the host is connected.
+        for verb, times in ((self.attach, 3 + 2 * 3), (self.detach, 3 + 5)):
+            with mock.patch.object(os, 'fsync', wraps=os.fsync) as fsync:
+                verb()
+
+            self.assertEqual(times, fsync.call_count)
 
     def test_each_step_is_undone(self) -> None:
         for number in range(1, 30):

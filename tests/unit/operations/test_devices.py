@@ -178,6 +178,18 @@ class AttachTest(DeviceTestCase):
                 self.detach(wanted.key)
                 self.assertEqual(self.nowhere(), self.state(wanted.key))
 
+    def test_what_libvirt_is_asked(self) -> None:
+        self.attach()
+        self.detach()
+
+        self.assertEqual(
+            {'lookupByUUIDString': 2, 'XMLDesc': 2, 'attachDeviceFlags': 1},
+            self.calls_of(self.attach))
+        # Twice it is read, and once more when it is said to be gone.
+        self.assertEqual(
+            {'lookupByUUIDString': 4, 'XMLDesc': 3, 'detachDeviceFlags': 2},
+            self.calls_of(self.detach))
+
     def test_a_stopped_guest_has_it_from_its_next_start_on(self) -> None:
         self.driver.power_off(self.spec)
 

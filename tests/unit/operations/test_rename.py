@@ -46,7 +46,7 @@ class RenameTest(verbs.VerbTestCase):
             self.hypervisor.guests.clear()
             self.add_guest(state=state)
             with self.subTest(state=state, step='record'):
-                self.record.write_text('damaged')
+                self.record.write_text('{"version": 99}')
                 self.assertRaises(
                     exception.StorageFailure, self.rename, 'web')
 

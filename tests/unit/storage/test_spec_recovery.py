@@ -5,6 +5,7 @@
 import dataclasses
 import os
 import pathlib
+from unittest import mock
 
 import fixtures
 
@@ -228,6 +229,25 @@ class LostTest(base.TestCase):
         pathlib.Path(self.folder.spec).write_text('{')
         self.assertRaises(
             exception.StorageFailure, specs.read, values.guest())
+
+    def test_a_service_without_need_of_it_waits_for_no_disk(self) -> None:
+        specs = spec_record.SpecRecords(folder_module.Folders(
+            os.path.dirname(self.folder.path), lambda: None), 'here')
+        spec_record.write(self.folder.spec, values.guest())
+
+        with mock.patch.object(os, 'fsync', autospec=True) as fsync:
+            specs.note_display_name(values.guest(), 'other')
+        fsync.assert_not_called()
+        self.assertEqual('other', spec_record.read(
+            self.folder.spec).metadata.display_name)
+
+        # So a loss of power may leave it without a byte.
+        pathlib.Path(self.folder.spec).write_text('')
+        specs.note_display_name(values.guest(), 'third')
+        self.assertIsNone(specs.find(values.guest()))
+        with mock.patch.object(os, 'fsync', wraps=os.fsync) as fsync:
+            self.specs.note_display_name(values.guest(), 'fourth')
+        self.assertGreater(fsync.call_count, 1)
 
     def test_who_only_looks_makes_none(self) -> None:
         self.assertIsNone(self.specs.find(values.guest()))

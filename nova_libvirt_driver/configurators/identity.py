@@ -24,6 +24,10 @@ MANUFACTURER = 'OpenStack Foundation'
 PRODUCT = 'OpenStack Nova'
 FAMILY = 'Virtual Machine'
 
+_SMBIOS = ('aarch64', 'armv7l', 'i686', 'loongarch64', 'x86_64')
+"""Architectures for which QEMU makes these tables. For others it refuses to
+start, as it did for riscv64 before release 9.0."""
+
 
 def apply(domain: domain_module.Domain, inputs: inputs_module.Inputs) -> None:
     """Name the guest, and write its instance down.
@@ -125,7 +129,9 @@ def _port(element: domain_module.Port, nic: nic_spec.NicSpec) -> None:
 
 def add_firmware_tables(
         domain: domain_module.Domain, inputs: inputs_module.Inputs) -> None:
-    """Fill the SMBIOS tables in."""
+    """Fill the SMBIOS tables in, if the machine has any."""
+    if inputs.arch not in _SMBIOS:
+        return
     domain.os.smbios_mode = 'sysinfo'
     domain.sysinfo.type = 'smbios'
     version = checks.clean(inputs.spec.metadata.package_version)

@@ -21,6 +21,7 @@ from nova.privsep import path as privsep_path
 from nova import utils
 from os_brick import initiator
 from os_brick.initiator import connector
+from os_brick.privileged import rootwrap
 from oslo_log import log as logging
 from oslo_utils import fileutils
 
@@ -60,7 +61,9 @@ def mount(
     if _is_dead(folder):
         LOG.info('The program that served %s has ended; it is mounted again',
                  folder)
-        _unmount(connection, folder)
+        # Lazily: the guests that use it, whose disks fail until they are
+        # started again, would keep it there.
+        rootwrap.execute_root('umount', '--lazy', folder)
     if not _type_at(folder):
         kind.mount(connection, folder, info)
     # Not what a program says of it: images would be written into the bare
@@ -82,16 +85,11 @@ def unmount(connection: connection_module.VolumeConnection) -> None:
     if connection.protocol == 'vzstorage' or not _type_at(folder):
         # Nova's own driver leaves Virtuozzo Storage mounted, too.
         return
-    _unmount(connection, folder)
-    privsep_path.rmdir(folder)
-
-
-def _unmount(
-        connection: connection_module.VolumeConnection, folder: str) -> None:
     if connection.protocol == 'quobyte' and not os.path.isdir(_SYSTEMD):
         privsep_libvirt.unprivileged_umount(folder)
     else:
         fs.umount(folder)
+    privsep_path.rmdir(folder)
 
 
 def folder_of(connection: connection_module.VolumeConnection) -> str:

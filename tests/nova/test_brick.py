@@ -335,10 +335,12 @@ DEAD = """
 import ctypes, os
 import nova.privsep
 from nova.privsep import libvirt as privsep_libvirt
+from os_brick import privileged
 from nova_libvirt_driver.nova_plugin import mounts
 from nova_libvirt_driver.volumes import connection
 from tests.nova import test_translate, volumes_rig
-nova.privsep.sys_admin_pctxt.set_client_mode(False)
+for context in nova.privsep.sys_admin_pctxt, privileged.default:
+    context.set_client_mode(False)
 test_translate.CONF.set_override(
     "quobyte_mount_point_base", "{base}", "libvirt")
 mounted = []
@@ -353,6 +355,8 @@ info = volumes_rig.connection("quobyte", export="quobyte://x/y", name="v")
 volume = connection.read(info)
 device = os.open("/dev/fuse", os.O_RDWR)
 mounts.mount(volume, info)
+# As a guest does whose disks fail now.
+used = os.open(mounted[0], os.O_PATH)
 os.close(device)
 device = os.open("/dev/fuse", os.O_RDWR)
 mounts.mount(volume, info)

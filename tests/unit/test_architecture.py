@@ -94,7 +94,7 @@ BUDGETS = {
     'cli': 6720,
     'compute': 2566,
     'conf': 969,
-    'configurators': 1688,
+    'configurators': 1692,
     'connection': 1175,
     'events': 982,
     'filesystem': 176,

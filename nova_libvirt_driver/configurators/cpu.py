@@ -80,12 +80,12 @@ def mode(inputs: inputs_module.Inputs) -> Mode:
 def _model(inputs: inputs_module.Inputs) -> str:
     """Return the model asked for, or the first that the host can give."""
     offered = inputs.host.capabilities.cpu_models
-    asked = inputs.spec.cpu.model
-    if asked:
+    emulated = inputs.arch != inputs.host.arch and _EMULATED.get(inputs.arch)
+    asked = inputs.spec.cpu.model or emulated
+    if asked and asked != emulated:
         checks.supported('CPU model', asked, offered)
+    if asked:
         return asked
-    if inputs.arch != inputs.host.arch and inputs.arch in _EMULATED:
-        return _EMULATED[inputs.arch]
     listed = inputs.policy.cpu_models
     models = inputs.policy.usable_cpu_models(offered)
     needed = inputs.spec.cpu.needed_flags

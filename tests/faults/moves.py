@@ -46,6 +46,8 @@ DISK_MIB, SMALL_MIB = 9, 2
 SETTLED_S = 180.0
 STUCK_S = 10
 _SAMPLE_S = 0.05
+_NEARLY_NOTHING = 1 << 16
+"""As QEMU copies 64 KiB at once, some of it each second."""
 
 
 class Phase(enum.StrEnum):
@@ -210,7 +212,6 @@ class MoveFaultTestCase(test_live_migration.LiveMigrationTestCase):
         consoles = [side.instances_path / spec.uuid / 'console.log'
                     for side in (self.source, self.target)]
         there = self.prepare(spec, self.source, self.target)
-        strike = getattr(self, f'strike_{row.fault}')
         with contextlib.ExitStack() as stack:
             if row.fault == 'control_link':
                 self._relay(stack)
@@ -223,7 +224,7 @@ class MoveFaultTestCase(test_live_migration.LiveMigrationTestCase):
                 self.await_phase(row.phase, spec)
             if row.phase is Phase.POST_COPY:
                 self.switch(spec)
-            strike(spec, agent)
+            self.strike(row, spec, agent)
             if agent is None and row.fault != 'source_agent':
                 agent = self.start_agent(row, there)
             if row.fault == 'memory_link':
@@ -245,6 +246,14 @@ class MoveFaultTestCase(test_live_migration.LiveMigrationTestCase):
             self.assertIn('other host already', str(self.refusals))
         self.assertFalse(two_ran(watcher.end()), watcher.turns)
         self.assert_whole(end, spec, consoles, before)
+
+    def strike(
+            self, row: Row, spec: guest_spec.GuestSpec,
+            agent: subprocess.Popen[str] | None) -> None:
+        """Do to a guest what the row says."""
+        getattr(self, f'strike_{row.fault}')(spec, agent)
+        if row.phase is Phase.COPY:
+            self.set_copy_speed(spec, MIB)
 
     def writing(self, size_mib: int = DISK_MIB) -> guest_spec.GuestSpec:
         """Return a guest on the first host that counts on its disk."""
@@ -276,6 +285,11 @@ class MoveFaultTestCase(test_live_migration.LiveMigrationTestCase):
         """Wait until a migration is that far."""
         if phase is Phase.POST_COPY:
             return
+        if phase is Phase.COPY:
+            # On a busy machine all would be copied before it is struck.
+            fake_ports.wait_until(
+                lambda: self.set_copy_speed(spec, _NEARLY_NOTHING),
+                'the copy of the disk', timeout_s=60)
         self.wait_moving(spec)
         if phase is Phase.COPY:
             time.sleep(1)
@@ -291,6 +305,21 @@ class MoveFaultTestCase(test_live_migration.LiveMigrationTestCase):
                     return
                 time.sleep(0.002)
         self.fail('it does not come to an end')
+
+    def set_copy_speed(
+            self, spec: guest_spec.GuestSpec, bytes_s: int) -> bool:
+        """Have the disk copied that fast; return whether it is copied."""
+        with contextlib.suppress(libvirt.libvirtError), contextlib.closing(
+                libvirt.open(self.source.host.uri)) as link:
+            domain = link.lookupByUUIDString(spec.uuid)
+            jobs = json.loads(libvirt_qemu.qemuMonitorCommand(
+                domain, '{"execute": "query-block-jobs"}', 0))['return']
+            for job in jobs:
+                libvirt_qemu.qemuMonitorCommand(domain, json.dumps({
+                    'execute': 'block-job-set-speed', 'arguments': {
+                        'device': job['device'], 'speed': bytes_s}}), 0)
+            return bool(jobs)
+        return False
 
     def switch(self, spec: guest_spec.GuestSpec) -> None:
         """Let the guest run there as soon as its memory is copied.

@@ -6,6 +6,7 @@ import tempfile
 from typing import Any
 import unittest
 from unittest import mock
+import uuid
 
 from castellan.tests.unit.key_manager import mock_key_manager
 from nova import config
@@ -23,6 +24,7 @@ from nova_libvirt_driver.testing import fake_libvirt
 from nova_libvirt_driver.testing import fake_secret
 from nova_libvirt_driver.testing import specs
 from tests.nova import environments
+from tests.nova import test_attached_volumes
 from tests.nova import test_translate
 
 WANTED = {'hw:tpm_version': '2.0'}
@@ -260,3 +262,59 @@ class TpmTest(unittest.TestCase):
                 self.instance(), test_translate.make_image()))
         # A guest of before is not kept from its removal.
         self.secret(self.instance()).disconnect()
+
+
+@unittest.skipIf(environments.nova_release() < 34,
+                 'this Nova sends no secrets')
+class LiveTest(test_attached_volumes.VerbsTestCase):
+    """A server with a secret of the host comes, or goes, while it runs."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.option('swtpm_enabled', True, 'libvirt')
+        self.instance.flavor = test_translate.make_instance({
+            **WANTED, 'hw:tpm_secret_security': 'host'}).flavor
+        self.instance.system_metadata['vtpm_secret_uuid'] = str(uuid.uuid4())
+
+    def data(self, **fields: Any) -> objects.LibvirtLiveMigrateData:
+        return objects.LibvirtLiveMigrateData(
+            is_shared_instance_path=True, bdms=[], **fields)
+
+    def test_one_that_does_not_come_leaves_no_secret(self) -> None:
+        self.instance.uuid = str(uuid.uuid4())
+        self.root = self.info()
+        self.driver.pre_live_migration(
+            self.context, self.instance, self.block_devices(), [], None,
+            self.data(vtpm_secret_value='c2VjcmV0',
+                      vtpm_secret_uuid=self.instance.system_metadata[
+                          'vtpm_secret_uuid']))
+        kept, = self.hypervisor.secrets
+        self.assertEqual(
+            (self.instance.uuid, b'c2VjcmV0'), (kept.usage_name, kept.value))
+
+        self.driver.rollback_live_migration_at_destination(
+            self.context, self.instance, [], self.block_devices())
+
+        self.assertEqual([], self.hypervisor.secrets)
+
+    def test_one_that_goes_leaves_no_secret(self) -> None:
+        other = fake_libvirt.FakeHypervisor()
+        self.hypervisor.others['qemu+tcp://two/system'] = other
+        self.hypervisor.guests[0].goes_to = other.guests
+        core: Any = self.driver._core
+        with core.holding_tpm_secret(self.instance, device_spec.TpmSecret(
+                uuid=self.instance.system_metadata['vtpm_secret_uuid'],
+                value=b'c2VjcmV0', kept=True)):
+            pass
+
+        def post(*arguments: Any) -> None:
+            self.assertEqual(1, len(self.hypervisor.secrets))
+            self.driver.post_live_migration_at_source(
+                self.context, self.instance, [])
+            self.instance.host = 'two'
+
+        self.driver.live_migration(
+            self.context, self.instance, 'two', post, self.fail,
+            migrate_data=self.data())
+
+        self.assertEqual([], self.hypervisor.secrets)

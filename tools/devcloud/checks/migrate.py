@@ -1,15 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""Migrate a server live to the second host and back, then cold."""
+"""Migrate a server live to the second host and back, then cold.
+
+With --rolling, the hosts change from Nova's own driver to the one of this tree
+meanwhile, the second one first: a server is migrated live each time, with its
+volume in a cloud that has volumes. Both have the driver of this tree then.
+"""
 
 import argparse
 import sys
 from typing import Any
 
+from checks import compute
 from checks import session
+from checks import volume as volume_check
 
 # 2.30 chooses a host for a live migration.
-VERSIONS = {'compute_default_microversion': '2.90'}
+VERSIONS = {
+    'block_storage_default_microversion': '3.60',
+    'compute_default_microversion': '2.90',
+}
+# Of h1, then of h2.
+MIXED = f'{compute.NOVAS} {compute.OURS}'
+BOOT_ID = 'cat /proc/sys/kernel/random/boot_id'
 
 
 def _settled(check: session.Check, server: Any, *states: str) -> str:
@@ -57,13 +70,46 @@ def _check() -> None:
         check.until(reachable, 'ssh', 120)
 
 
+def _roll() -> None:
+    compute.restart(compute.NOVAS)
+    with session.Check('rolling', **VERSIONS) as check:
+        check.callback(compute.restart, compute.OURS)
+        volumes, volume = volume_check.Volumes(check), None
+        if check.cloud.has_service('block-storage'):
+            volume = volumes.make()
+        server = check.boot(image_id=check.image(), host='h1')
+        address = check.address(server)
+        boot = check.until(lambda: check.ssh(address, BOOT_ID), 'ssh', 120)
+        if volume is not None:
+            volumes.attach(server, volume, address)
+            check.ssh(address, volume_check.WRITE)
+
+        def same() -> bool:
+            return check.ssh(address, BOOT_ID) == boot and (
+                volume is None or
+                check.ssh(address, volume_check.READ) == 'written before')
+
+        for drivers, path in ((MIXED, ('h2', 'h1', 'h2')),
+                              (compute.OURS, ('h1', 'h2'))):
+            compute.restart(drivers)
+            check.say(f'h1 and h2 have {drivers}')
+            for host in path:
+                _live(check, server, host)
+                check.until(same, 'it runs on, with its volume', 120)
+        if volume is not None:
+            volumes.detach(server, volume, address)
+
+
 def main() -> int:
     """Run the check."""
-    argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog='tools/devcloud/migrate-test', description=__doc__,
-        epilog='It needs two hosts: DEVCLOUD_HOSTS=2 tools/devcloud/up',
-    ).parse_args()
-    return session.run(_check)
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog='It needs two hosts: DEVCLOUD_HOSTS=2 tools/devcloud/up')
+    parser.add_argument(
+        '--rolling', action='store_true',
+        help="between Nova's own driver and this one")
+    return session.run(_roll if parser.parse_args().rolling else _check)
 
 
 if __name__ == '__main__':

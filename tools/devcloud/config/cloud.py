@@ -34,6 +34,8 @@ class Cloud:
     region: str
     hosts: int
     compute_driver: str
+    """Of all hosts, or of each, with spaces between."""
+
     virt_type: str
     concurrency: str
     compute_options: str

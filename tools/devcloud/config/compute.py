@@ -6,16 +6,19 @@ A file of its own, without the sections of the databases: nova-compute must
 not reach them.
 """
 
+import itertools
+
 from config import cloud as cloud_config
 from config import nova
 
 
 def write(cloud: cloud_config.Cloud) -> None:
     """Write a file for each host."""
+    drivers = itertools.cycle(cloud.compute_driver.split())
     for number, host in enumerate(cloud.host_names, start=1):
         address = f'10.99.0.{number}'
         sections = {
-            'DEFAULT': _default(cloud, host, address),
+            'DEFAULT': _default(cloud, host, address, next(drivers)),
             'libvirt': _libvirt(cloud, address),
             **nova.clients(cloud),
             **_consoles(cloud, address),
@@ -33,8 +36,8 @@ def write(cloud: cloud_config.Cloud) -> None:
 
 
 def _default(
-        cloud: cloud_config.Cloud, host: str,
-        address: str) -> cloud_config.Section:
+        cloud: cloud_config.Cloud, host: str, address: str,
+        driver: str) -> cloud_config.Section:
     state = cloud.state / 'nova-compute'
     return {
         'transport_url': cloud.broker,
@@ -45,7 +48,7 @@ def _default(
         'state_path': state,
         'instances_path': state / 'instances',
         'rootwrap_config': cloud.etc / 'nova' / 'rootwrap.conf',
-        'compute_driver': cloud.compute_driver,
+        'compute_driver': driver,
         'concurrency_backend': cloud.concurrency,
         'allow_resize_to_same_host': True,
         'initial_cpu_allocation_ratio': 16.0,

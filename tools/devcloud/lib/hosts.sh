@@ -172,9 +172,13 @@ auth_unix_ro = "none"
 unix_sock_group = "libvirt"
 unix_sock_rw_perms = "0770"
 CONF
-    start_in "$host" "virtlogd-$host" \
-        virtlogd --pid-file /run/libvirt/virtlogd.pid
+    start_virtlogd "$host"
     start_libvirtd "$host"
+}
+
+start_virtlogd() {
+    start_in "$1" "virtlogd-$1" \
+        virtlogd --pid-file /run/libvirt/virtlogd.pid
 }
 
 start_libvirtd() {

@@ -89,7 +89,7 @@ compute_packages() {
     fi
     uefi_with_old_libvirt
     vfat_without_kernel
-    [ "$COMPUTE_DRIVER" = "$OUR_DRIVER" ] || return 0
+    [[ " $COMPUTE_DRIVER " == *" $OUR_DRIVER "* ]] || return 0
     sum=$(cd "$TOP" && checksum "${tree[@]}" "$(cat pyproject.toml setup.cfg \
         tools/build_backend.py requirements.txt | cksum)")
     if [ "${tree[0]}" != -e ]; then

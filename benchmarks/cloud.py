@@ -31,6 +31,7 @@ ROUNDS = 2
 BOOTS = 5
 REBOOTS = 3
 SNAPSHOTS = 3
+MOVES = 4
 PARALLEL = 8
 POLL_S = 0.1
 LIMIT_S = 180
@@ -109,6 +110,7 @@ class Turn:
         self._one_after_the_other()
         self._without_port()
         self._in_parallel()
+        self._moves()
 
     def _one_after_the_other(self) -> None:
         servers = [
@@ -133,6 +135,20 @@ class Turn:
         servers = self._timed(
             f'boot of {PARALLEL} at once', self._boot_many)
         self._delete(servers)
+
+    def _moves(self) -> None:
+        hosts = [service.host for service in self._nova.services(
+            binary='nova-compute') if service.state == 'up']
+        server = self._boot()
+        for _ in range(MOVES):
+            if len(hosts) > 1:
+                # The first one to another host brings its image there.
+                self._timed('live migration', self._migrate, server, hosts)
+            else:
+                self._timed('resize on one host', self._resize, server)
+                self._nova.revert_server_resize(server)
+                self._wait(server, 'ACTIVE')
+        self._delete([server])
 
     def _timed(
             self, what: str, function: Callable[..., Any],
@@ -171,6 +187,19 @@ class Turn:
             image.id).status == 'active')
         self._wait(server, 'ACTIVE')
         return image
+
+    def _migrate(self, server: Any, hosts: list[str]) -> None:
+        here = self._nova.get_server(server.id).compute_host
+        there = next(host for host in hosts if host != here)
+        self._nova.live_migrate_server(
+            server, host=there, block_migration='auto')
+        self._wait(server, 'ACTIVE')
+        if self._nova.get_server(server.id).compute_host != there:
+            raise SystemExit(f'{server.id} is not on {there}')
+
+    def _resize(self, server: Any) -> None:
+        self._nova.resize_server(server, '84')
+        self._wait(server, 'VERIFY_RESIZE')
 
     def _delete(self, servers: list[Any]) -> None:
         for server in servers:

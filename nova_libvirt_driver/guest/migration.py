@@ -38,6 +38,13 @@ one of them, in which case the memory arrives all the same.
 POST_COPY = ('postcopy', BROKEN)
 """Why they are as they are while some of the memory is on either host."""
 
+CANCELED = 'migration-canceled'
+"""Why a guest runs here that libvirt let go on after the last pass.
+
+So it does as well when only the last answer of the other host was lost, on
+which the guest may run.
+"""
+
 _TOKEN = (libvirt.VIR_DOMAIN_METADATA_ELEMENT,
           'urn:nova-libvirt-driver:token')
 """What tells this domain from one of the same uuid on another host."""

@@ -45,6 +45,8 @@ _POST_S = 3600.0
 """How long the service may take to do what follows a migration."""
 _UNCLEAR_S = 60.0
 _LOOK_S = 1.0
+_HELD_S = 15.0
+"""How long a guest stands still for an answer of the other host."""
 
 _MIGRATING = 'migrating'
 _MOVED, _GONE = elsewhere_module.MOVED, elsewhere_module.GONE
@@ -268,6 +270,7 @@ class LiveDeparture:
             LOG.warning('The guest went to %s: its migration was complete '
                         'when this service was killed', uri,
                         instance={'uuid': note.uuid})
+            self.elsewhere.remove_here(note)
             return True
         return False
 
@@ -370,7 +373,9 @@ class LiveDeparture:
             wait_s: float) -> None:
         """See where the guest is; return only when it has moved."""
         uri = str(note.values['uri'])
-        found = self._found(note, ended.returned, wait_s=wait_s)
+        found = self._found(
+            note, ended.returned, wait_s=wait_s,
+            held=bool(wait_s and ended.failure) and _hold(guest))
         if found is _Verdict.MOVED:
             if ended.failure is not None:
                 LOG.warning('The guest has moved, though libvirt said: %s',
@@ -412,27 +417,30 @@ class LiveDeparture:
 
     def _found(
             self, note: journal_module.Note, returned: bool | None = None, *,
-            wait_s: float = 0.0) -> verdict_module.Verdict:
+            wait_s: float = 0.0,
+            held: bool = False) -> verdict_module.Verdict:
         """Say where the guest is, or was until it was deleted there."""
-        found = self._look(note, returned, wait_s=wait_s)
+        found = self._look(note, returned, wait_s=wait_s, held=held)
         return (_Verdict.MOVED if found is not _Verdict.MOVED
                 and self.elsewhere.was_deleted(note) else found)
 
     def _look(
             self, note: journal_module.Note, returned: bool | None, *,
-            wait_s: float) -> verdict_module.Verdict:
+            wait_s: float, held: bool = False) -> verdict_module.Verdict:
         """Say where the guest is; waits until that can be seen."""
-        deadline = time.monotonic() + wait_s
+        begun_at = time.monotonic()
         while True:
-            found = self._seen(note, returned)
-            if found not in (_Verdict.UNCLEAR, _Verdict.LOST) or (
-                    time.monotonic() >= deadline):
+            waited_s = time.monotonic() - begun_at
+            found = self._seen(
+                note, returned, held=held and waited_s < _HELD_S)
+            if waited_s >= wait_s or (
+                    found not in (_Verdict.UNCLEAR, _Verdict.LOST)):
                 return found
             time.sleep(_LOOK_S)
 
     def _seen(
-            self, note: journal_module.Note,
-            returned: bool | None) -> verdict_module.Verdict:
+            self, note: journal_module.Note, returned: bool | None, *,
+            held: bool) -> verdict_module.Verdict:
         try:
             guest = self.domains.guests.find_or_none(note)
             here = None if guest is None else guest.state()
@@ -443,7 +451,7 @@ class LiveDeparture:
                       instance={'uuid': note.uuid})
             return _Verdict.UNCLEAR
         there = elsewhere_module.state_there(self.domains.guests, note)
-        found = verdict_module.decide(returned, here, there)
+        found = verdict_module.decide(returned, here, there, held=held)
         LOG.debug('libvirt said %s; here %s, there %s: %s', returned, here,
                   there, found, instance={'uuid': note.uuid})
         if found is _Verdict.STAYED and isinstance(
@@ -515,6 +523,24 @@ def _tick(
         raise steering_module.StuckError()
     else:
         ended.insist()
+
+
+def _hold(guest: handle.Guest) -> bool:
+    """Let a guest stand still that libvirt lets go on; say whether it does.
+
+    It may run on the other host.
+    """
+    try:
+        state = guest.state()
+        if not migration.runs(state) or state.reason != migration.CANCELED:
+            return False
+        guest.pause()
+    except exception.DriverError as error:
+        LOG.warning('The guest cannot be held until it is seen whether it '
+                    'runs on the other host: %s', error,
+                    instance={'uuid': guest.uuid})
+        return False
+    return True
 
 
 def _run_on(guest: handle.Guest) -> None:

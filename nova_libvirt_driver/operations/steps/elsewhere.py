@@ -92,15 +92,16 @@ class Elsewhere:
     def remove_here(self, instance: instance_spec.Instance) -> None:
         """Remove the domain of a guest that is on the other host.
 
-        There is one when libvirt could not finish here: it stands still, or
-        has gone down.
+        There is one when libvirt could not finish here: it stands still, has
+        gone down, or was let go on.
 
         :raises MigrationUnclear: it runs
         """
         guest = self.guests.find_or_none(instance)
         if guest is None:
             return
-        if migration.runs(guest.state()):
+        state = guest.state()
+        if migration.runs(state) and state.reason != migration.CANCELED:
             raise exception.MigrationUnclear(
                 instance=instance.uuid, destination='the other host',
                 reason='it runs here as well')

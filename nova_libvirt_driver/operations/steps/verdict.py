@@ -42,13 +42,14 @@ class Verdict(enum.Enum):
 
 def decide(
         returned: bool | None, here: State,
-        there: State | Unknown) -> Verdict:
+        there: State | Unknown, *, held: bool = False) -> Verdict:
     """Return where a guest is.
 
     :param returned: what libvirt's call said; None when it said nothing
+    :param held: it was made to stand still here when libvirt let it go on
     """
     if here is not None and migration.is_up(here):
-        return _while_up(returned, here, there)
+        return _while_up(returned, here, there, held=held)
     if here is None or here.reason == _MIGRATED:
         return _gone(returned, here, there)
     # It has crashed, or was stopped: after the guest was handed over?
@@ -65,17 +66,18 @@ def decide(
 
 def _while_up(
         returned: bool | None, here: reach.GuestState,
-        there: State | Unknown) -> Verdict:
+        there: State | Unknown, *, held: bool) -> Verdict:
     if here.reason in migration.POST_COPY:
         return _in_post_copy(here, there)
     # It stands still for the last pass, or since then.
     stands = here.power is instance_spec.PowerState.PAUSED and (
-        here.reason == _MOVING)
+        held or here.reason == _MOVING)
     if isinstance(there, reach.GuestState) and migration.runs(there):
-        # Libvirt lets it go on here when the last answer from there was lost.
-        # It may have been paused so that it is done. And it may have begun
-        # post-copy, of which libvirt knows only there as yet.
-        return Verdict.MOVED if stands and (
+        # What libvirt let go on here is the later copy. It may have been
+        # paused so that it is done. And it may have begun post-copy, of
+        # which libvirt knows only there as yet.
+        return Verdict.MOVED if (
+            stands or here.reason == migration.CANCELED) and (
             there.reason not in migration.POST_COPY) else Verdict.UNCLEAR
     if not stands or there is None:
         return Verdict.STAYED

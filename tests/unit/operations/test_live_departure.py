@@ -22,6 +22,7 @@ from nova_libvirt_driver.spec import live_migration as migration_spec
 from nova_libvirt_driver.storage import journal as journal_module
 from nova_libvirt_driver.testing import fake_attachment
 from nova_libvirt_driver.testing import fake_libvirt
+from nova_libvirt_driver.testing import fake_ports
 from nova_libvirt_driver.testing import fake_volumes
 from tests import owners
 from tests.unit.operations import test_volumes
@@ -132,6 +133,55 @@ class GoneTest(whole.WholeTestCase):
 
             self.assertEqual(
                 is_away, f'{URI} cannot be asked' in self.log.output)
+
+    def let_go_on(self) -> None:
+        """Have libvirt lose the last answer of the other host."""
+        guest, = self.hypervisor.guests
+        self.other.guests = [dataclasses.replace(
+            guest, reason=libvirt.VIR_DOMAIN_RUNNING_MIGRATED)]
+        guest.reason = libvirt.VIR_DOMAIN_RUNNING_MIGRATION_CANCELED
+
+    def test_what_libvirt_lets_go_on_though_it_runs_there_is_ended(
+            self) -> None:
+        self.driver.spawn(self.spec)
+        for is_away in (False, True):
+            with (self.subTest(is_away=is_away),
+                  futures.ThreadPoolExecutor(1) as pool):
+                with self.hypervisor.block('migrateToURI3') as hang:
+                    moved = pool.submit(
+                        self.driver.live_migration, self.spec,
+                        migration_spec.Destination(uri=URI, is_shared=True))
+                    self.assertTrue(hang.wait_entered())
+                    self.let_go_on()
+                    if is_away:
+                        self.other.refuse_connections()
+                if is_away:
+                    # It runs nowhere until it is seen where it is.
+                    fake_ports.wait_until(
+                        lambda: self.hypervisor.guests[0].state ==
+                        libvirt.VIR_DOMAIN_PAUSED, 'the guest to be held')
+                    self.other.accept_connections()
+
+                moved.result(30)
+
+                self.assertEqual([], self.names())
+                self.assertIs(True, self.other.guests[0].active)
+                self.hypervisor.guests = [dataclasses.replace(
+                    self.other.guests[0], reason=0)]
+                self.other.guests.clear()
+                self.driver.clean_up_operation(
+                    self.spec.uuid, '', force=True)
+
+    def test_so_it_is_after_a_restart(self) -> None:
+        self.driver.spawn(self.spec)
+        self.let_go_on()
+        self.leave('migrating', 0.0)
+        self.where = ports.Home.ELSEWHERE
+
+        self.driver.clean_up_operation(self.spec.uuid, '', force=False)
+
+        self.assertEqual([], self.names() + self.phases())
+        self.assertIs(True, self.other.guests[0].active)
 
     def test_nothing_starts_it_here(self) -> None:
         self.go()

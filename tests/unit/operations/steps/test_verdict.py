@@ -18,6 +18,8 @@ RUNS = state(State.RUNNING, 'migrated')
 COMES = state(State.PAUSED, 'migration')
 OFF = state(State.SHUTDOWN, 'shutdown')
 HERE = state(State.RUNNING, 'booted')
+LET_GO_ON = state(State.RUNNING, 'migration-canceled')
+HELD = state(State.PAUSED, 'user')
 STANDS = state(State.PAUSED, 'migration')
 GONE = state(State.SHUTDOWN, 'migrated')
 CRASHED = state(State.SHUTDOWN, 'crashed')
@@ -44,6 +46,11 @@ CASES: tuple[tuple[
     (False, HERE, COMES, Verdict.STAYED),
     (False, HERE, RUNS, Verdict.UNCLEAR),
     (None, HERE, UNKNOWN, Verdict.STAYED),
+    (False, LET_GO_ON, RUNS, Verdict.MOVED),
+    (None, LET_GO_ON, RUNS, Verdict.MOVED),
+    (False, LET_GO_ON, None, Verdict.STAYED),
+    (False, LET_GO_ON, UNKNOWN, Verdict.STAYED),
+    (False, LET_GO_ON, state(State.RUNNING, 'postcopy'), Verdict.UNCLEAR),
     (False, state(State.PAUSED, 'user'), None, Verdict.STAYED),
     (None, state(State.PAUSED, 'user'), COMES, Verdict.STAYED),
     (None, state(State.PAUSED, 'user'), RUNS, Verdict.UNCLEAR),
@@ -88,3 +95,12 @@ class VerdictTest(base.TestCase):
             with self.subTest(returned=returned, here=here, there=there):
                 self.assertIs(
                     wanted, verdict.decide(returned, here, there))
+
+    def test_one_that_is_held_waits_for_the_other_host(self) -> None:
+        for there, wanted in ((RUNS, Verdict.MOVED), (None, Verdict.STAYED),
+                              (UNKNOWN, Verdict.UNCLEAR),
+                              (COMES, Verdict.UNCLEAR),
+                              (OFF, Verdict.UNCLEAR)):
+            with self.subTest(there=there):
+                self.assertIs(wanted, verdict.decide(
+                    False, HELD, there, held=True))

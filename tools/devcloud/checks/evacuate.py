@@ -8,9 +8,12 @@ removed as soon as it is back.
 """
 
 import argparse
+import contextlib
 import subprocess
 import sys
 from typing import Any
+
+import openstack
 
 from checks import compute
 from checks import session
@@ -47,15 +50,22 @@ class Host:
 
     def bring_back(self) -> None:
         """Give its power back, unless it has it, and wait for Nova."""
-        service = self._service()
-        if service.state == 'up':
+        if self._service().state == 'up':
             return
         subprocess.run(
             [compute.DEVCLOUD / 'power', 'on', LOST], check=True)
-        self._nova.update_service_forced_down(
-            service, LOST, 'nova-compute', forced=False)
+        self._check.until(
+            self._is_allowed_up, f'{LOST} knows of the evacuation', LIMIT_S)
         self._check.until(
             lambda: self._service().state == 'up', f'{LOST} is back', LIMIT_S)
+
+    def _is_allowed_up(self) -> bool:
+        # Nova refuses until the host knows of the evacuation.
+        with contextlib.suppress(openstack.exceptions.BadRequestException):
+            self._nova.update_service_forced_down(
+                self._service(), LOST, 'nova-compute', forced=False)
+            return True
+        return False
 
     def _service(self) -> Any:
         return next(self._nova.services(host=LOST, binary='nova-compute'))

@@ -346,10 +346,19 @@ def _failing(
     except exception.DriverError:
         raise
     except Exception as error:
-        # Programs that failed are quoted with what they were called with.
-        text = f'{type(error).__name__}: {error}'
+        text = _text(error)
         reason = strutils.mask_password(
             secrecy.masked(text, connection.info))
         # Nor does a traceback show what is not to be read.
         raise connection.failure(reason) from (
             error if reason == text else None)
+
+
+def _text(error: Exception) -> str:
+    # Programs that failed are quoted with what they were called with.
+    try:
+        return f'{type(error).__name__}: {error}'
+    except AttributeError:
+        # Of oslo.config's errors: version 9 cannot say which option it is
+        # that oslo.concurrency misses.
+        return f'{type(error).__name__}: {vars(error)}'

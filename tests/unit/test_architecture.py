@@ -103,7 +103,7 @@ BUDGETS = {
     'images': 594,
     'messaging': 162,
     'monitoring': 840,
-    'nova_plugin': 4556,
+    'nova_plugin': 4559,
     'operations': 4892,
     'privileged': 290,
     'spec': 1111,

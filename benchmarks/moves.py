@@ -2,10 +2,10 @@
 
 """What it costs to migrate a guest that runs; needs root.
 
-Run ``python -m benchmarks.moves`` at the top of the tree. Two guests go to and
-fro between two private hosts, in turns: one by the driver, one by the plain
-call of libvirt with the same flags. Each counts on its disk, and stands still
-while the other one moves.
+Run ``python -m benchmarks.moves`` at the top of the tree. Two guests go back
+and forth between two private hosts, in turns: one by the driver, one by the
+plain call of libvirt with the same flags. Each counts on its disk, and stands
+still while the other one moves.
 """
 
 from collections.abc import Iterator

@@ -127,8 +127,7 @@ class CheckTest(base.BaseTestCase):
 
     def test_a_folder_whose_time_cannot_be_set(self) -> None:
         CONF.set_override('instances_path', '/proc/self')
-        with self.assertRaises(PermissionError):
-            os.utime('/proc/self')
+        self.assertRaises(PermissionError, os.utime, '/proc/self')
 
         self.assertFalse(self.check(
             self.offer(), disk()).is_shared_instance_path)

@@ -86,7 +86,7 @@ def fill(
 
 def _describe(
         element: disk_module.Disk, disk: disk_spec.DiskSpec) -> None:
-    """Say what the guest is told of a disk; a LUN answers by itself.
+    """Set what the guest sees of a disk; a LUN answers by itself.
 
     Libvirt refuses other numbers for one, and QEMU other blocks (LP 2127196).
     """

@@ -542,7 +542,7 @@ def tolerated(what: str, instance: Any) -> Iterator[None]:
 
 @contextlib.contextmanager
 def taken(instance: Any) -> Iterator[None]:
-    """Log what goes wrong within, when a server that has come is made ours.
+    """Log what fails within, after a server has arrived.
 
     The clean-up of interrupted operations does it later. With an error, Nova
     would take a server that runs for a broken one.

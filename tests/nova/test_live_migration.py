@@ -418,7 +418,7 @@ class GoneTest(test_attached_volumes.VerbsTestCase):
 
 
 class ImageGoneTest(test_attached_volumes.VerbsTestCase):
-    """Its server is made of an image."""
+    """Its server was created from an image."""
 
     def setUp(self) -> None:
         self.glance = Glance()

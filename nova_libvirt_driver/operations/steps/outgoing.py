@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""What libvirt is told of a guest that goes to another host while it runs.
+"""What libvirt needs to know of a guest that it live-migrates.
 
 And what libvirt does not copy of it.
 """

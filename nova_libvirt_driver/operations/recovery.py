@@ -23,6 +23,7 @@ _AT_ONCE = 8
 """Instances that are cleaned up after at the same time."""
 
 _PAUSE_MIN_S, _PAUSE_MAX_S = 1.0, 30.0
+_STOP_S = 1.0
 
 
 class _Signal:
@@ -30,6 +31,7 @@ class _Signal:
 
     def __init__(self) -> None:
         self.ended = False
+        self.gone = threading.Event()
         self._woken = threading.Event()
 
     def wake(self) -> None:
@@ -65,6 +67,7 @@ class Recovery:
         self._exclusive = exclusive
         self._sweep = sweep
         self._signal = _Signal()
+        self._signal.gone.set()
         self._reported: set[str] = set()
 
     def start(self) -> None:
@@ -75,8 +78,13 @@ class Recovery:
                          name='recovery', daemon=True).start()
 
     def stop(self) -> None:
-        """Look no more; a cleaning that is under way ends by itself."""
+        """Look no more.
+
+        Waits a second for what is under way, which ends by itself after
+        that.
+        """
         self._signal.end()
+        self._signal.gone.wait(_STOP_S)
 
     def wake(self) -> None:
         """Look soon, if it was started; never blocks."""
@@ -108,6 +116,7 @@ class Recovery:
             pause_s = _PAUSE_MIN_S if complete else min(
                 2 * pause_s, _PAUSE_MAX_S)
             complete = signal.ended or self._guarded(self._look)
+        signal.gone.set()
 
     def _guarded(self, function: Callable[[], bool]) -> bool:
         try:

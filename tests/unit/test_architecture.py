@@ -104,7 +104,7 @@ BUDGETS = {
     'messaging': 162,
     'monitoring': 840,
     'nova_plugin': 4559,
-    'operations': 4892,
+    'operations': 4897,
     'privileged': 290,
     'spec': 1111,
     'storage': 4482,

@@ -2,6 +2,7 @@
 
 """Tests for which files the privileged process opens."""
 
+import contextlib
 import os
 import pathlib
 
@@ -24,6 +25,15 @@ class PlaceTest(base.PrivilegedTestCase):
         with place.opened(base.UUID, NAME):
             pass
 
+    def _open_here(self) -> list[str]:
+        """Return what is open of the instances; others open files as well."""
+        found = []
+        for number in os.listdir('/proc/self/fd'):
+            with contextlib.suppress(OSError):
+                found.append(os.readlink(f'/proc/self/fd/{number}'))
+        return [path for path in found if path.startswith(
+            f'{self.folder.parent}')]
+
     def elsewhere(self) -> pathlib.Path:
         """Return a file outside the folder of the instances."""
         path = pathlib.Path(self.useFixture(fixtures.TempDir()).path, 'secret')
@@ -39,11 +49,14 @@ class PlaceTest(base.PrivilegedTestCase):
 
     def test_no_descriptor_stays_open(self) -> None:
         self.make(NAME)
-        before = os.listdir('/proc/self/fd')
+        open_before = self._open_here()
 
-        self._open()
+        with place.opened(base.UUID, NAME):
+            open_within = self._open_here()
 
-        self.assertEqual(before, os.listdir('/proc/self/fd'))
+        self.assertEqual([], open_before)
+        self.assertNotEqual([], open_within)
+        self.assertEqual([], self._open_here())
 
     def test_a_link_is_not_followed(self) -> None:
         (self.folder / NAME).symlink_to(self.elsewhere())

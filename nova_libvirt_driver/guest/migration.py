@@ -9,6 +9,7 @@ in the end is said by the states of its domains on both hosts.
 from collections.abc import Callable
 import dataclasses
 import enum
+import time
 from typing import Any
 import uuid as uuid_module
 
@@ -44,6 +45,11 @@ CANCELED = 'migration-canceled'
 So it does as well when only the last answer of the other host was lost, on
 which the guest may run.
 """
+
+MOVING = 'migration'
+"""Why a guest stands still for the last pass of its migration."""
+
+_SWITCH_S, _SWITCH_LOOK_S = 10.0, 0.1
 
 _TOKEN = (libvirt.VIR_DOMAIN_METADATA_ELEMENT,
           'urn:nova-libvirt-driver:token')
@@ -202,6 +208,28 @@ class Migration:
         self._reach.call(
             'set how long the guest may stand still',
             lambda domain: domain.migrateSetMaxDowntime(wanted, 0))
+
+    def abort(self) -> None:
+        """End the job; the guest stays here, unless it has gone by now.
+
+        Not while the guest stands still for the last pass, as long as that
+        takes no more than ten seconds: QEMU 7.2 crashes when it is told to
+        keep the disks that it hands over at that moment (an assertion in
+        bdrv_co_write_req_prepare).
+
+        :raises DriverError: there is none, or it cannot be ended any more
+        """
+        deadline = time.monotonic() + _SWITCH_S
+        while self._is_switching() and time.monotonic() < deadline:
+            time.sleep(_SWITCH_LOOK_S)
+        self._reach.call('abort the migration of the guest',
+                         lambda domain: domain.abortJob())
+
+    def _is_switching(self) -> bool:
+        state = self._reach.look('see whether the guest stands still',
+                                 reach_module.GuestState.of)
+        return (state.power is instance_spec.PowerState.PAUSED
+                and state.reason == MOVING)
 
     def start_post_copy(self) -> None:
         """Let the guest run on the other host from now on.

@@ -145,7 +145,7 @@ class LiveDeparture:
         job = self.domains.guests.migration(instance)
         if job.job() is not migration.Job.OUT:
             raise _not_migrating('abort its migration', instance)
-        guest.abort_job()
+        job.abort()
 
     def force_complete(self, instance: instance_spec.Instance) -> None:
         """Bring a migration to its end; see the contract's verb."""

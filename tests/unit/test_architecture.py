@@ -98,7 +98,7 @@ BUDGETS = {
     'connection': 1175,
     'events': 982,
     'filesystem': 176,
-    'guest': 2094,
+    'guest': 2108,
     'host': 492,
     'images': 594,
     'messaging': 162,

@@ -127,7 +127,7 @@ class PostCopy:
         if not goes_on():
             return
         try:
-            guest.abort_job()
+            job.abort()
         except exception.DriverError as error:
             LOG.info('The migration is not aborted: %s', error,
                      instance={'uuid': guest.uuid})

@@ -91,13 +91,15 @@ class Steering:
     def abort(self) -> None:
         """End it; the guest stays, unless it is too late.
 
+        Waits for a guest that is about to go; see the job's.
+
         :raises WrongState: the guest runs on the other host already
         :raises LibvirtFailure: there is no job any more
         """
         check_abortable(self._guest, is_post_copy=self._is_post_copy)
         with self._aborting:
             # The job may have ended before its answer is here.
-            self._guest.abort_job()
+            self._job.abort()
             self._is_aborted = True
 
     def complete(self) -> None:

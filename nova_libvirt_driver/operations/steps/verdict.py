@@ -16,7 +16,7 @@ from nova_libvirt_driver.spec import instance as instance_spec
 State = reach.GuestState | None
 """None when there is no domain."""
 
-_MIGRATED, _MOVING = 'migrated', 'migration'
+_MIGRATED = 'migrated'
 _SHUTDOWN = instance_spec.PowerState.SHUTDOWN
 
 
@@ -71,7 +71,7 @@ def _while_up(
         return _in_post_copy(here, there)
     # It stands still for the last pass, or since then.
     stands = here.power is instance_spec.PowerState.PAUSED and (
-        held or here.reason == _MOVING)
+        held or here.reason == migration.MOVING)
     if isinstance(there, reach.GuestState) and migration.runs(there):
         # What libvirt let go on here is the later copy. It may have been
         # paused so that it is done. And it may have begun post-copy, of

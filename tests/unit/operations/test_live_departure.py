@@ -121,6 +121,29 @@ class GoneTest(whole.WholeTestCase):
         error = self.assertRaises(exception.MigrationFailed, moved.result)
         self.assertNotIsInstance(error, exception.MigrationCancelled)
 
+    def test_the_last_pass_is_not_aborted(self) -> None:
+        self.driver.spawn(self.spec)
+        guest, = self.hypervisor.guests
+        with (futures.ThreadPoolExecutor(2) as pool,
+              self.hypervisor.block('migrateToURI3') as hang):
+            pool.submit(
+                self.driver.live_migration, self.spec,
+                migration_spec.Destination(uri=URI, is_shared=True))
+            self.assertTrue(hang.wait_entered())
+            guest.state = libvirt.VIR_DOMAIN_PAUSED
+            guest.reason = libvirt.VIR_DOMAIN_PAUSED_MIGRATION
+            looks = self.hypervisor.calls['state'] + 3
+            aborted = pool.submit(self.driver.live_migration_abort, self.spec)
+            fake_ports.wait_until(
+                lambda: self.hypervisor.calls['state'] > looks,
+                'the abort to look at the guest')
+            self.assertNotIn('abortJob', self.hypervisor.calls)
+
+            guest.state = libvirt.VIR_DOMAIN_RUNNING
+            # Here it has no job; there is nothing to be aborted.
+            self.assertRaises(exception.LibvirtFailure, aborted.result)
+        self.assertEqual(1, self.hypervisor.calls['abortJob'])
+
     def test_a_host_that_cannot_be_asked_is_to_be_looked_at(self) -> None:
         self.driver.spawn(self.spec)
         for is_away in (False, True):

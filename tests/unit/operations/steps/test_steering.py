@@ -137,7 +137,7 @@ class Hosts:
             memory_processed=1,
         ) if self.total else None
 
-    def abort_job(self) -> None:
+    def abort(self) -> None:
         self._do('abort')
 
     def pause(self) -> None:

@@ -60,8 +60,7 @@ class Steering:
         self._iteration = 0
         self._step = 0
         self._is_late = self._is_over = False
-        self._is_post_copy = False
-        self._is_due = False
+        self._is_post_copy = self._is_due = False
         self._refusal = ''
         self._lock = threading.Lock()
         self._is_aborted = False
@@ -164,8 +163,9 @@ class Steering:
             return
         if figures is not None and figures.total:
             if not self._total:
-                self._total = figures.total
                 self._set_downtime(0)
+            # The disks come into it one after the other.
+            self._total = max(self._total, figures.total)
             self._iteration = max(self._iteration, figures.memory_iteration)
             self._figures = figures
             self._tell(now)

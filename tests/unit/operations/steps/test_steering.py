@@ -186,6 +186,23 @@ class TimeTest(base.TestCase):
 
                 self.assertEqual([verb], hosts.done)
 
+    def test_it_has_time_for_all_disks(self) -> None:
+        """Libvirt counts each from the beginning of its copy on."""
+        hosts: Any = Hosts(1 << 20, failing=0)
+        steered = steering.Steering(
+            hosts, hosts, migration_spec.Ways(completion_timeout_s=10),
+            lambda figures: None, hosts.clock)
+        steered.tick()
+        hosts.total = 8 << 30
+        for _ in range(3):
+            hosts.now += 25
+            steered.tick()
+
+        self.assertEqual([], hosts.done)
+        hosts.now += 25
+        steered.tick()
+        self.assertEqual(['abort'], hosts.done)
+
     def test_figures_that_cannot_be_had_end_nothing(self) -> None:
         """As when libvirt is past the job, and about to say so."""
         hosts: Any = Hosts(1 << 20, failing=0)

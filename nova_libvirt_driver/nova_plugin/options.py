@@ -160,8 +160,8 @@ _TABLE: Mapping[str, Mapping[str, Verdict]] = {
         'skip_cpu_compare_at_startup': (
             MOOT, 'a model that the host lacks is left out of the list'),
         'wait_for_vif_plugged_event_during_hard_reboot': (
-            PARTLY, 'ports of which a hard reboot leaves the end on the host '
-            'plugged are not waited for: there is no event'),
+            PARTLY, 'not for ports that stay plugged on the host in a hard '
+            'reboot: there is no event for them'),
     },
 }
 """Verdict and remark of each option outside ``[libvirt]``."""

@@ -138,8 +138,8 @@ def _check_memory_in_files() -> None:
                        f'[libvirt] file_backed_memory {total_mib}: set it to '
                        '0')
     if reserved_mib:
-        # That of the host is not in what is told of, as what is offered is
-        # in files (LP 1882821).
+        # Only the memory in files is reported, not that of the host
+        # (LP 1882821).
         LOG.warning('reserved_host_memory_mb takes %d MiB from what '
                     '[libvirt] file_backed_memory gives to guests, and '
                     'nothing from the memory of the host: set it to 0',

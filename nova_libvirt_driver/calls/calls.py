@@ -12,7 +12,10 @@ place waits for one.
 import abc
 import atexit
 from collections.abc import Callable
+import queue
+import threading
 from typing import Any
+from typing import TypeAlias
 from typing import TypeVar
 
 import libvirt
@@ -26,6 +29,8 @@ LOG = logging.getLogger(__name__)
 T = TypeVar('T')
 
 _LOOK_S = 0.1
+_IDLE_S = 5.0
+"""How long a thread waits for its next call."""
 
 
 # libvirtError asks for the thread's last error. When the garbage collector
@@ -187,6 +192,9 @@ class Call:
             return
 
 
+_Queue: TypeAlias = queue.SimpleQueue[tuple[Call, threading.Lock]]
+
+
 class Calls(abc.ABC):
     """Runs functions on native threads and waits for them.
 
@@ -270,32 +278,73 @@ class Calls(abc.ABC):
 
 
 class NativeCalls(Calls):
-    """Calls of a process with native threads: a daemon thread for each.
+    """Calls of a process with native threads: each has one for itself.
 
     Daemon threads, so that a hung call never keeps the process from
-    ending; executors of the standard library would wait for it.
+    ending; executors of the standard library would wait for it. A thread that
+    is done serves the next call, and ends when none comes for a while.
     """
 
+    def __init__(
+            self, host: str, limit: int,
+            runtime: runtime_module.Runtime = runtime_module.PROCESS,
+    ) -> None:
+        super().__init__(host, limit, runtime)
+        self._idle: list[_Queue] = []
+
     def _execute(self, call: Call, name: str, deadline: float) -> bool:
-        thread = self._runtime.thread(f'libvirt-call-{name}', call.execute)
+        done = threading.Lock()
+        done.acquire()
         try:
-            thread.start()
+            self._hand_over(call, done)
         except RuntimeError as error:
             self.budget.end(was_abandoned=False)
             self.budget.leave()
             raise exception.HypervisorUnavailable(
                 host=self._host, reason=f'{name}: {error}') from error
         try:
-            thread.join(self._left_s(deadline))
+            return done.acquire(timeout=self._left_s(deadline))
         except BaseException:
             self._give_up(call)
             raise
-        return not thread.is_alive()
+
+    def _hand_over(self, call: Call, done: threading.Lock) -> None:
+        """Have an idle thread execute a call, or a new one.
+
+        :raises RuntimeError: the process has no thread left
+        """
+        try:
+            queued = self._idle.pop()
+        except IndexError:
+            queued, idle = queue.SimpleQueue(), self._idle
+            self._runtime.thread(
+                'libvirt-call', lambda: _serve(queued, idle)).start()
+        queued.put((call, done))
 
     def without_deadline(
             self, function: Callable[..., Any], *args: Any,
             **kwargs: Any) -> Any:
         return function(*args, **kwargs)
+
+
+def _serve(queued: _Queue, idle: list[_Queue]) -> None:
+    """Execute one call after the other, on a thread of their own."""
+    while True:
+        try:
+            call, done = queued.get(timeout=_IDLE_S)
+        except queue.Empty:
+            try:
+                idle.remove(queued)
+            except ValueError:
+                # A call is about to be handed over.
+                continue
+            return
+        call.execute()
+        # Nothing of the call is kept while the thread is idle.
+        del call
+        idle.append(queued)
+        done.release()
+        del done
 
 
 class EventletCalls(Calls):

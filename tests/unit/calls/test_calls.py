@@ -10,6 +10,7 @@ import textwrap
 import threading
 import time
 from typing import Any
+import weakref
 
 import fixtures
 import libvirt
@@ -106,6 +107,23 @@ class RunTest(CallsTestCase):
                             timeout_s=10)
 
         self.assertNotEqual(_thread.get_native_id(), inside)
+
+    def test_a_thread_serves_one_call_after_the_other(self) -> None:
+        runner = self.make()
+        times = 50
+
+        found = [runner.run(_thread.get_native_id, name='asking',
+                            timeout_s=10) for _ in range(times)]
+
+        self.assertLess(len(set(found)), times)
+
+    def test_nothing_of_a_call_is_kept(self) -> None:
+        runner = self.make()
+        found = weakref.ref(runner.run(
+            lambda: frozenset('abc'), name='asking', timeout_s=10))
+        gc.collect()
+
+        self.assertIsNone(found())
 
     def test_exception_passes_as_it_is(self) -> None:
         runner = self.make()

@@ -167,16 +167,28 @@ class Migration:
 
         :param ended: called when the call has ended, on its thread
         """
-        run = Run()
+        run, uuid = Run(), self._reach.uuid
         uri, flags, parameters = (
             request.destination.uri, request.flags(), request.parameters())
 
-        def move() -> None:
+        def migrate(connection: protocol.Connection) -> None:
+            domain = connection.lookupByUUIDString(uuid)
             try:
-                self._reach.call(
-                    f'migrate the guest to {uri}',
-                    lambda domain: domain.migrateToURI3(
-                        uri, parameters, flags), timeout_s=_FOREVER_S)
+                domain.migrateToURI3(uri, parameters, flags)
+            except libvirt.libvirtError as error:
+                # The daemon passes on what has become of its connection to
+                # the other one, which is no outage of this host.
+                if errors.is_broken_link(error) and connection.isAlive():
+                    raise exception.HypervisorUnavailable(
+                        host=uri, reason=errors.text(error)) from error
+                raise
+
+        def move() -> None:
+            tried = f'migrate the guest to {uri}'
+            try:
+                self._link.quarantine.check(uuid, tried)
+                self._link.call(tried, migrate, instance=uuid,
+                                timeout_s=_FOREVER_S)
             except Exception as error:
                 run.error = error
             run.ended = True
@@ -226,8 +238,7 @@ class Migration:
                          lambda domain: domain.abortJob())
 
     def _is_switching(self) -> bool:
-        state = self._reach.look('see whether the guest stands still',
-                                 reach_module.GuestState.of)
+        state = self._reach.state()
         return (state.power is instance_spec.PowerState.PAUSED
                 and state.reason == MOVING)
 

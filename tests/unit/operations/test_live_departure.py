@@ -21,6 +21,7 @@ from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.spec import live_migration as migration_spec
 from nova_libvirt_driver.storage import journal as journal_module
 from nova_libvirt_driver.testing import fake_attachment
+from nova_libvirt_driver.testing import fake_fault
 from nova_libvirt_driver.testing import fake_libvirt
 from nova_libvirt_driver.testing import fake_ports
 from nova_libvirt_driver.testing import fake_volumes
@@ -143,6 +144,21 @@ class GoneTest(whole.WholeTestCase):
             # Here it has no job; there is nothing to be aborted.
             self.assertRaises(exception.LibvirtFailure, aborted.result)
         self.assertEqual(1, self.hypervisor.calls['abortJob'])
+
+    def test_the_end_of_the_link_between_the_hosts_is_no_outage(self) -> None:
+        self.driver.spawn(self.spec)
+        self.hypervisor.fail_next('migrateToURI3', fake_fault.libvirt_error(
+            libvirt.VIR_ERR_INTERNAL_ERROR, libvirt.VIR_FROM_RPC,
+            'internal error: client socket is closed'))
+
+        error = self.assertRaises(
+            exception.MigrationFailed, self.driver.live_migration, self.spec,
+            migration_spec.Destination(uri=URI, is_shared=True))
+
+        self.assertIn(f'host {URI} cannot be used', str(error))
+        self.assertNotIn('is lost', self.log.output)
+        self.assertEqual(
+            1, self.driver.connection_status().generation)
 
     def test_a_host_that_cannot_be_asked_is_to_be_looked_at(self) -> None:
         self.driver.spawn(self.spec)

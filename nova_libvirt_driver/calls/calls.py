@@ -12,6 +12,7 @@ place waits for one.
 import abc
 import atexit
 from collections.abc import Callable
+import os
 import queue
 import threading
 from typing import Any
@@ -291,6 +292,7 @@ class NativeCalls(Calls):
     ) -> None:
         super().__init__(host, limit, runtime)
         self._idle: list[_Queue] = []
+        self._process = os.getpid()
 
     def _execute(self, call: Call, name: str, deadline: float) -> bool:
         done = threading.Lock()
@@ -313,6 +315,9 @@ class NativeCalls(Calls):
 
         :raises RuntimeError: the process has no thread left
         """
+        if self._process != os.getpid():
+            # A process that was forked has none of these threads.
+            self._idle, self._process = [], os.getpid()
         try:
             queued = self._idle.pop()
         except IndexError:

@@ -117,6 +117,23 @@ class RunTest(CallsTestCase):
 
         self.assertLess(len(set(found)), times)
 
+    def test_a_forked_process_has_threads_of_its_own(self) -> None:
+        code = textwrap.dedent("""\
+            import os
+            from nova_libvirt_driver.calls import calls
+            runner = calls.make(host='here', limit=4)
+            runner.run(lambda: 7, name='asking', timeout_s=60)
+            child = os.fork()
+            if not child:
+                os._exit(runner.run(lambda: 7, name='asking', timeout_s=20))
+            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+            """)
+
+        done = subprocess.run([sys.executable, '-c', code], text=True,
+                              capture_output=True)
+
+        self.assertEqual(('7\n', ''), (done.stdout, done.stderr))
+
     def test_nothing_of_a_call_is_kept(self) -> None:
         runner = self.make()
         found = weakref.ref(runner.run(

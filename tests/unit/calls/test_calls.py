@@ -132,7 +132,7 @@ class RunTest(CallsTestCase):
         done = subprocess.run([sys.executable, '-c', code], text=True,
                               capture_output=True)
 
-        self.assertEqual(('7\n', ''), (done.stdout, done.stderr))
+        self.assertEqual('7\n', done.stdout, done.stderr)
 
     def test_nothing_of_a_call_is_kept(self) -> None:
         runner = self.make()

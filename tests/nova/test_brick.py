@@ -338,10 +338,10 @@ from nova.privsep import libvirt as privsep_libvirt
 from os_brick import privileged
 from nova_libvirt_driver.nova_plugin import mounts
 from nova_libvirt_driver.volumes import connection
-from tests.nova import test_translate, volumes_rig
+from tests.nova import configured, volumes_rig
 for context in nova.privsep.sys_admin_pctxt, privileged.default:
     context.set_client_mode(False)
-test_translate.CONF.set_override(
+configured.CONF.set_override(
     "quobyte_mount_point_base", "{base}", "libvirt")
 mounted = []
 def mount(volume, folder, cfg_file):

@@ -10,13 +10,11 @@ import unittest
 from unittest import mock
 import uuid
 
-from nova import config
 from nova import context as nova_context
 from nova import exception as nova_exception
 from nova.network import model as network_model
 from nova import objects
 from nova.virt import osinfo
-import os_vif
 
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.nova_plugin import interfaces
@@ -28,6 +26,7 @@ from nova_libvirt_driver.spec import disk as disk_spec
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import host as host_spec
 from nova_libvirt_driver.spec import nic as nic_spec
+from tests.nova import configured
 from tests.nova import environments
 
 TAP_MAC = '02:00:de:ad:be:ef'
@@ -59,12 +58,7 @@ interfaces.unplug(instance, [vif])
 print(links())
 '''
 
-CONF = config.CONF
-
-objects.register_all()
-os_vif.initialize()
-config.parse_args(['tests'], default_config_files=[], configure_db=False,
-                  init_rpc=False)
+CONF = configured.CONF
 
 IMAGE_ID, NETWORK_ID = str(uuid.uuid4()), str(uuid.uuid4())
 PORT_ID = '97a75666-f2b1-4f1c-a6f4-1d5b2f0b2f6a'
@@ -281,11 +275,11 @@ class GuestTest(unittest.TestCase):
 
     def test_a_file_system_is_the_one_of_novas_own_driver(self) -> None:
         self.addCleanup(CONF.clear_override, 'default_ephemeral_format')
-        for configured, os_type, asked, expected in (
+        for ours, os_type, asked, expected in (
                 (None, None, None, ''), (None, 'linux', None, 'ext4'),
                 (None, 'windows', None, 'ntfs'), (None, 'bsd', None, ''),
                 ('xfs', 'linux', None, 'xfs'), ('xfs', None, 'ext3', 'ext3')):
-            CONF.set_override('default_ephemeral_format', configured)
+            CONF.set_override('default_ephemeral_format', ours)
             spec = translate.guest(translate.Request(
                 make_instance(os_type=os_type), make_image(),
                 block_device_info={
@@ -367,11 +361,11 @@ class VirtualCpusTest(unittest.TestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.addCleanup(config.CONF.clear_override, 'cpu_shared_set',
+        self.addCleanup(CONF.clear_override, 'cpu_shared_set',
                         'compute')
 
     def share(self, cpus: str) -> None:
-        config.CONF.set_override('cpu_shared_set', cpus, 'compute')
+        CONF.set_override('cpu_shared_set', cpus, 'compute')
 
     def make(self, extra_specs: dict[str, str] | None = None,
              policy: str | None = None, **cell: Any) -> cpu_spec.CpuSpec:

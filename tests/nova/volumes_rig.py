@@ -10,14 +10,14 @@ from typing import Any
 import unittest
 from unittest import mock
 
-from nova import config
 from nova import context as nova_context
 
 from nova_libvirt_driver import conf
 from nova_libvirt_driver.nova_plugin import brick
 from nova_libvirt_driver.testing import fake_libvirt
+from tests.nova import configured
 
-CONF = config.CONF
+CONF = configured.CONF
 VOLUME = '6ca404f3-d844-4169-bb96-bc792f37de98'
 OTHER = '0cecc618-a007-4bb6-91f7-462293fe2ac2'
 SECRET = '0f5d7c1c-5b0f-4b67-9d43-6b8b4a4b6a11'

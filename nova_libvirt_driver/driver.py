@@ -134,7 +134,7 @@ class LibvirtDriver(base.ComputeDriver):
         self._parts.storage.console_logs.start()
 
     def cleanup_host(self, host: str) -> None:
-        """Close the connection and stop every thread, in three seconds."""
+        """Close the connection and stop every thread, in four seconds."""
         self._parts.storage.console_logs.stop()
         self._parts.operations.recovery.stop()
         self._parts.link.stop()

@@ -24,6 +24,7 @@ import threading
 from oslo_log import log as logging
 
 from nova_libvirt_driver.calls import calls as calls_module
+from nova_libvirt_driver.calls import runtime
 from nova_libvirt_driver import exception
 from nova_libvirt_driver.filesystem import locking
 from nova_libvirt_driver.privileged import client
@@ -39,6 +40,7 @@ OLD_LOGS = 3
 """As many as virtlogd keeps by default."""
 
 _INTERVAL_S = 5.0
+_STOP_S = 0.5
 _LOOK_TIMEOUT_S = 60.0
 _PIECE_BYTES = 256 * 1024
 _BLOCK_BYTES = 512
@@ -56,27 +58,38 @@ class ConsoleLogs:
     :param max_bytes: length above which a log is rotated, 0 for no limit
     :param calls: runs the look on native threads; not those that libvirt
         needs. A file system that hangs costs one of them.
+    :param stop_s: longest wait for the end of a look
     """
 
     def __init__(
             self, instances_path: str, max_bytes: int,
-            calls: calls_module.Calls) -> None:
+            calls: calls_module.Calls, *, stop_s: float = _STOP_S) -> None:
         self._path = instances_path
         self._max_bytes = max_bytes
         self._calls = calls
+        self._stop_s = stop_s
         self._ended = threading.Event()
+        self._thread: runtime.Thread | None = None
 
     def start(self) -> None:
         """Begin to look, on a thread of its own."""
         self.stop()
         if self._max_bytes:
             self._ended = threading.Event()
-            threading.Thread(target=self._watch, args=(self._ended,),
-                             name='console-logs', daemon=True).start()
+            self._thread = runtime.Thread(
+                target=self._watch, args=(self._ended,),
+                name='console-logs', daemon=True)
+            self._thread.start()
 
     def stop(self) -> None:
-        """Look no more; a look that is under way ends by itself."""
+        """Look no more.
+
+        Waits half a second for a look that is under way, which ends with
+        the log that it is at.
+        """
         self._ended.set()
+        if self._thread is not None:
+            self._thread.join(self._stop_s)
 
     def read(self, instance: instance_spec.Instance) -> bytes:
         """Return the last 100 KiB, older log files included.
@@ -107,16 +120,16 @@ class ConsoleLogs:
     def _watch(self, ended: threading.Event) -> None:
         while not ended.is_set():
             try:
-                self._look()
+                self._look(ended)
             except Exception:
                 LOG.exception('Could not look at the console logs of the '
                               'instances')
             ended.wait(_INTERVAL_S)
 
-    def _look(self) -> None:
+    def _look(self, ended: threading.Event) -> None:
         try:
             failed = self._calls.run(
-                self._bound_all, timeout_s=_LOOK_TIMEOUT_S,
+                lambda: self._bound_all(ended), timeout_s=_LOOK_TIMEOUT_S,
                 name='looking at the console logs of the instances')
         except (exception.CallTimeout,
                 exception.CallBudgetExhausted) as error:
@@ -127,10 +140,12 @@ class ConsoleLogs:
             LOG.debug('The console log %s is too long and cannot be '
                       'rotated: %s', path, failure.strerror)
 
-    def _bound_all(self) -> list[tuple[str, OSError]]:
+    def _bound_all(self, ended: threading.Event) -> list[tuple[str, OSError]]:
         # On a native thread, where nothing may be logged.
         failed = []
         for path in _logs(self._path):
+            if ended.is_set():
+                break
             try:
                 rotate(path, self._max_bytes)
             except FileNotFoundError:

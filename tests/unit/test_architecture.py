@@ -107,7 +107,7 @@ BUDGETS = {
     'operations': 4897,
     'privileged': 290,
     'spec': 1111,
-    'storage': 4482,
+    'storage': 4492,
     'testing': 3893,
     'volumes': 1018,
     'xmlmodel': 1300,

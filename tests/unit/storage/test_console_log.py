@@ -5,12 +5,15 @@ import os
 import pathlib
 import resource
 import signal
+import threading
 
 import fixtures
 
 from nova_libvirt_driver.calls import calls
+from nova_libvirt_driver import exception
 from nova_libvirt_driver.spec import instance as instance_spec
 from nova_libvirt_driver.storage import console_log
+from nova_libvirt_driver.testing import fake_fault
 from nova_libvirt_driver.testing import fake_ports
 from tests import base
 
@@ -164,12 +167,32 @@ class RotateTest(LogTestCase):
 
 class ConsoleLogsTest(LogTestCase):
 
+    def setUp(self) -> None:
+        super().setUp()
+        self.calls = calls.make(host='here', limit=1)
+
     def logs(self, max_bytes: int) -> console_log.ConsoleLogs:
         made = console_log.ConsoleLogs(
-            str(self.instances_path), max_bytes,
-            calls.make(host='here', limit=1))
+            str(self.instances_path), max_bytes, self.calls, stop_s=30)
         self.addCleanup(made.stop)
         return made
+
+    def test_its_end_is_that_of_the_look_under_way(self) -> None:
+        self.log_path.write_bytes(b'a' * 2 * MAX)
+        logs = self.logs(MAX)
+        with fake_fault.Hang() as hang:
+            # The look waits until this one has ended.
+            self.assertRaises(
+                exception.CallTimeout, self.calls.run, hang.hang,
+                name='hanging', timeout_s=0.01)
+            logs.start()
+            threading.Timer(0.2, hang.release).start()
+
+            logs.stop()
+
+        self.assertNotIn('console-logs', [
+            thread.name for thread in threading.enumerate()])
+        self.assertEqual(2 * MAX, self.log_path.stat().st_size)
 
     def test_the_logs_of_all_instances_are_looked_at(self) -> None:
         other = self.instances_path / UUID.replace('8', '9')

@@ -21,9 +21,9 @@ from nova_libvirt_driver.monitoring import inquiry
 from nova_libvirt_driver.monitoring import monitor
 from nova_libvirt_driver.spec import monitoring
 from nova_libvirt_driver.testing import fake_ports
+from tests import free_ports
 from tests.functional import base
 from tests.functional import process
-from tests.unit.monitoring import test_monitor
 
 wait_until = fake_ports.wait_until
 
@@ -135,7 +135,7 @@ class ServiceHangTest(HangTestCase, process.ServiceTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.path = f'{self.state_path}/nova-libvirt-{process.HOST}.sock'
-        self.port = test_monitor.free_port()
+        self.port = free_ports.first_of(1)
 
     def start_service(self) -> process.Service:
         service = self.run_service(

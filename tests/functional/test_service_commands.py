@@ -26,6 +26,7 @@ import fixtures
 from nova_libvirt_driver.testing import fake_ports
 from nova_libvirt_driver.testing import guests
 from nova_libvirt_driver.testing import linux_guest
+from tests import free_ports
 from tests.functional import process
 
 COMMANDS = 20
@@ -390,7 +391,8 @@ class ForwardTest(CommandTestCase):
 
     def test_a_port_of_the_host_leads_into_a_server(self) -> None:
         self.start()
-        port, other = free_port(), free_port()
+        port = free_ports.first_of(2)
+        other = port + 1
 
         self.answer(
             'server', 'create', 'web1', *self.boot, '--forward',
@@ -427,7 +429,7 @@ class ForwardTest(CommandTestCase):
 
     def test_a_port_that_is_taken_later_costs_the_start(self) -> None:
         self.start()
-        port = free_port()
+        port = free_ports.first_of(1)
         self.answer('server', 'create', 'web1', '--image', 'hello', *NONE[:2],
                     '--network', 'user', '--forward', f'{port}:22')
         self.answer('server', 'stop', 'web1')
@@ -468,12 +470,6 @@ class ForwardTest(CommandTestCase):
                 (console['host'], console['port']), timeout=10) as serial:
             serial.sendall(f'{line}\n'.encode())
             time.sleep(2)
-
-
-def free_port() -> int:
-    with socket.create_server(('127.0.0.1', 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 class TerminalTest(CommandTestCase):

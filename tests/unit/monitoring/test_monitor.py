@@ -27,6 +27,7 @@ from nova_libvirt_driver.spec import monitoring
 from nova_libvirt_driver.testing import fake_driver
 from nova_libvirt_driver.testing import fake_ports
 from tests import base
+from tests import free_ports
 from tests.unit.monitoring import values
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -47,11 +48,6 @@ class WatchedDriver(fake_driver.FakeDriver):
 
     def observe_calls(self, observer: Any) -> None:
         self.observer = observer
-
-
-def free_port() -> int:
-    with socket.create_server(('127.0.0.1', 0)) as found:
-        return int(found.getsockname()[1])
 
 
 class MonitorTestCase(base.TestCase):
@@ -149,7 +145,7 @@ class MetricsTest(MonitorTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.port = free_port()
+        self.port = free_ports.first_of(1)
 
     def start(self, address: str = '127.0.0.1') -> monitor.Monitor:
         made = self.monitor(metrics_listen=address, metrics_port=self.port)

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import os
-import random
 import socket
 import stat
 
@@ -16,6 +15,7 @@ from nova_libvirt_driver.spec import console as console_spec
 from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.testing import specs
 from tests import base
+from tests import free_ports
 
 SERIAL = console_spec.SerialSpec(
     kind=console_spec.SerialKind.TCP, listen='127.0.0.1')
@@ -36,24 +36,9 @@ class SerialPortsTest(base.TestCase):
         self.path = self.useFixture(fixtures.TempDir()).path
         self.folder = os.path.join(self.path, locking.FOLDER)
         self.defined: list[str] = []
-        self.first = self.free_ports()
+        # Behind another one that is free.
+        self.first = free_ports.first_of(5) + 1
         self.listener = self.listen(self.first - 1)
-
-    def free_ports(self) -> int:
-        """Return the first of some free ports, behind another free one.
-
-        They are none of those that the kernel gives to other programs.
-        """
-        while True:
-            first = random.randrange(20001, 30000)
-            with contextlib.ExitStack() as stack:
-                try:
-                    for port in range(first - 1, first + 4):
-                        stack.enter_context(
-                            socket.create_server(('127.0.0.1', port)))
-                except OSError:
-                    continue
-            return first
 
     def listen(self, port: int = 0) -> socket.socket:
         listener = socket.create_server(('127.0.0.1', port))

@@ -21,6 +21,7 @@ from nova_libvirt_driver.spec import guest as guest_spec
 from nova_libvirt_driver.spec import nic as nic_spec
 from nova_libvirt_driver.testing import specs
 from tests import base as tests_base
+from tests import free_ports
 from tests.unit.cli import base
 
 FOUND = nic_spec.FoundAddress(address='192.0.2.7', source='lease')
@@ -68,11 +69,6 @@ class SshTestCase(base.ServerTestCase):
             self.run_ssh.call_args_list))
         self.assertEqual(program, arguments[0])
         return list(arguments)
-
-    def closed_port(self) -> int:
-        with socket.create_server(('127.0.0.1', 0)) as closed:
-            port: int = closed.getsockname()[1]
-        return port
 
 
 class CommandTest(SshTestCase):
@@ -152,7 +148,7 @@ class WaitTest(SshTestCase):
         self.assertEqual(words[9:], printed.splitlines())
 
     def test_ssh_is_called_in_the_end_all_the_same(self) -> None:
-        port = self.closed_port()
+        port = free_ports.first_of(1)
         spec = self.forwarding(port)
         words = self.assert_waits('--timeout', '1', spec.uuid)
         quiet = self.assert_waits('-q', '--timeout', '1', spec.uuid)
@@ -318,4 +314,4 @@ class AnswerTest(tests_base.TestCase):
         self.assertFalse(ssh_wait.answers(
             '127.0.0.1', self.port, timeout_s=0.3))
 
-        self.assertLess(time.monotonic() - begun, 2.0)
+        self.assertLess(time.monotonic() - begun, 20.0)

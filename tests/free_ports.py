@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Ports of this host that a test can listen at."""
+
+import contextlib
+import random
+import socket
+
+
+def first_of(count: int) -> int:
+    """Return the first of so many ports in a row that nobody listens at.
+
+    They are none of those that the kernel gives to other programs, so that
+    they stay free until the test uses them.
+    """
+    while True:
+        first = random.randrange(20000, 30000)
+        with contextlib.ExitStack() as stack:
+            try:
+                for port in range(first, first + count):
+                    stack.enter_context(
+                        socket.create_server(('127.0.0.1', port)))
+            except OSError:
+                continue
+        return first

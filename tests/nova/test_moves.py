@@ -89,7 +89,7 @@ class RemoteTest(base.BaseTestCase):
             f'#!/bin/sh\necho $$ > {number}\nexec sleep 600\n')
 
         def watch() -> None:
-            if number.exists():
+            if number.exists() and number.read_text():
                 raise exception.GaveWay(
                     tried='x', instance='y', state='being deleted')
 

@@ -525,6 +525,6 @@ class LossTest(DriverTestCase):
         driver.init_host('here')
 
         [result] = fake_ports.run_threads(
-            [lambda: driver.cleanup_host('here')], timeout_s=2)
+            [lambda: driver.cleanup_host('here')], timeout_s=20)
 
         self.assertIsNone(result)

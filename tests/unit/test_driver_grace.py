@@ -9,7 +9,8 @@ from tests.unit import test_driver_faults
 
 wait_until = fake_ports.wait_until
 
-GRACE_S = 1.0
+# On a busy machine a connection may take a second to come back.
+GRACE_S = 3.0
 
 
 class GraceTest(test_driver_faults.FaultTestCase):
@@ -50,14 +51,15 @@ class GraceTest(test_driver_faults.FaultTestCase):
 
     def test_a_loss_soon_after_another_has_a_grace_of_its_own(self) -> None:
         self.lose()
-        time.sleep(GRACE_S / 2)
+        time.sleep(GRACE_S / 3)
         self.hypervisor.accept_connections()
         self.wait_generation(2)
+        lost_at = time.monotonic()
         self.lose()
-        time.sleep(GRACE_S * 0.7)
-        self.assertEqual([True], self.service_state.changes)
 
         self.wait_changes(True, False)
+
+        self.assertGreaterEqual(time.monotonic() - lost_at, GRACE_S)
 
     def test_a_stopped_driver_says_nothing_more(self) -> None:
         self.lose()

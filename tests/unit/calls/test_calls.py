@@ -225,7 +225,7 @@ class DeadlineTest(CallsTestCase):
 
         self.hang(runner)
 
-        self.assertTrue(0.1 <= time.monotonic() - started < 3)
+        self.assertTrue(0.1 <= time.monotonic() - started < 30)
         self.assertEqual((1, 1), (
             runner.budget.running, runner.budget.abandoned))
 
@@ -391,10 +391,10 @@ class BudgetTest(CallsTestCase):
         self.begin(runner, lambda: _hang(busy))
         self.addCleanup(busy.release)
         self.assertTrue(busy.wait_entered())
-        threading.Timer(1, busy.release).start()
+        threading.Timer(3, busy.release).start()
 
         self.assertEqual(7, runner.run(
-            lambda: 7, name='asking', timeout_s=0.5, place_timeout_s=60))
+            lambda: 7, name='asking', timeout_s=2, place_timeout_s=60))
 
     def test_no_place_in_time_is_an_error(self) -> None:
         runner = self.make(1)

@@ -6,6 +6,7 @@ In the other mode these tests run in a process of their own.
 """
 
 import ast
+from collections.abc import Callable
 import importlib
 import inspect
 import os
@@ -34,7 +35,7 @@ def green() -> ModuleType:
 def wrap(value: Any) -> Any:
     """Return a value as a session gives it to its callers."""
     return turn.wrap(value, turn.Turn(
-        host='here', timeout_s=10, run=green().execute))
+        host='here', timeout_s=60, run=green().execute))
 
 
 class Slow(libvirt.virConnect):  # type: ignore[misc]
@@ -42,6 +43,7 @@ class Slow(libvirt.virConnect):  # type: ignore[misc]
 
     def __init__(self) -> None:
         self.threads: list[int] = []
+        self.take_time: Callable[[], object] = lambda: None
 
     def __del__(self) -> None:
         # There is nothing of the library to free.
@@ -49,7 +51,7 @@ class Slow(libvirt.virConnect):  # type: ignore[misc]
 
     def getHostname(self) -> str:
         self.threads.append(runtime.original('threading').get_ident())
-        runtime.original('time').sleep(0.3)
+        self.take_time()
         return 'slow'
 
 
@@ -167,6 +169,8 @@ class HubTest(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.ticks = 0
+        # Native, as a call waits for it.
+        self.ticked = runtime.original('threading').Event()
         self.ended = threading.Event()
         ticker = threading.Thread(target=self._tick)
         ticker.start()
@@ -176,22 +180,27 @@ class HubTest(base.TestCase):
     def _tick(self) -> None:
         while not self.ended.is_set():
             self.ticks += 1
+            if self.ticks > 10:
+                self.ticked.set()
             time.sleep(0.005)
 
+    def _wait_for_others(self) -> bool:
+        """Say whether they run; without it they never do."""
+        self.ticks = 0
+        self.ticked.clear()
+        return bool(self.ticked.wait(20))
+
     def test_others_run_during_a_call(self) -> None:
-        sleep = runtime.original('time').sleep
-
-        green().run(lambda: sleep(0.3), 10)
-
-        self.assertGreater(self.ticks, 10)
+        self.assertTrue(green().run(self._wait_for_others, 60))
 
     def test_others_run_during_a_call_of_an_object(self) -> None:
-        slow = Slow()
+        slow, found = Slow(), []
+        slow.take_time = lambda: found.append(self._wait_for_others())
         wrapped = wrap([slow])[0]
 
         self.assertEqual('slow', wrapped.getHostname())
 
-        self.assertGreater(self.ticks, 10)
+        self.assertEqual([True], found)
         self.assertNotEqual(
             [runtime.original('threading').get_ident()], slow.threads)
 
@@ -217,7 +226,7 @@ class OtherProcessTest(base.TestCase):
              __name__],
             env=os.environ | {'NOVA_LIBVIRT_TEST_EVENTLET': '1'},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            timeout=60)
+            timeout=300)
 
         self.assertEqual(0, result.returncode, result.stdout)
         self.assertRegex(result.stdout, r'Ran \d\d tests')

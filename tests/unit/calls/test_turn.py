@@ -83,10 +83,10 @@ class TurnTest(base.TestCase):
     def test_who_gives_up_is_passed_over(self) -> None:
         holder = contextlib.ExitStack()
         holder.enter_context(self.turn.taken('asking'))
-        threading.Timer(0.2, holder.close).start()
         self.assertFalse(self.comes_in(0.05))
+        threading.Timer(0.2, holder.close).start()
 
-        self.assertTrue(self.comes_in(10))
+        self.assertTrue(self.comes_in(30))
         self.take()
 
     def test_wait_for_it_has_a_deadline(self) -> None:
@@ -97,7 +97,7 @@ class TurnTest(base.TestCase):
             error = self.assertRaises(
                 exception.CallTimeout, self.take, turn)
 
-        self.assertTrue(0.1 <= time.monotonic() - started < 1)
+        self.assertTrue(0.1 <= time.monotonic() - started < 30)
         self.assertIn('here', str(error))
         self.assertIn('waiting for asking', str(error))
         self.take(turn)

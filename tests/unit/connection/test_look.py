@@ -7,6 +7,7 @@ import time
 import libvirt
 
 from nova_libvirt_driver import exception
+from nova_libvirt_driver.testing import fake_fault
 from nova_libvirt_driver.testing import fake_ports
 from nova_libvirt_driver.testing import fixtures
 from tests import base
@@ -57,21 +58,22 @@ class LookTest(base.TestCase):
             self.assertRaises(exception.CallTimeout, self.look)
 
         self.assertEqual('fake-host', fake_ports.wait_until(
-            self.look, 'a turn'))
+            self._look_or_none, 'a turn'))
         self.assertEqual(1, len(self.hypervisor.connections))
 
     def test_without_a_thread_the_turn_is_given_back(self) -> None:
-        for _ in range(self.calls.budget.limit):
-            self.assertRaises(
-                exception.CallTimeout, self.calls.run,
-                lambda: time.sleep(2), name='hanging', timeout_s=0.01)
-        self.assertRaises(exception.CallBudgetExhausted, self.look)
+        with fake_fault.Hang() as hang:
+            for _ in range(self.calls.budget.limit):
+                self.assertRaises(
+                    exception.CallTimeout, self.calls.run, hang.hang,
+                    name='hanging', timeout_s=0.01)
+            self.assertRaises(exception.CallBudgetExhausted, self.look)
 
         self.assertEqual('fake-host', fake_ports.wait_until(
-            self._look_or_none, 'a thread', timeout_s=10))
+            self._look_or_none, 'a thread'))
 
     def _look_or_none(self) -> str | None:
         try:
             return self.look()
-        except exception.CallBudgetExhausted:
+        except (exception.CallBudgetExhausted, exception.CallTimeout):
             return None

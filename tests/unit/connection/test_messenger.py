@@ -155,10 +155,11 @@ class MessengerTest(base.TestCase):
                  lambda: self.told.append((state[0], 'other'))]
         self.tell_hanging()
 
+        # Each returns when its patience ends, hence waits by then.
         self.messenger.notify('it', words[0])
         state[0] = 'new'
-        self.start('it', words[1])
-        self.start('another', words[2])
+        self.messenger.notify('it', words[1])
+        self.messenger.notify('another', words[2])
         self.hang.release()
 
         wait_until(lambda: len(self.told) == 3, 'the words')

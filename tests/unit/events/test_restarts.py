@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
+import threading
 import time
 
 from nova_libvirt_driver.events import router as router_module
@@ -63,12 +64,16 @@ class RestartsTest(base.TestCase):
         self.assertEqual(['stopped'], self.heard())
 
     def test_a_stop_that_a_failed_start_causes_is_called_so(self) -> None:
+        started = threading.Event()
+
         def start() -> None:
             with self.restarts.during('one'):
                 self.happen(Transition.STARTED)
+                started.set()
                 raise ValueError('the ports')
 
         def stop() -> None:
+            started.wait(30)
             time.sleep(0.1)
             self.happen(Transition.STOPPED)
 
@@ -79,11 +84,15 @@ class RestartsTest(base.TestCase):
         self.assertEqual('failed', self.listener.events[-1].detail)
 
     def test_a_start_may_come_behind_the_end(self) -> None:
+        stopped = threading.Event()
+
         def restart() -> None:
             with self.restarts.during('one'):
                 self.happen(Transition.STOPPED)
+                stopped.set()
 
         def start() -> None:
+            stopped.wait(30)
             time.sleep(0.1)
             self.happen(Transition.STARTED)
 

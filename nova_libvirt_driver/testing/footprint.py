@@ -76,7 +76,7 @@ def _kept_by_libvirt(host: libvirtd.PrivateHost | str) -> list[str]:
 
 def _files(folders: Iterable[str], ignore: tuple[str, ...]) -> Iterator[str]:
     for folder in folders:
-        for path in pathlib.Path(folder).rglob('*'):
+        for path in _below(folder):
             if any(fnmatch.fnmatch(str(path), one) for one in ignore):
                 continue
             try:
@@ -84,6 +84,13 @@ def _files(folders: Iterable[str], ignore: tuple[str, ...]) -> Iterator[str]:
             except FileNotFoundError:  # went while we looked
                 continue
             yield _file_line(path, status)
+
+
+def _below(folder: str) -> Iterator[pathlib.Path]:
+    # Path.rglob raises when a folder goes while it looks.
+    for parent, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            yield pathlib.Path(parent, name)
 
 
 def _file_line(path: pathlib.Path, status: os.stat_result) -> str:
@@ -97,7 +104,12 @@ def _libvirt(uri: str) -> Iterator[str]:
     connection = libvirt.open(uri)
     try:
         for domain in connection.listAllDomains():
-            running = 'running' if domain.isActive() else 'stopped'
+            try:
+                running = 'running' if domain.isActive() else 'stopped'
+            except libvirt.libvirtError as error:
+                if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+                    raise
+                continue  # went while we looked
             yield f'domain {domain.name()} {domain.UUIDString()} {running}'
         # The test driver knows none, and complains on standard error.
         if connection.getType() != 'TEST':

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import pathlib
+import shutil
 import subprocess
+import threading
 
 import fixtures
 
@@ -47,6 +49,22 @@ class FootprintTest(base.TestCase):
              f'+ link {self.folder}/a/link 0777',
              f'- file {self.folder}/old 0600 empty'],
             sorted(before.difference(self.take())))
+
+    def test_what_goes_while_it_looks_is_no_error(self) -> None:
+        ended = threading.Event()
+
+        def come_and_go() -> None:
+            while not ended.is_set():
+                (self.folder / 'a' / 'b' / 'c').mkdir(parents=True)
+                shutil.rmtree(self.folder / 'a')
+
+        thread = threading.Thread(target=come_and_go)
+        thread.start()
+        self.addCleanup(thread.join)
+        self.addCleanup(ended.set)
+
+        for _ in range(200):
+            self.take()
 
     def test_mode_and_emptiness_of_a_file_count(self) -> None:
         disk = self.folder / 'disk'

@@ -24,6 +24,7 @@ from nova_libvirt_driver.spec import volume as volume_spec
 from nova_libvirt_driver.testing import fake_ports
 from nova_libvirt_driver.testing import fake_volumes
 from tests.faults import base
+from tests import listening
 
 VOLUME = '0d6a2f3e-5b0c-4c39-9d55-6a9ed1a0f3c1'
 KEY = disk_spec.DiskKey(id=VOLUME, serial=VOLUME)
@@ -31,7 +32,7 @@ SIZE_BYTES = 4 << 20
 LOOK_S, CALL_S, DETACH_S = 2.0, 4.0, 5
 OWN_WAIT_S = 5.0
 """How long libvirt itself waits for a device to go."""
-MARGIN_S = 10.0
+MARGIN_S = 30.0
 """What a loaded machine may add to a deadline."""
 
 
@@ -65,7 +66,8 @@ class VolumeServerTest(base.GuestFaultTestCase):
             ['qemu-nbd', '--format', 'raw', '--persistent', '--shared', '0',
              '--socket', str(self.socket), '--export-name', 'volume',
              str(self.bytes)])
-        fake_ports.wait_until(self.socket.exists, 'the socket of qemu-nbd')
+        fake_ports.wait_until(
+            lambda: listening.at(self.socket), 'the socket of qemu-nbd')
         return server
 
     def end_server(self) -> None:
@@ -91,7 +93,7 @@ class VolumeServerTest(base.GuestFaultTestCase):
                 self.server.send_signal(signal.SIGSTOP)
                 time.sleep(0.5)
                 self.server.send_signal(signal.SIGCONT)
-                time.sleep(0.1)
+                time.sleep(0.3)
 
         crawling = threading.Thread(target=crawl)
         crawling.start()

@@ -23,6 +23,7 @@ from nova_libvirt_driver.testing import specs
 from tests.functional import guest_base
 from tests.functional import killed
 from tests.functional import kills
+from tests import listening
 
 ROOT = '6ca404f3-d844-4169-bb96-bc792f37de98'
 DATA = '0cecc618-a007-4bb6-91f7-462293fe2ac2'
@@ -58,7 +59,8 @@ class VolumesTest(guest_base.GuestTestCase):
              str(socket), '--export-name', 'volume', str(image)])
         self.addCleanup(server.wait)
         self.addCleanup(server.kill)
-        fake_ports.wait_until(socket.exists, 'the socket of qemu-nbd')
+        fake_ports.wait_until(
+            lambda: listening.at(socket), 'the socket of qemu-nbd')
         return {'driver_volume_type': 'nbd', 'serial': ROOT, 'data': {
             'volume_id': ROOT, 'name': 'volume', 'socket': str(socket)}}
 

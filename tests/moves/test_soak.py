@@ -22,6 +22,7 @@ from nova_libvirt_driver.testing import guests
 from nova_libvirt_driver.testing import specs
 from tests.faults import moves
 from tests.functional import pair
+from tests import listening
 
 MOVES = int(os.environ.get('NOVA_LIBVIRT_SOAK_MOVES', '100'))
 SEED = int(os.environ.get('NOVA_LIBVIRT_SOAK_SEED', '1'))
@@ -44,7 +45,7 @@ class BackAndForthTest(moves.MoveFaultTestCase):
              f'--socket={socket}', str(path)])
         self.addCleanup(server.wait)
         self.addCleanup(server.terminate)
-        fake_ports.wait_until(socket.exists, 'the volume', timeout_s=20)
+        fake_ports.wait_until(lambda: listening.at(socket), 'the volume')
         image = self.root / 'image'
         image.write_bytes(guests.writing_sector(SECOND_DISK).ljust(
             moves.MIB, b'\0'))

@@ -22,7 +22,7 @@ from nova_libvirt_driver.calls import runtime
 PROCESS_THREADS = ('libvirt-loop', 'libvirt-call')
 
 #: How long a thread that was told to stop may take to do so.
-THREAD_GRACE_S = 5.0
+THREAD_GRACE_S = 20.0
 
 
 def eventlet_mode() -> bool:

@@ -84,7 +84,7 @@ class Hang:
         """Let the hanging calls go on, and later ones pass."""
         self.released = True
 
-    def wait_entered(self, timeout_s: float = 10.0) -> bool:
+    def wait_entered(self, timeout_s: float = 60.0) -> bool:
         """Wait until a call hangs; tell whether one does."""
         return self.wait(lambda: self.entered, timeout_s)
 

@@ -89,7 +89,7 @@ def virt_api(
 
 def wait_until(
         condition: Callable[[], Any], what: str, *,
-        timeout_s: float = 20.0) -> Any:
+        timeout_s: float = 60.0) -> Any:
     """Wait until *condition* is true and return what it returned.
 
     :raises AssertionError: it was not within *timeout_s*

@@ -22,7 +22,7 @@ import psutil
 from nova_libvirt_driver.calls import calls
 from nova_libvirt_driver.connection import opener
 
-SETTLE_S = 20.0
+SETTLE_S = 60.0
 """How long what was let go of may take to go."""
 RSS_ALLOWANCE_MIB = 64
 """What one test may add to the memory of the process for good.

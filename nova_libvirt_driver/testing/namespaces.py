@@ -27,7 +27,7 @@ SHADOWED = {
 }
 """Folder of the host, by name, and the system's folder it covers."""
 
-_RELEASE_TIMEOUT_S = 10.0
+_RELEASE_TIMEOUT_S = 60.0
 _CLONE_NEWNET = 0x40000000
 _TIMEOUT_CODES = (124, 137)  # ended by timeout's SIGTERM, by its SIGKILL
 

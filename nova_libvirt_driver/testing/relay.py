@@ -50,7 +50,7 @@ class Relay:
     def __exit__(self, *exc_info: object) -> None:
         process, self._process = self._process, None
         if process is not None:
-            process.communicate(timeout=10)
+            process.communicate(timeout=60)
 
     def cut(self) -> None:
         """Close every link; new ones are accepted."""

@@ -19,7 +19,7 @@ from typing import Any
 from nova_libvirt_driver.calls import runtime
 
 # Nobody does real work for as long as that.
-_STUCK_S = 20.0
+_STUCK_S = 60.0
 
 
 class _End(BaseException):

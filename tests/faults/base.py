@@ -21,7 +21,7 @@ from nova_libvirt_driver.testing import relay
 from tests.functional import base
 from tests.functional import guest_base
 
-MARGIN_S = 12.0
+MARGIN_S = 30.0
 """What a loaded machine may add."""
 FOUND_S = 3 + 5 + MARGIN_S
 """Until a daemon that hangs is found out: keepalive, and a deadline."""

@@ -57,7 +57,8 @@ class FullStateDiskTest(base.ConnectionFaultTestCase):
         self.restart_daemon()
         with base.within(base.BACK_S):
             base.wait_until(lambda: driver.connection_status().state
-                            is base.State.CONNECTED, 'a connection')
+                            is base.State.CONNECTED, 'a connection',
+                            timeout_s=base.BACK_S)
             self.assertEqual([], driver.list_instances())
         self.assertFalse(self.record.load().enabled)
         self.filling.unlink()

@@ -83,7 +83,7 @@ class KilledDaemonTest(base.ConnectionFaultTestCase):
                 stop.set()
 
         results = fake_ports.run_threads(
-            [tormentor] + [caller] * CALLERS, timeout_s=300)
+            [tormentor] + [caller] * CALLERS, timeout_s=1200)
 
         self.assertEqual([None] * (CALLERS + 1), results)
         self.assert_recovers(driver, 'stays')

@@ -15,7 +15,7 @@ HUNG_CALLS = 3
 """How many calls may be lost to them."""
 
 LOOK_S = 2.0
-MARGIN_S = 10.0
+MARGIN_S = 30.0
 """What a loaded machine may add to a deadline."""
 
 

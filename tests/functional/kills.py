@@ -66,7 +66,7 @@ class KillTestCase(guest_base.GuestTestCase):
                 'images': self.folder,
                 'image_id': str(uuid_module.uuid4()),
                 'spec': spec_record.dumps(spec)}),
-            capture_output=True, text=True, timeout=60)
+            capture_output=True, text=True, timeout=300)
         self.assertIn(done.returncode, (0, -signal.SIGKILL), done.stderr)
         return done.returncode != 0
 
@@ -85,4 +85,4 @@ class KillTestCase(guest_base.GuestTestCase):
                 name for name in os.listdir(
                     self.instances_path / '.operations')
                 if name.endswith('.json')], 'an empty journal',
-            timeout_s=60)
+            timeout_s=180)

@@ -23,7 +23,7 @@ from tests.functional import base
 from tests import output_schema
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
-_TIMEOUT_S = 120
+_TIMEOUT_S = 300
 _IMAGE_BYTES = 1 << 20
 _CODES = (0, '')
 
@@ -155,7 +155,7 @@ class LifeTest(ClientTestCase):
             fake_ports.wait_until(
                 lambda: line in self.type(
                     'server', 'console', 'log', 'web1').stdout, line,
-                timeout_s=60)
+                timeout_s=180)
 
         self.answer('server', 'rescue', 'web1', '--image', 'tools')
         printed('tools are up\n')
@@ -165,11 +165,16 @@ class LifeTest(ClientTestCase):
     def test_too_late_is_a_timeout_that_shows_the_console(self) -> None:
         self.have_image('hello', 'hello is up')
 
-        done = self.type(
-            'server', 'create', 'web1', '--image', 'hello', '--flavor',
-            'nano', '--timeout', '3', '--wait=serial:never')
+        # On a busy machine it has printed nothing yet after three seconds.
+        for timeout_s in (3, 15, 90):
+            done = self.type(
+                'server', 'create', 'web1', '--image', 'hello', '--flavor',
+                'nano', '--timeout', f'{timeout_s}', '--wait=serial:never')
+            self.assertEqual(6, done.returncode, done.stderr)
+            if 'hello is up' in done.stderr:
+                break
+            self.answer('server', 'delete', 'web1', '--yes')
 
-        self.assertEqual(6, done.returncode)
         self.assertIn('web1: hello is up\n', done.stderr)
         self.assertEqual({'web1': 'running'}, self.states())
 

@@ -11,6 +11,8 @@ import threading
 import time
 from typing import ClassVar
 
+import psutil
+
 from nova_libvirt_driver import exception
 from nova_libvirt_driver import ports
 from nova_libvirt_driver.spec import device as device_spec
@@ -204,6 +206,12 @@ class ObedientTest(LinuxTestCase):
         self.assertEqual([], self.devices(self.spec, inactive=True))
         self.assert_host_is(before)
 
+    def cpu_s(self) -> float:
+        """Return how long the guest's QEMU has run on a processor."""
+        times = psutil.Process(
+            self.host.guest_pid(self.spec.name)).cpu_times()
+        return times.user + times.system
+
     def test_a_disk_grows_under_the_guest(self) -> None:
         self.attach(self.spec)
         self.volume.open('r+b').truncate(2 * SIZE)
@@ -282,8 +290,12 @@ class ObedientTest(LinuxTestCase):
             while not over.is_set():
                 self.signal(self.spec, signal.SIGSTOP)
                 time.sleep(1.0)
+                before_s, begun = self.cpu_s(), time.monotonic()
                 self.signal(self.spec, signal.SIGCONT)
-                time.sleep(0.1)
+                # So far it comes on any machine, if it has something to do.
+                while (self.cpu_s() < before_s + 0.1
+                       and time.monotonic() < begun + 0.5):
+                    time.sleep(0.02)
 
         crawling = threading.Thread(target=crawl)
         crawling.start()

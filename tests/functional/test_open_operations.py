@@ -46,7 +46,7 @@ class OpenTest(boot_guest.BootGuestTestCase):
                 'uri': self.host.uri, 'verb': verb, 'step': step,
                 'uuid': INSTANCE.uuid, 'xml': self.xml(),
                 'folder': str(self.folder), 'timeout_s': timeout_s}),
-            capture_output=True, text=True, timeout=60)
+            capture_output=True, text=True, timeout=300)
         self.assertIn(done.returncode, (0, -signal.SIGKILL), done.stderr)
         return done.returncode != 0
 

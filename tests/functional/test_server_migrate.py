@@ -25,7 +25,7 @@ from tests.functional import pair
 from tests.functional import process
 from tests import output_schema
 
-_TIMEOUT_S = 120
+_TIMEOUT_S = 300
 _FULL_MIB = 24
 
 
@@ -142,7 +142,7 @@ class MigrateTest(base.TestCase):
             found[:] = map(int, re.findall(r'^(\d{8})\s*$', text, re.M))
             return bool(found) and found[-1] > above
 
-        fake_ports.wait_until(has_counted, 'counting', timeout_s=60)
+        fake_ports.wait_until(has_counted, 'counting', timeout_s=180)
         return found[-1]
 
     def assert_is_here(self) -> None:
@@ -240,7 +240,7 @@ class MigrateTest(base.TestCase):
             fake_ports.wait_until(
                 lambda: going.poll() is not None or 'Unbounded' in (
                     self.hosts[0].virsh('domjobinfo', name)), 'a migration',
-                timeout_s=60)
+                timeout_s=180)
 
             going.send_signal(signal.SIGINT)
             _, said = going.communicate(timeout=_TIMEOUT_S)

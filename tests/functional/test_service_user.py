@@ -183,10 +183,11 @@ class ForkedRightsTest(ServiceUserTestCase):
             lambda: _rights_of(process.pid) == (user_id, 0),
             'a service without rights', timeout_s=process_module.TIMEOUT_S)
 
-        self.assertEqual(
-            [(user_id, PRIVILEGED)],
-            [_rights_of(child.pid)
-             for child in psutil.Process(process.pid).children()])
+        fake_ports.wait_until(
+            lambda: [_rights_of(child.pid) for child in psutil.Process(
+                process.pid).children()] == [(user_id, PRIVILEGED)],
+            'one helper, which has them',
+            timeout_s=process_module.TIMEOUT_S)
 
     def test_logs_that_were_rotated_are_read_too(self) -> None:
         text = 'x' * (2 * ROTATED_BYTES)

@@ -98,7 +98,11 @@ class SharedInstancesTest(kills.KillTestCase):
     def as_it_is(self, spec: guest_spec.GuestSpec) -> Callable[[], object]:
         """Return a check that a guest that may be restarted is as now."""
         def look() -> tuple[object, ...]:
+            swept = self.operations / f'{"a" * 8}@first.lock'
+            swept.touch()
             driver = self.make_guest_driver(host='first')
+            fake_ports.wait_until(
+                lambda: not swept.exists(), 'the end of the first look')
             try:
                 return (driver.get_domain_xml(spec, inactive=True),
                         driver.get_info(spec, use_cache=False).state,

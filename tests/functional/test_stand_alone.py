@@ -15,7 +15,7 @@ from tests.functional import base
 
 EXAMPLE = pathlib.Path(__file__).with_name('stand_alone.py')
 README = pathlib.Path(__file__).parents[2] / 'README.rst'
-TIMEOUT_S = 120
+TIMEOUT_S = 300
 IMAGE_BYTES = 1 << 20
 
 

@@ -40,7 +40,7 @@ class TpmMigrationTest(test_live_migration.LiveMigrationTestCase):
                 spec, attachments=self.attachments(self.source))
         fake_ports.wait_until(
             lambda: 'guest: ready' in self.console(self.source, spec),
-            'a guest that is up', timeout_s=90)
+            'a guest that is up', timeout_s=240)
         return spec
 
     def console(self, side: pair.Side, spec: guest_spec.GuestSpec) -> str:
@@ -61,7 +61,7 @@ class TpmMigrationTest(test_live_migration.LiveMigrationTestCase):
         try:
             os.write(terminal, f'extend {text}\n'.encode())
             fake_ports.wait_until(
-                lambda: len(told()) > before, 'an answer', timeout_s=30)
+                lambda: len(told()) > before, 'an answer', timeout_s=120)
         finally:
             os.close(terminal)
         return told()[-1]

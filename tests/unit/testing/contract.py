@@ -21,7 +21,7 @@ GUEST = 'one'
 UUID = '4c2a9a1e-7d7c-4a58-9f3e-2b1f6b1b7a11'
 UNKNOWN_UUID = '00000000-0000-4000-8000-000000000001'
 LIFECYCLE = libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE
-EVENT_WAIT_S = 10.0
+EVENT_WAIT_S = 60.0
 
 
 def wait_for(condition: Callable[[], bool]) -> bool:

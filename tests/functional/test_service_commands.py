@@ -30,7 +30,7 @@ from tests import free_ports
 from tests.functional import process
 
 COMMANDS = 20
-STARTED_S = 60
+STARTED_S = 180
 DISK_MIB = 48
 NONE = ('--flavor', 'nano', '--network', 'none')
 
@@ -193,11 +193,11 @@ class ManyTest(CommandTestCase):
         self.assertEqual(({}, []), (self.states(), self.folders()))
 
     def test_commands_without_a_service_wait_for_each_other(self) -> None:
-        begun = [self.begin('--timeout', '120', 'server', 'list')
+        begun = [self.begin('--timeout', '300', 'server', 'list')
                  for _ in range(4)]
 
         self.assertEqual([0] * 4, [
-            one.wait(timeout=300) for one in begun])
+            one.wait(timeout=600) for one in begun])
 
     def test_a_killed_service_costs_no_command_its_answer(self) -> None:
         service = self.start()
@@ -491,7 +491,7 @@ class TerminalTest(CommandTestCase):
 
         os.close(ours)
 
-        self.assertEqual(0, shown.wait(30))
+        self.assertEqual(0, shown.wait(STARTED_S))
 
 
 class WordsOfLibvirtTest(process.ServiceTestCase):
@@ -534,6 +534,6 @@ class HelpTest(process.ServiceTestCase):
 
         done = subprocess.run(
             [*self.client_command()[:3], 'service', 'show'],
-            capture_output=True, text=True, timeout=60, check=True)
+            capture_output=True, text=True, timeout=STARTED_S, check=True)
 
         self.assertIn('| mine ', done.stdout)

@@ -71,7 +71,7 @@ class TurnTest(base.TestCase):
                 callers.append(thread)
                 fake_ports.wait_until(
                     lambda: len(waiting) > number, 'the next one')
-                time.sleep(0.05)
+                time.sleep(0.2)
         # At once, as one does who asks again and again.
         with self.turn.taken('asking'):
             order.append(-1)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
+import contextlib
 import gc
 import os
 import pathlib
@@ -68,9 +69,12 @@ class SurveyTest(base.TestCase):
     def test_its_threads_keep_nothing_open(self) -> None:
         # In an eventlet process they are native, and must not get a hub.
         def hubs() -> int:
-            links = pathlib.Path('/proc/self/fd').iterdir()
-            return sum('[eventpoll]' in os.readlink(link)
-                       for link in links if link.is_symlink())
+            count = 0
+            for link in pathlib.Path('/proc/self/fd').iterdir():
+                # Other threads may close some meanwhile.
+                with contextlib.suppress(FileNotFoundError):
+                    count += '[eventpoll]' in os.readlink(link)
+            return count
 
         gc.collect()
         before = hubs()
@@ -78,7 +82,7 @@ class SurveyTest(base.TestCase):
             self.sparse(f'guest{number}', _MIB)
             self.growth_bytes()
 
-        self.assertEqual(before, hubs())
+        self.assertLessEqual(hubs(), before)
 
     def test_what_changes_is_looked_at_again(self) -> None:
         path = self.sparse('guest1', 3 * _MIB)

@@ -397,7 +397,7 @@ class ListTest(InventoryTestCase):
         stuck = self.hypervisor.add_guest('stuck')
         stuck.busy = True
         self.add_guests(1)
-        driver = self.make_driver(look_timeout=0.5)
+        driver = self.make_driver(look_timeout=1.5)
 
         with self.hypervisor.block('getAllDomainStats', times=1):
             rows = driver.list_instance_summaries()
@@ -414,7 +414,7 @@ class ListTest(InventoryTestCase):
         stuck = self.add_guests(2)
         for guest in stuck:
             guest.busy = True
-        driver = self.make_driver(look_timeout=0.5)
+        driver = self.make_driver(look_timeout=1.5)
 
         with self.hypervisor.block('getAllDomainStats', times=2):
             rows = driver.list_instance_summaries()
@@ -425,7 +425,7 @@ class ListTest(InventoryTestCase):
 
     def test_a_slow_answer_is_no_guest_that_hangs(self) -> None:
         self.add_guests(2)
-        driver = self.make_driver(look_timeout=0.5)
+        driver = self.make_driver(look_timeout=1.5)
 
         with self.hypervisor.block('getAllDomainStats', times=1):
             rows = driver.list_instance_summaries()

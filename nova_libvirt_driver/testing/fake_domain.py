@@ -428,10 +428,8 @@ class FakeDomain:
 
     # Disks.
 
-    def blockCopy(
-        self, disk: str, destxml: str,
-        params: dict[str, Any] | None = None, flags: int = 0,
-    ) -> int:
+    def blockCopy(self, disk: str, destxml: str,
+                  params: dict[str, Any] | None = None, flags: int = 0) -> int:
         """Begin a copy that a test makes progress."""
         self._enter('blockCopy', 'virDomainBlockCopy', write=True)
         self._require_active()
@@ -462,34 +460,35 @@ class FakeDomain:
                     source.get('file', ''), *files])
         return object()
 
-    def blockCommit(
-        self, disk: str, base: str | None, top: str | None, bandwidth: int,
-        flags: int = 0,
-    ) -> int:
+    def blockCommit(self, disk: str, base: str | None, top: str | None,
+                    bandwidth: int, flags: int = 0) -> int:
         """Merge files below a disk, at once."""
         self._enter('blockCommit', 'virDomainBlockCommit', write=True)
         self._require_active()
-        self._rewrite(disk, lambda files: [
-            *files[:files.index(str(top))], *files[files.index(str(base)):]])
-        return 0
+        return self._rewrite(disk, lambda files: [
+            *files[:files.index(str(top))], *files[files.index(str(base)):]],
+            libvirt.VIR_DOMAIN_BLOCK_JOB_TYPE_COMMIT)
 
-    def blockRebase(
-        self, disk: str, base: str | None, bandwidth: int, flags: int = 0,
-    ) -> int:
+    def blockRebase(self, disk: str, base: str | None, bandwidth: int,
+                    flags: int = 0) -> int:
         """Take in what is below a disk, at once."""
         self._enter('blockRebase', 'virDomainBlockRebase', write=True)
         self._require_active()
-        self._rewrite(disk, lambda files: files[:1] + (
-            files[files.index(base):] if base else []))
-        return 0
+        return self._rewrite(disk, lambda files: files[:1] + (
+            files[files.index(base):] if base else []),
+            libvirt.VIR_DOMAIN_BLOCK_JOB_TYPE_PULL)
 
-    def _rewrite(
-        self, disk: str, change: Callable[[list[str]], list[str]],
-    ) -> None:
+    def _rewrite(self, disk: str, change: Callable[[list[str]], list[str]],
+                 job: int | None = None) -> int:
         guest = self.guest
         guest.definition = fake_xml.with_files(guest.definition, disk, change)
         if guest.live is not None:
             guest.live = fake_xml.with_files(guest.live, disk, change)
+        if job is not None:
+            self._link.hypervisor.emit(
+                libvirt.VIR_DOMAIN_EVENT_ID_BLOCK_JOB_2, guest, disk, job,
+                libvirt.VIR_DOMAIN_BLOCK_JOB_COMPLETED)
+        return 0
 
     def blockJobInfo(self, disk: str, flags: int = 0) -> dict[str, int]:
         """How far the copy is; empty when there is none."""

@@ -95,13 +95,14 @@ class BrokerTestCase(RpcTestCase):
 class NoBrokerTestCase(RpcTestCase):
 
     def test_the_service_starts_and_stops_without_its_broker(self) -> None:
+        limit_s = self.start_limit_s()
         port, = broker.free_ports(1)
         service = self.run_service('--config-file', self.configure(
             f'transport_url = rabbit://guest:guest@127.0.0.1:{port}/'))
 
         took_s = service.wait_for('connected to test:///default')
 
-        self.assertLess(took_s, process.SOON_S)
+        self.assertLess(took_s, limit_s)
         self.assertLess(
             self.stop(service, signal.SIGTERM), process.SOON_S)
 
@@ -109,6 +110,7 @@ class NoBrokerTestCase(RpcTestCase):
         port, = broker.free_ports(1)
         path = self.configure(
             f'transport_url = rabbit://guest:guest@127.0.0.1:{port}/')
+        limit_s = self.start_limit_s()
         begun = time.monotonic()
 
         # A process of its own: oslo.messaging's threads never give up.
@@ -119,6 +121,6 @@ class NoBrokerTestCase(RpcTestCase):
             capture_output=True, text=True, timeout=process.TIMEOUT_S,
             check=False)
 
-        self.assertLess(time.monotonic() - begun, process.SOON_S)
+        self.assertLess(time.monotonic() - begun, limit_s)
         self.assertEqual(5, done.returncode, done.stderr)
         self.assertIn('the message bus cannot be reached', done.stderr)

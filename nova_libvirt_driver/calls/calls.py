@@ -14,9 +14,7 @@ import atexit
 from collections.abc import Callable
 import os
 import queue
-import threading
 from typing import Any
-from typing import TypeAlias
 from typing import TypeVar
 
 import libvirt
@@ -193,9 +191,6 @@ class Call:
             return
 
 
-_Queue: TypeAlias = queue.SimpleQueue[tuple[Call, threading.Lock]]
-
-
 class Calls(abc.ABC):
     """Runs functions on native threads and waits for them.
 
@@ -291,12 +286,11 @@ class NativeCalls(Calls):
             runtime: runtime_module.Runtime = runtime_module.PROCESS,
     ) -> None:
         super().__init__(host, limit, runtime)
-        self._idle: list[_Queue] = []
+        self._idle: list[runtime_module.Queue] = []
         self._process = os.getpid()
 
     def _execute(self, call: Call, name: str, deadline: float) -> bool:
-        done = threading.Lock()
-        done.acquire()
+        done = self._runtime.gate()
         try:
             self._hand_over(call, done)
         except RuntimeError as error:
@@ -310,7 +304,8 @@ class NativeCalls(Calls):
             self._give_up(call)
             raise
 
-    def _hand_over(self, call: Call, done: threading.Lock) -> None:
+    def _hand_over(
+            self, call: Call, done: runtime_module.Gate) -> None:
         """Have an idle thread execute a call, or a new one.
 
         :raises RuntimeError: the process has no thread left
@@ -321,7 +316,7 @@ class NativeCalls(Calls):
         try:
             queued = self._idle.pop()
         except IndexError:
-            queued, idle = queue.SimpleQueue(), self._idle
+            queued, idle = self._runtime.queue(), self._idle
             self._runtime.thread(
                 'libvirt-call', lambda: _serve(queued, idle)).start()
         queued.put((call, done))
@@ -332,7 +327,9 @@ class NativeCalls(Calls):
         return function(*args, **kwargs)
 
 
-def _serve(queued: _Queue, idle: list[_Queue]) -> None:
+def _serve(
+        queued: runtime_module.Queue,
+        idle: list[runtime_module.Queue]) -> None:
     """Execute one call after the other, on a thread of their own."""
     while True:
         try:

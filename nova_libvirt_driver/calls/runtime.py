@@ -87,7 +87,7 @@ def join(thread: threading.Thread, timeout_s: float) -> bool:
 
 
 class Queue(Protocol):
-    """What is used of a ``queue.Queue``."""
+    """What is used of a ``queue.SimpleQueue``."""
 
     def put(self, item: Any) -> None: ...
 
@@ -104,6 +104,15 @@ class Semaphore(Protocol):
     def acquire(
             self, blocking: bool = True,
             timeout: float | None = None) -> bool: ...
+
+    def release(self) -> None: ...
+
+
+class Gate(Protocol):
+    """What is used of a ``threading.Lock``."""
+
+    def acquire(
+            self, blocking: bool = True, timeout: float = -1) -> bool: ...
 
     def release(self) -> None: ...
 
@@ -130,7 +139,13 @@ class Runtime:
         return Thread(target=run, name=name, daemon=True)
 
     def queue(self) -> Queue:
-        return queue.Queue()
+        return queue.SimpleQueue()
+
+    def gate(self) -> Gate:
+        """Return one that is closed: to acquire it is to wait for it."""
+        lock = threading.Lock()
+        lock.acquire()
+        return lock
 
     def semaphore(self, value: int) -> Semaphore:
         return threading.Semaphore(value)

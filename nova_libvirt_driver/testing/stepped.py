@@ -168,6 +168,9 @@ class Stepped(runtime.Runtime):
     def queue(self) -> Queue:
         return Queue(self)
 
+    def gate(self) -> Semaphore:
+        return Semaphore(self, 0)
+
     def semaphore(self, value: int) -> Semaphore:
         return Semaphore(self, value)
 

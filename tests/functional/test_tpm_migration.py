@@ -61,7 +61,7 @@ class TpmMigrationTest(test_live_migration.LiveMigrationTestCase):
         try:
             os.write(terminal, f'extend {text}\n'.encode())
             fake_ports.wait_until(
-                lambda: len(told()) > before, 'an answer', timeout_s=120)
+                lambda: len(told()) > before, 'an answer', timeout_s=300)
         finally:
             os.close(terminal)
         return told()[-1]

@@ -213,10 +213,13 @@ class MigrateTest(base.ServerTestCase):
         self.answer(*self.words, '--copy-disks', '--skip-cpu-check')
 
     def interrupt(self) -> None:
-        # From outside: with eventlet the other host is in this thread, too.
-        going = subprocess.Popen(['kill', '-INT', str(os.getpid())])
-        going.wait()
-        time.sleep(2)
+        # From outside, and while this waits: with eventlet the other host
+        # is in the thread that is interrupted, too.
+        going = subprocess.Popen(
+            ['sh', '-c', f'sleep 1; kill -INT {os.getpid()}'])
+        while going.poll() is None:
+            time.sleep(0.1)
+        time.sleep(1)
 
     def test_an_interruption_once_the_other_host_is_ready(self) -> None:
         self.have('web1')

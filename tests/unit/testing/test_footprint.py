@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import pathlib
-import shutil
 import subprocess
-import threading
 
 import fixtures
 
@@ -51,17 +49,11 @@ class FootprintTest(base.TestCase):
             sorted(before.difference(self.take())))
 
     def test_what_goes_while_it_looks_is_no_error(self) -> None:
-        ended = threading.Event()
-
-        def come_and_go() -> None:
-            while not ended.is_set():
-                (self.folder / 'a' / 'b' / 'c').mkdir(parents=True)
-                shutil.rmtree(self.folder / 'a')
-
-        thread = threading.Thread(target=come_and_go)
-        thread.start()
-        self.addCleanup(thread.join)
-        self.addCleanup(ended.set)
+        going = subprocess.Popen(
+            ['sh', '-c', 'while :; do mkdir -p a/b/c; rm -r a; done'],
+            cwd=self.folder)
+        self.addCleanup(going.wait)
+        self.addCleanup(going.kill)
 
         for _ in range(200):
             self.take()

@@ -14,7 +14,8 @@ def first_of(count: int) -> int:
     they stay free until the test uses them.
     """
     while True:
-        first = random.randrange(20000, 30000)
+        # Seeds of tests are the same in each process.
+        first = random.SystemRandom().randrange(20000, 30000)
         with contextlib.ExitStack() as stack:
             try:
                 for port in range(first, first + count):

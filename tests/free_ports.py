@@ -8,10 +8,10 @@ import socket
 
 
 def first_of(count: int) -> int:
-    """Return the first of so many ports in a row that nobody listens at.
+    """Return the first of *count* consecutive free ports.
 
-    They are none of those that the kernel gives to other programs, so that
-    they stay free until the test uses them.
+    They are outside the range that the kernel uses for outgoing
+    connections, so they stay free until the test uses them.
     """
     while True:
         # Seeds of tests are the same in each process.

@@ -176,8 +176,8 @@ class Migration:
             try:
                 domain.migrateToURI3(uri, parameters, flags)
             except libvirt.libvirtError as error:
-                # The daemon passes on what has become of its connection to
-                # the other one, which is no outage of this host.
+                # The daemon reports the loss of its connection to the other
+                # daemon in the same words; libvirt here still answers.
                 if errors.is_broken_link(error) and connection.isAlive():
                     raise exception.HypervisorUnavailable(
                         host=uri, reason=errors.text(error)) from error
@@ -222,14 +222,13 @@ class Migration:
             lambda domain: domain.migrateSetMaxDowntime(wanted, 0))
 
     def abort(self) -> None:
-        """End the job; the guest stays here, unless it has gone by now.
+        """Cancel the migration; the guest stays, unless it has just moved.
 
-        Not while the guest stands still for the last pass, as long as that
-        takes no more than ten seconds: QEMU 7.2 crashes when it is told to
-        keep the disks that it hands over at that moment (an assertion in
-        bdrv_co_write_req_prepare).
+        Waits up to ten seconds while the guest stands still for the last
+        pass: QEMU 7.2 crashes if a migration is canceled while it hands its
+        disks over (an assertion in bdrv_co_write_req_prepare).
 
-        :raises DriverError: there is none, or it cannot be ended any more
+        :raises DriverError: there is none, or it can no longer be canceled
         """
         deadline = time.monotonic() + _SWITCH_S
         while self._is_switching() and time.monotonic() < deadline:

@@ -160,8 +160,8 @@ _TABLE: Mapping[str, Mapping[str, Verdict]] = {
         'skip_cpu_compare_at_startup': (
             MOOT, 'a model that the host lacks is left out of the list'),
         'wait_for_vif_plugged_event_during_hard_reboot': (
-            PARTLY, 'not for ports that stay plugged on the host in a hard '
-            'reboot: there is no event for them'),
+            PARTLY, 'not for ports that stay plugged during a hard reboot, '
+            'for which Neutron sends no event'),
     },
 }
 """Verdict and remark of each option outside ``[libvirt]``."""

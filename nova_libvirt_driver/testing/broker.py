@@ -100,10 +100,10 @@ class RabbitBroker(fixtures.Fixture):
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports of the loopback address that nobody uses just now.
+    """Return free ports of the loopback address.
 
-    They are none of those that the kernel gives to every connection, of
-    which one may be in use again by the time it is needed.
+    They are outside the range that the kernel uses for outgoing
+    connections, so they stay free until they are needed.
     """
     found: list[int] = []
     with contextlib.ExitStack() as stack:
